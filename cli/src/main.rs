@@ -1,0 +1,3 @@
+//! The quantization lab's command line.
+
+fn main() {}

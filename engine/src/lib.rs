@@ -1,0 +1,10 @@
+//! Part I: floats that learn.
+
+mod arena;
+mod error;
+mod shape;
+mod tensor;
+
+pub use error::{Error, Result};
+pub use shape::Shape;
+pub use tensor::Tensor;

@@ -1,0 +1,1 @@
+//! Shared by the cross-crate tests: where fixtures and optional large data are found.
