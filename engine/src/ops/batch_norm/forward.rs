@@ -1,0 +1,176 @@
+//! Batch norm, forward: statistics in one pass over `x`, the normalisation in a second.
+
+use rayon::prelude::*;
+
+use crate::kernel::Isa;
+use crate::kernel::channels::{self, ChannelPass, lanes, put};
+use crate::{Error, Result, Tensor};
+
+/// Where mean and variance come from.
+#[derive(Clone, Copy, Debug)]
+pub enum BatchNormMode<'a> {
+    /// From the batch.
+    Train {
+        /// Added to the variance.
+        eps: f32,
+    },
+    /// Given: running averages.
+    Eval {
+        /// `[C]`.
+        mean: &'a [f32],
+        /// `[C]`.
+        var: &'a [f32],
+        /// Added to the variance.
+        eps: f32,
+    },
+}
+
+/// Mean and variance of one batch, per channel.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BatchStats {
+    /// `1/M sum x`, over the `M = N H W` pixels.
+    pub mean: Vec<f32>,
+    /// `1/M sum (x - mean)^2`: biased, as used to normalise.
+    pub var: Vec<f32>,
+    /// `M`; the running average takes the unbiased variance `var * M / (M - 1)`.
+    pub count: usize,
+}
+
+/// What the backward pass needs of the forward pass.
+pub(super) struct Norm {
+    pub mean: Vec<f32>,
+    pub inv_std: Vec<f32>,
+}
+
+pub(super) fn forward(
+    isa: Isa,
+    x: &Tensor,
+    gamma: &Tensor,
+    beta: &Tensor,
+    residual: Option<&Tensor>,
+    relu: bool,
+    mode: BatchNormMode<'_>,
+) -> Result<(Tensor, Norm, Option<BatchStats>)> {
+    let Some((_, h, w, c)) = x.shape().nhwc() else {
+        return Err(Error::shape("batch_norm", format!("x must be [N, H, W, C], got {}", x.shape())));
+    };
+    if gamma.len() != c || beta.len() != c {
+        let (g, b) = (gamma.shape(), beta.shape());
+        let detail = format!("x {} needs {c} channels of gamma and beta, got {g} and {b}", x.shape());
+        return Err(Error::shape("batch_norm", detail));
+    }
+    if let Some(r) = residual {
+        x.expect_same_shape("batch_norm residual", r)?;
+    }
+    let image = h * w * c;
+    let (mean, var, eps, stats) = match mode {
+        BatchNormMode::Train { eps } => {
+            let stats = statistics(isa, x, image, c);
+            (stats.mean.clone(), stats.var.clone(), eps, Some(stats))
+        }
+        BatchNormMode::Eval { mean, var, eps } => (mean.to_vec(), var.to_vec(), eps, None),
+    };
+    if mean.len() != c || var.len() != c {
+        let detail = format!("x has {c} channels but the running averages {} and {}", mean.len(), var.len());
+        return Err(Error::shape("batch_norm", detail));
+    }
+    let inv_std: Vec<f32> = var.iter().map(|v| (1.0 / (f64::from(*v) + f64::from(eps)).sqrt()) as f32).collect();
+    // y = a x + b
+    let a: Vec<f32> = gamma.data().iter().zip(&inv_std).map(|(g, i)| g * i).collect();
+    let b: Vec<f32> = (0..c).map(|c| beta.data()[c] - mean[c] * a[c]).collect();
+    let mut y = Tensor::scratch(x.shape());
+    y.data_mut().par_chunks_mut(image).zip(x.data().par_chunks(image)).enumerate().for_each(|(n, (y, x))| {
+        let residual = residual.map(|r| &r.data()[n * image..][..image]);
+        channels::run(isa, Apply { x, y, residual, relu, a: &a, b: &b });
+    });
+    Ok((y, Norm { mean, inv_std }, stats))
+}
+
+/// Sums of one image are taken in `f32`, sums over images in `f64` and in order: the same bits for any number
+/// of threads, and `E[x^2] - E[x]^2` loses nothing that matters while `|mean|` is not thousands of deviations.
+fn statistics(isa: Isa, x: &Tensor, image: usize, c: usize) -> BatchStats {
+    let sums: Vec<Vec<f32>> = x
+        .data()
+        .par_chunks(image)
+        .map(|x| {
+            let mut sums = vec![0.0; 2 * c];
+            channels::run(isa, Moments { x, c, sums: &mut sums });
+            sums
+        })
+        .collect();
+    let count = x.len() / c;
+    let total = |i: usize| sums.iter().map(|s| f64::from(s[i])).sum::<f64>() / count as f64;
+    let mean: Vec<f64> = (0..c).map(total).collect();
+    let var = (0..c).map(|i| (total(c + i) - mean[i] * mean[i]).max(0.0) as f32).collect();
+    BatchStats { mean: mean.iter().map(|m| *m as f32).collect(), var, count }
+}
+
+/// `sums[c] = sum x`, `sums[C + c] = sum x^2`.
+struct Moments<'a> {
+    x: &'a [f32],
+    c: usize,
+    sums: &'a mut [f32],
+}
+
+impl ChannelPass for Moments<'_> {
+    fn channels(&self) -> usize {
+        self.c
+    }
+
+    #[inline(always)]
+    fn block<const L: usize>(&mut self, c: usize) {
+        // Two sets of sums, so that one addition need not wait for the one before.
+        let (mut sum, mut square) = ([[0.0f32; L]; 2], [[0.0f32; L]; 2]);
+        for pair in self.x.chunks(2 * self.c) {
+            for (i, pixel) in pair.chunks_exact(self.c).enumerate() {
+                let x = lanes::<L>(pixel, c);
+                for l in 0..L {
+                    sum[i][l] += x[l];
+                    square[i][l] += x[l] * x[l];
+                }
+            }
+        }
+        for l in 0..L {
+            self.sums[c + l] = sum[0][l] + sum[1][l];
+            self.sums[self.c + c + l] = square[0][l] + square[1][l];
+        }
+    }
+}
+
+/// `y = a x + b (+ r)`, clamped at 0 if `relu`.
+struct Apply<'a> {
+    x: &'a [f32],
+    y: &'a mut [f32],
+    residual: Option<&'a [f32]>,
+    relu: bool,
+    a: &'a [f32],
+    b: &'a [f32],
+}
+
+impl ChannelPass for Apply<'_> {
+    fn channels(&self) -> usize {
+        self.a.len()
+    }
+
+    #[inline(always)]
+    fn block<const L: usize>(&mut self, c: usize) {
+        let channels = self.a.len();
+        let (a, b) = (lanes::<L>(self.a, c), lanes::<L>(self.b, c));
+        let floor = if self.relu { 0.0 } else { f32::NEG_INFINITY };
+        let pixels = self.y.chunks_exact_mut(channels).zip(self.x.chunks_exact(channels));
+        match self.residual {
+            None => {
+                for (y, x) in pixels {
+                    let x = lanes::<L>(x, c);
+                    put::<L>(y, c, std::array::from_fn(|l| (a[l] * x[l] + b[l]).max(floor)));
+                }
+            }
+            Some(r) => {
+                for ((y, x), r) in pixels.zip(r.chunks_exact(channels)) {
+                    let (x, r) = (lanes::<L>(x, c), lanes::<L>(r, c));
+                    put::<L>(y, c, std::array::from_fn(|l| (a[l] * x[l] + b[l] + r[l]).max(floor)));
+                }
+            }
+        }
+    }
+}

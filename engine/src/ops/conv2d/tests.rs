@@ -1,0 +1,91 @@
+//! Every algorithm, on every instruction set this machine has, against the definition.
+
+use super::*;
+use crate::ops::gradient_check::{check, wave};
+
+/// `(n, h, w, c, o, kernel, stride, padding)`: the layers of a ResNet, and shapes that fit nothing.
+const SHAPES: [[usize; 8]; 14] = [
+    [2, 32, 32, 3, 16, 3, 1, 1],
+    [1, 32, 32, 16, 16, 3, 1, 1],
+    [1, 32, 32, 16, 32, 3, 2, 1],
+    [1, 32, 32, 16, 32, 1, 2, 0],
+    [1, 16, 16, 32, 32, 3, 1, 1],
+    [1, 16, 16, 32, 64, 3, 2, 1],
+    [3, 8, 8, 64, 64, 3, 1, 1],
+    [2, 9, 7, 16, 48, 3, 2, 1],
+    [17, 5, 6, 16, 16, 3, 1, 0],
+    [1, 6, 11, 5, 7, 3, 1, 0],
+    [2, 7, 7, 32, 16, 5, 3, 2],
+    [1, 8, 8, 16, 16, 2, 2, 0],
+    [1, 5, 5, 16, 16, 1, 3, 0],
+    [1, 4, 4, 16, 16, 3, 1, 2],
+];
+
+fn algorithms() -> Vec<Algorithm> {
+    for name in Isa::ALL {
+        if Isa::find(name).is_none() {
+            eprintln!("SKIPPED: this machine has no {name}");
+        }
+    }
+    [Algorithm::Im2col].into_iter().chain(Isa::available().map(Algorithm::Direct)).collect()
+}
+
+/// `|a - b| <= 1e-5 * sqrt(K) * max|b|`: a sum of K products in f32 against one in f64.
+fn assert_close(what: &str, got: &Tensor, expected: &Tensor, terms: usize) {
+    let scale = expected.data().iter().fold(1e-3f32, |m, v| m.max(v.abs()));
+    let bound = 1e-5 * (terms as f32).sqrt() * scale;
+    for (i, (a, b)) in got.data().iter().zip(expected.data()).enumerate() {
+        assert!((a - b).abs() <= bound, "{what}: element {i} is {a}, expected {b} (bound {bound})");
+    }
+}
+
+#[test]
+fn every_algorithm_equals_the_definition() {
+    for [n, h, w, c, o, k, stride, padding] in SHAPES {
+        let (x, wt, b) = (wave([n, h, w, c], 1), wave([o, k, k, c], 2), wave([o], 3));
+        let s = Conv2dShape::new(x.shape(), wt.shape(), stride, padding).unwrap();
+        let dy = wave(s.y(), 4);
+        let y_ref = conv2d_ref(&s, &x, &wt, Some(&b));
+        let (dx_ref, dw_ref) = conv2d_backward_ref(&s, &x, &wt, &dy);
+        for algorithm in algorithms() {
+            let name = format!("{algorithm:?} {s:?}");
+            let y = conv2d_forward(algorithm, &s, &x, &wt, Some(&b)).unwrap();
+            assert_close(&format!("y {name}"), &y, &y_ref, k * k * c);
+            let grads = conv2d_backward(algorithm, &s, &x, &wt, &dy, [true, true]);
+            assert_close(&format!("dx {name}"), &grads.dx.unwrap(), &dx_ref, k * k * o);
+            assert_close(&format!("dw {name}"), &grads.dw.unwrap(), &dw_ref, n * s.oh * s.ow);
+        }
+    }
+}
+
+#[test]
+fn the_same_bits_for_any_number_of_threads() {
+    let (x, w) = (wave([19, 8, 8, 16], 1), wave([16, 3, 3, 16], 2));
+    let s = Conv2dShape::new(x.shape(), w.shape(), 1, 1).unwrap();
+    let dy = wave(s.y(), 3);
+    for algorithm in algorithms() {
+        let run = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| conv2d_backward(algorithm, &s, &x, &w, &dy, [true, true]).dw.unwrap())
+        };
+        let one = run(1);
+        assert_eq!(one, run(2), "{algorithm:?}");
+        assert_eq!(one, run(7), "{algorithm:?}");
+    }
+}
+
+#[test]
+fn gradients_equal_finite_differences() {
+    let inputs = [wave([2, 4, 5, 2], 1), wave([3, 3, 3, 2], 2), wave([3], 3)];
+    check(&inputs, 2e-3, |tape, v| conv2d(tape, v[0], v[1], Some(v[2]), 2, 1).unwrap());
+}
+
+#[test]
+fn shapes_that_do_not_fit_are_refused() {
+    let refuse = |x: [usize; 4], w: [usize; 4]| Conv2dShape::new(x.into(), w.into(), 1, 0).unwrap_err().to_string();
+    assert_eq!(
+        refuse([1, 8, 8, 3], [16, 3, 3, 4]),
+        "conv2d: x [1, 8, 8, 3] has 3 channels but w [16, 3, 3, 4] has 4"
+    );
+    assert!(refuse([1, 2, 2, 3], [16, 3, 3, 3]).contains("does not fit into"));
+}

@@ -1,0 +1,144 @@
+//! Softmax cross-entropy with label smoothing, averaged over the batch:
+//!
+//! `p = softmax(x)`, `q = (1 - e) onehot(label) + e / C`,
+//! `L = -1/N * sum_n sum_c q[n, c] log p[n, c]`, and `dL/dx = (p - q) / N`.
+//!
+//! Label smoothing: Szegedy et al. 2016, section 7.
+
+use crate::{Context, Error, Op, Result, Tape, Tensor, Var};
+
+/// `p[n, c] = exp(x[n, c]) / sum_c' exp(x[n, c'])`, computed after subtracting the row's maximum so that no
+/// exponential overflows.
+pub fn softmax(x: &Tensor) -> Tensor {
+    let mut p = x.clone();
+    for row in p.data_mut().chunks_exact_mut(x.shape().last()) {
+        let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let mut sum = 0.0;
+        for v in row.iter_mut() {
+            *v = (*v - max).exp();
+            sum += *v;
+        }
+        for v in row {
+            *v /= sum;
+        }
+    }
+    p
+}
+
+/// The mean loss of logits `x [N, C]` against `labels [N]` with smoothing `e` in `[0, 1)`.
+///
+/// # Errors
+/// If there is not one label per row, a label is not below `C`, or `e` is out of range.
+pub fn cross_entropy(tape: &mut Tape, x: Var, labels: &[u8], smoothing: f32) -> Result<Var> {
+    let logits = tape.value(x);
+    let &[n, classes] = logits.dims() else {
+        return Err(Error::shape("cross_entropy", format!("logits must be [N, C], got {}", logits.shape())));
+    };
+    if labels.len() != n {
+        return Err(Error::shape("cross_entropy", format!("{n} rows of logits but {} labels", labels.len())));
+    }
+    if let Some((i, label)) = labels.iter().enumerate().find(|(_, l)| usize::from(**l) >= classes) {
+        return Err(Error::value("cross_entropy", format!("label {label} of item {i} is not below {classes}")));
+    }
+    if !(0.0..1.0).contains(&smoothing) {
+        return Err(Error::value("cross_entropy", format!("label smoothing {smoothing} is not in [0, 1)")));
+    }
+    let p = softmax(logits);
+    let mut loss = 0.0f64;
+    for ((x, p), &label) in
+        logits.data().chunks_exact(classes).zip(p.data().chunks_exact(classes)).zip(labels)
+    {
+        // log p_c = x_c - logsumexp(x), and logsumexp(x) = x_max - log p_max; log p_max is at least -log C.
+        let best = (0..classes).max_by(|&a, &b| x[a].total_cmp(&x[b])).expect("at least one class");
+        let log_sum_exp = f64::from(x[best]) - f64::from(p[best]).ln();
+        let mean = x.iter().map(|&v| f64::from(v)).sum::<f64>() / classes as f64;
+        let e = f64::from(smoothing);
+        loss += log_sum_exp - (1.0 - e) * f64::from(x[usize::from(label)]) - e * mean;
+    }
+    let op = CrossEntropy { p, labels: labels.to_vec(), smoothing };
+    Ok(tape.push(Tensor::scalar((loss / n as f64) as f32), &[x], op))
+}
+
+struct CrossEntropy {
+    p: Tensor,
+    labels: Vec<u8>,
+    smoothing: f32,
+}
+
+impl Op for CrossEntropy {
+    fn name(&self) -> &'static str {
+        "cross_entropy"
+    }
+
+    fn backward(&self, _: &Context<'_>, dy: Tensor) -> Vec<Option<Tensor>> {
+        let classes = self.p.shape().last();
+        let scale = dy.data()[0] / self.labels.len() as f32;
+        let mut dx = self.p.clone();
+        for (row, &label) in dx.data_mut().chunks_exact_mut(classes).zip(&self.labels) {
+            for v in row.iter_mut() {
+                *v -= self.smoothing / classes as f32;
+            }
+            row[usize::from(label)] -= 1.0 - self.smoothing;
+            for v in row {
+                *v *= scale;
+            }
+        }
+        vec![Some(dx)]
+    }
+}
+
+/// Number of rows of `logits [N, C]` whose largest entry (the first, on ties) is the label's.
+pub fn accuracy(logits: &Tensor, labels: &[u8]) -> usize {
+    let rows = logits.data().chunks_exact(logits.shape().last());
+    rows.zip(labels)
+        .filter(|(row, label)| {
+            let best = (0..row.len()).fold(0, |best, c| if row[c] > row[best] { c } else { best });
+            best == usize::from(**label)
+        })
+        .count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::gradient_check::{check, wave};
+
+    #[test]
+    fn equal_logits_cost_log_of_the_number_of_classes() {
+        let mut tape = Tape::new();
+        let x = tape.leaf(Tensor::zeros([2, 10]), true);
+        let loss = cross_entropy(&mut tape, x, &[3, 9], 0.1).unwrap();
+        assert!((tape.value(loss).data()[0] - 10f32.ln()).abs() < 1e-6);
+    }
+
+    #[test]
+    fn gradients_equal_finite_differences() {
+        for smoothing in [0.0, 0.1] {
+            check(&[wave([3, 4], 5)], 1e-3, |tape, v| {
+                cross_entropy(tape, v[0], &[0, 3, 1], smoothing).unwrap()
+            });
+        }
+    }
+
+    #[test]
+    fn huge_logits_stay_finite() {
+        let mut tape = Tape::new();
+        let x = tape.leaf(Tensor::from_vec([1, 2], vec![-1e4, 1e4]).unwrap(), true);
+        let loss = cross_entropy(&mut tape, x, &[0], 0.0).unwrap();
+        assert_eq!(tape.value(loss).data(), [2e4]);
+    }
+
+    #[test]
+    fn a_label_out_of_range_is_refused() {
+        let mut tape = Tape::new();
+        let x = tape.leaf(Tensor::zeros([1, 10]), true);
+        let error = cross_entropy(&mut tape, x, &[11], 0.0).unwrap_err();
+        assert_eq!(error.to_string(), "cross_entropy: label 11 of item 0 is not below 10");
+    }
+
+    #[test]
+    fn ties_go_to_the_first_class() {
+        let logits = Tensor::from_vec([2, 3], vec![1.0, 1.0, 0.0, 0.0, 2.0, 2.0]).unwrap();
+        assert_eq!(accuracy(&logits, &[0, 2]), 1);
+    }
+}

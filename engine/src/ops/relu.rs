@@ -1,0 +1,40 @@
+//! Rectified linear unit: `y = max(x, 0)`.
+
+use crate::{Context, Op, Tape, Tensor, Var};
+
+/// `y = max(x, 0)`, element by element.
+pub fn relu(tape: &mut Tape, x: Var) -> Var {
+    let y = tape.value(x).map(|x| x.max(0.0));
+    tape.push(y, &[x], Relu)
+}
+
+struct Relu;
+
+impl Op for Relu {
+    fn name(&self) -> &'static str {
+        "relu"
+    }
+
+    /// `dx = dy` where `y > 0`, else 0 (the subgradient at 0 is taken as 0).
+    fn backward(&self, ctx: &Context<'_>, mut dy: Tensor) -> Vec<Option<Tensor>> {
+        for (dy, &y) in dy.data_mut().iter_mut().zip(ctx.output().data()) {
+            *dy = if y > 0.0 { *dy } else { 0.0 };
+        }
+        vec![Some(dy)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn value_and_gradient() {
+        let mut tape = Tape::new();
+        let x = tape.leaf(Tensor::from_vec([4], vec![-2.0, 0.0, 0.5, 3.0]).unwrap(), true);
+        let y = relu(&mut tape, x);
+        assert_eq!(tape.value(y).data(), [0.0, 0.0, 0.5, 3.0]);
+        tape.backward(y, Tensor::full([4], 7.0)).unwrap();
+        assert_eq!(tape.grad(x).unwrap().data(), [0.0, 0.0, 7.0, 7.0]);
+    }
+}
