@@ -2,6 +2,7 @@
 
 mod arena;
 mod error;
+pub mod rng;
 mod shape;
 mod tensor;
 
