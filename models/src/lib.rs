@@ -3,6 +3,7 @@
 pub mod augment;
 pub mod cifar10;
 mod error;
+pub mod loader;
 pub mod mmap;
 
 pub use error::{Error, Result};
