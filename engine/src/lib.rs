@@ -12,6 +12,7 @@ mod arena;
 mod error;
 mod graph;
 mod params;
+pub mod rng;
 mod shape;
 mod tape;
 mod tensor;

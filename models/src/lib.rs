@@ -1,1 +1,20 @@
 //! Part III: data and networks.
+
+pub mod atomic;
+pub mod augment;
+pub mod checkpoint;
+pub mod cifar10;
+pub mod element;
+mod error;
+pub mod layout;
+pub mod loader;
+pub mod mmap;
+mod network;
+mod resnet;
+mod trainer;
+
+pub use checkpoint::Checkpoint;
+pub use error::{Error, Result};
+pub use network::Network;
+pub use resnet::{Shortcut, resnet};
+pub use trainer::{Evaluation, Progress, Trainer, evaluate};

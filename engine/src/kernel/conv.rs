@@ -65,7 +65,8 @@ pub(crate) struct ConvImage<'a> {
 impl ConvImage<'_> {
     /// The bounds that make the kernel's unchecked indexing sound, in front of it and once per image.
     fn check(&self, lanes: usize) {
-        let last = |start: usize, row: usize, step: usize| start + (self.rows - 1) * row + (self.cols - 1) * step;
+        let last =
+            |start: usize, row: usize, step: usize| start + (self.rows - 1) * row + (self.cols - 1) * step;
         let o = self.w.data.len() / self.w.k.max(1);
         assert!(self.rows > 0 && self.cols > 0 && o.is_multiple_of(self.w.nr * lanes));
         assert!(last(self.y_start, self.y_row, self.y_step) + o <= self.y.len(), "y is too short");

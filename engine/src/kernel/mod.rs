@@ -47,8 +47,11 @@ pub struct Isa(Name);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Name {
+    #[cfg(target_arch = "x86_64")]
     Avx512,
+    #[cfg(target_arch = "x86_64")]
     Avx2,
+    #[cfg(target_arch = "aarch64")]
     Neon,
     Scalar,
 }
@@ -93,7 +96,10 @@ impl Isa {
         let family = Self::ALL.iter().find(|name| forced.starts_with(**name)).copied().unwrap_or("");
         Self::find(family).ok_or_else(|| {
             let have: Vec<_> = Self::available().map(Self::name).collect();
-            Error::value("QUANT_ISA", format!("`{forced}` is not available; this machine has {}", have.join(", ")))
+            Error::value(
+                "QUANT_ISA",
+                format!("`{forced}` is not available; this machine has {}", have.join(", ")),
+            )
         })
     }
 
@@ -109,8 +115,11 @@ impl Isa {
     /// Its name, as in [`ALL`](Self::ALL).
     pub fn name(self) -> &'static str {
         match self.0 {
+            #[cfg(target_arch = "x86_64")]
             Name::Avx512 => "avx512",
+            #[cfg(target_arch = "x86_64")]
             Name::Avx2 => "avx2",
+            #[cfg(target_arch = "aarch64")]
             Name::Neon => "neon",
             Name::Scalar => "scalar",
         }
@@ -119,9 +128,13 @@ impl Isa {
     /// Numbers in one vector.
     pub fn lanes(self) -> usize {
         match self.0 {
+            #[cfg(target_arch = "x86_64")]
             Name::Avx512 => 16,
+            #[cfg(target_arch = "x86_64")]
             Name::Avx2 => 8,
-            Name::Neon | Name::Scalar => 4,
+            #[cfg(target_arch = "aarch64")]
+            Name::Neon => 4,
+            Name::Scalar => 4,
         }
     }
 
@@ -137,9 +150,8 @@ impl Isa {
             // SAFETY: as above.
             #[cfg(target_arch = "aarch64")]
             Name::Neon => unsafe { neon::run(kernel) },
-            // SAFETY: the scalar vector needs no particular instructions. (The names of the other
-            // architecture never occur: `find` does not return them.)
-            _ => unsafe { kernel.run::<scalar::F32x4>() },
+            // SAFETY: the scalar vector needs no particular instructions.
+            Name::Scalar => unsafe { kernel.run::<scalar::F32x4>() },
         }
     }
 }

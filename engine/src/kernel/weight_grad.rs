@@ -64,7 +64,12 @@ impl WeightGrad<'_> {
 
     /// Computes `MR` field entries and returns `MR`.
     #[inline(always)]
-    unsafe fn tile<V: Vector, const MR: usize, const NR: usize>(&mut self, kh: usize, i: usize, o: usize) -> usize {
+    unsafe fn tile<V: Vector, const MR: usize, const NR: usize>(
+        &mut self,
+        kh: usize,
+        i: usize,
+        o: usize,
+    ) -> usize {
         let ([_, kwc], [oh, ow, channels]) = (self.field, self.dy_dims);
         // SAFETY: `check` and the caller bound all indices.
         unsafe {

@@ -7,10 +7,9 @@ use crate::{Context, Error, Op, Result, Shape, Tape, Tensor, Var};
 /// # Errors
 /// If `x` is not `[N, H, W, C]`.
 pub fn global_avg_pool_forward(x: &Tensor) -> Result<Tensor> {
-    let (n, h, w, c) = x
-        .shape()
-        .nhwc()
-        .ok_or_else(|| Error::shape("global_avg_pool", format!("x must be [N, H, W, C], got {}", x.shape())))?;
+    let (n, h, w, c) = x.shape().nhwc().ok_or_else(|| {
+        Error::shape("global_avg_pool", format!("x must be [N, H, W, C], got {}", x.shape()))
+    })?;
     let mut y = Tensor::zeros([n, c]);
     for (y, image) in y.data_mut().chunks_exact_mut(c).zip(x.data().chunks_exact(h * w * c)) {
         for pixel in image.chunks_exact(c) {

@@ -29,7 +29,7 @@ pub fn softmax(x: &Tensor) -> Tensor {
 ///
 /// # Errors
 /// If there is not one label per row, a label is not below `C`, or `e` is out of range.
-pub fn cross_entropy(tape: &mut Tape, x: Var, labels: &[u8], smoothing: f32) -> Result<Var> {
+pub fn cross_entropy(tape: &mut Tape, x: Var, labels: &[usize], smoothing: f32) -> Result<Var> {
     let logits = tape.value(x);
     let &[n, classes] = logits.dims() else {
         return Err(Error::shape("cross_entropy", format!("logits must be [N, C], got {}", logits.shape())));
@@ -37,8 +37,11 @@ pub fn cross_entropy(tape: &mut Tape, x: Var, labels: &[u8], smoothing: f32) -> 
     if labels.len() != n {
         return Err(Error::shape("cross_entropy", format!("{n} rows of logits but {} labels", labels.len())));
     }
-    if let Some((i, label)) = labels.iter().enumerate().find(|(_, l)| usize::from(**l) >= classes) {
-        return Err(Error::value("cross_entropy", format!("label {label} of item {i} is not below {classes}")));
+    if let Some((i, label)) = labels.iter().enumerate().find(|(_, l)| **l >= classes) {
+        return Err(Error::value(
+            "cross_entropy",
+            format!("label {label} of item {i} is not below {classes}"),
+        ));
     }
     if !(0.0..1.0).contains(&smoothing) {
         return Err(Error::value("cross_entropy", format!("label smoothing {smoothing} is not in [0, 1)")));
@@ -53,7 +56,7 @@ pub fn cross_entropy(tape: &mut Tape, x: Var, labels: &[u8], smoothing: f32) -> 
         let log_sum_exp = f64::from(x[best]) - f64::from(p[best]).ln();
         let mean = x.iter().map(|&v| f64::from(v)).sum::<f64>() / classes as f64;
         let e = f64::from(smoothing);
-        loss += log_sum_exp - (1.0 - e) * f64::from(x[usize::from(label)]) - e * mean;
+        loss += log_sum_exp - (1.0 - e) * f64::from(x[label]) - e * mean;
     }
     let op = CrossEntropy { p, labels: labels.to_vec(), smoothing };
     Ok(tape.push(Tensor::scalar((loss / n as f64) as f32), &[x], op))
@@ -61,7 +64,7 @@ pub fn cross_entropy(tape: &mut Tape, x: Var, labels: &[u8], smoothing: f32) -> 
 
 struct CrossEntropy {
     p: Tensor,
-    labels: Vec<u8>,
+    labels: Vec<usize>,
     smoothing: f32,
 }
 
@@ -78,7 +81,7 @@ impl Op for CrossEntropy {
             for v in row.iter_mut() {
                 *v -= self.smoothing / classes as f32;
             }
-            row[usize::from(label)] -= 1.0 - self.smoothing;
+            row[label] -= 1.0 - self.smoothing;
             for v in row {
                 *v *= scale;
             }
@@ -88,12 +91,12 @@ impl Op for CrossEntropy {
 }
 
 /// Number of rows of `logits [N, C]` whose largest entry (the first, on ties) is the label's.
-pub fn accuracy(logits: &Tensor, labels: &[u8]) -> usize {
+pub fn accuracy(logits: &Tensor, labels: &[usize]) -> usize {
     let rows = logits.data().chunks_exact(logits.shape().last());
     rows.zip(labels)
         .filter(|(row, label)| {
             let best = (0..row.len()).fold(0, |best, c| if row[c] > row[best] { c } else { best });
-            best == usize::from(**label)
+            best == **label
         })
         .count()
 }

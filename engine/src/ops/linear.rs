@@ -9,7 +9,8 @@ use crate::{Context, Error, Op, Result, Tape, Tensor, Var};
 /// If the shapes do not fit.
 pub fn linear_forward(x: &Tensor, w: &Tensor, b: &Tensor) -> Result<Tensor> {
     let (&[n, i], &[o, wi], &[bo]) = (x.dims(), w.dims(), b.dims()) else {
-        let detail = format!("needs x [N, I], w [O, I], b [O]; got {}, {}, {}", x.shape(), w.shape(), b.shape());
+        let detail =
+            format!("needs x [N, I], w [O, I], b [O]; got {}, {}, {}", x.shape(), w.shape(), b.shape());
         return Err(Error::shape("linear", detail));
     };
     if wi != i || bo != o {

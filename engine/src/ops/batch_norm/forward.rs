@@ -74,7 +74,8 @@ pub(super) fn forward(
         let detail = format!("x has {c} channels but the running averages {} and {}", mean.len(), var.len());
         return Err(Error::shape("batch_norm", detail));
     }
-    let inv_std: Vec<f32> = var.iter().map(|v| (1.0 / (f64::from(*v) + f64::from(eps)).sqrt()) as f32).collect();
+    let inv_std: Vec<f32> =
+        var.iter().map(|v| (1.0 / (f64::from(*v) + f64::from(eps)).sqrt()) as f32).collect();
     // y = a x + b
     let a: Vec<f32> = gamma.data().iter().zip(&inv_std).map(|(g, i)| g * i).collect();
     let b: Vec<f32> = (0..c).map(|c| beta.data()[c] - mean[c] * a[c]).collect();

@@ -82,7 +82,8 @@ fn gradients_equal_finite_differences() {
 
 #[test]
 fn shapes_that_do_not_fit_are_refused() {
-    let refuse = |x: [usize; 4], w: [usize; 4]| Conv2dShape::new(x.into(), w.into(), 1, 0).unwrap_err().to_string();
+    let refuse =
+        |x: [usize; 4], w: [usize; 4]| Conv2dShape::new(x.into(), w.into(), 1, 0).unwrap_err().to_string();
     assert_eq!(
         refuse([1, 8, 8, 3], [16, 3, 3, 4]),
         "conv2d: x [1, 8, 8, 3] has 3 channels but w [16, 3, 3, 4] has 4"

@@ -1,0 +1,45 @@
+//! What quantization changes in a network: a hook at every layer with weights.
+
+use crate::{Node, Result, Tape, Tensor, Var};
+
+/// Called by the interpreter at each layer with weights. The default of every method is to change nothing.
+pub trait Hook {
+    /// Replaces the layer altogether: its result from its input, weight and bias as they are, or `None` to go
+    /// on. (Integer arithmetic lives here; nothing is recorded for a backward pass.)
+    ///
+    /// # Errors
+    /// Whatever keeps the hook from doing its work; the run stops with it.
+    fn compute(&mut self, _: &Node, _x: &Tensor, _w: &Tensor, _b: Option<&Tensor>) -> Result<Option<Tensor>> {
+        Ok(None)
+    }
+
+    /// What the layer sees as its input.
+    ///
+    /// # Errors
+    /// As for [`compute`](Self::compute).
+    fn input(&mut self, _: &mut Tape, _: &Node, x: Var) -> Result<Var> {
+        Ok(x)
+    }
+
+    /// What the layer sees as its weight.
+    ///
+    /// # Errors
+    /// As for [`compute`](Self::compute).
+    fn weight(&mut self, _: &mut Tape, _: &Node, w: Var) -> Result<Var> {
+        Ok(w)
+    }
+
+    /// Sees the result of every node that is computed on its own (a batch norm that is fused with the ReLU
+    /// behind it shows only the ReLU).
+    ///
+    /// # Errors
+    /// As for [`compute`](Self::compute).
+    fn output(&mut self, _: &Node, _y: &Tensor) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// The hook that changes nothing: the network in floats.
+pub struct Float;
+
+impl Hook for Float {}

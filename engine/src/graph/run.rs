@@ -1,0 +1,204 @@
+//! The interpreter: runs a graph on a tape under a hook.
+
+use super::plan::{Plan, Step};
+use super::{Graph, Hook, Layer, Node, NodeId};
+use crate::ops::{self, BatchNormMode, BatchStats};
+use crate::{Params, Result, Tape, Tensor, Var};
+
+/// Added to batch norm's variance: PyTorch's default.
+const EPS: f32 = 1e-5;
+/// Weight of the newest batch in the running averages: PyTorch's default.
+const MOMENTUM: f32 = 0.1;
+
+/// How batch norm takes its statistics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// From the batch.
+    Train,
+    /// From the running averages.
+    Eval,
+}
+
+/// A finished forward pass.
+pub struct Forward {
+    /// The result of the last node.
+    pub output: Var,
+    /// Where each parameter stands on the tape; `None` if the pass did not use it.
+    pub params: Vec<Option<Var>>,
+}
+
+impl Graph {
+    /// Runs the network for training: batch statistics, and running averages updated
+    /// (`running = 0.9 running + 0.1 batch`, with the unbiased variance).
+    ///
+    /// # Errors
+    /// If a shape does not fit or the hook fails.
+    pub fn forward_train(
+        &self,
+        params: &mut Params,
+        tape: &mut Tape,
+        x: Tensor,
+        hook: &mut dyn Hook,
+    ) -> Result<Forward> {
+        let (forward, statistics) = self.run(params, tape, x, Mode::Train, hook)?;
+        for (node, stats) in statistics {
+            let unbias = stats.count as f32 / (stats.count.max(2) - 1) as f32;
+            let mean = params.get_mut(&format!("{}.running_mean", self.nodes[node].name))?;
+            for (r, m) in mean.data_mut().iter_mut().zip(&stats.mean) {
+                *r += MOMENTUM * (m - *r);
+            }
+            let var = params.get_mut(&format!("{}.running_var", self.nodes[node].name))?;
+            for (r, v) in var.data_mut().iter_mut().zip(&stats.var) {
+                *r += MOMENTUM * (v * unbias - *r);
+            }
+        }
+        Ok(forward)
+    }
+
+    /// Runs the network with frozen statistics. With a recording tape, gradients can be taken.
+    ///
+    /// # Errors
+    /// If a shape does not fit or the hook fails.
+    pub fn forward_eval(
+        &self,
+        params: &Params,
+        tape: &mut Tape,
+        x: Tensor,
+        hook: &mut dyn Hook,
+    ) -> Result<Forward> {
+        Ok(self.run(params, tape, x, Mode::Eval, hook)?.0)
+    }
+
+    /// The output for `x` in floats or under `hook`, and nothing else.
+    ///
+    /// # Errors
+    /// If a shape does not fit or the hook fails.
+    pub fn infer(&self, params: &Params, x: Tensor, hook: &mut dyn Hook) -> Result<Tensor> {
+        let mut tape = Tape::inference();
+        let output = self.forward_eval(params, &mut tape, x, hook)?.output;
+        Ok(tape.take(output))
+    }
+
+    fn run(
+        &self,
+        params: &Params,
+        tape: &mut Tape,
+        x: Tensor,
+        mode: Mode,
+        hook: &mut dyn Hook,
+    ) -> Result<(Forward, Vec<(NodeId, BatchStats)>)> {
+        let plan = Plan::new(self);
+        let mut run = Run {
+            graph: self,
+            params,
+            by_name: params.by_name(),
+            param_vars: vec![None; params.len()],
+            values: vec![None; self.nodes.len()],
+            statistics: Vec::new(),
+            mode,
+        };
+        let mut image = Some(x);
+        for (id, node) in self.nodes.iter().enumerate() {
+            let y = match (plan.steps[id], node.layer) {
+                (Step::Absorbed, _) => continue,
+                (_, Layer::Input) => tape.leaf(image.take().expect("a graph has one input"), false),
+                (Step::BatchNormRelu { norm, residual }, _) => run.batch_norm_relu(tape, norm, residual)?,
+                (Step::Alone, _) => run.alone(tape, id, hook)?,
+            };
+            hook.output(node, tape.value(y))?;
+            run.values[id] = Some(y);
+            for (before, _) in plan.last_use.iter().enumerate().filter(|(i, last)| **last == id && *i < id) {
+                run.values[before].into_iter().for_each(|v| tape.release(v));
+            }
+        }
+        let output =
+            run.values.last().copied().flatten().expect("a graph has nodes, and the last is computed");
+        Ok((Forward { output, params: run.param_vars }, run.statistics))
+    }
+}
+
+/// The state of one run.
+struct Run<'a> {
+    graph: &'a Graph,
+    params: &'a Params,
+    by_name: std::collections::HashMap<&'a str, usize>,
+    param_vars: Vec<Option<Var>>,
+    values: Vec<Option<Var>>,
+    statistics: Vec<(NodeId, BatchStats)>,
+    mode: Mode,
+}
+
+impl Run<'_> {
+    fn value(&self, id: NodeId) -> Var {
+        self.values[id].expect("inputs are computed before their uses")
+    }
+
+    /// Puts parameter `<node>.<suffix>` on the tape.
+    fn param(&mut self, tape: &mut Tape, node: &Node, suffix: &str) -> Result<Var> {
+        let name = format!("{}.{suffix}", node.name);
+        let Some(&i) = self.by_name.get(name.as_str()) else {
+            return self.params.get(&name).map(|_| unreachable!("`by_name` holds every name"));
+        };
+        let param = &self.params[i];
+        let var = tape.leaf(param.value.clone(), param.role.trainable());
+        self.param_vars[i] = Some(var);
+        Ok(var)
+    }
+
+    fn alone(&mut self, tape: &mut Tape, id: NodeId, hook: &mut dyn Hook) -> Result<Var> {
+        let node = &self.graph.nodes[id];
+        let x = self.value(node.inputs[0]);
+        match node.layer {
+            Layer::Input => unreachable!("handled by the caller"),
+            Layer::Conv2d { .. } | Layer::Linear { .. } => self.weighted(tape, node, x, hook),
+            Layer::BatchNorm { .. } => {
+                let (gamma, beta) = (self.param(tape, node, "weight")?, self.param(tape, node, "bias")?);
+                let (y, stats) = ops::batch_norm(tape, x, gamma, beta, self.norm_mode(node)?)?;
+                self.statistics.extend(stats.map(|s| (id, s)));
+                Ok(y)
+            }
+            Layer::Relu => Ok(ops::relu(tape, x)),
+            Layer::Add => ops::add(tape, x, self.value(node.inputs[1])),
+            Layer::SubsamplePad { stride, lo, hi } => ops::subsample_pad(tape, x, stride, lo, hi),
+            Layer::GlobalAvgPool => ops::global_avg_pool(tape, x),
+        }
+    }
+
+    /// A layer with weights, as the hook wants it.
+    fn weighted(&mut self, tape: &mut Tape, node: &Node, x: Var, hook: &mut dyn Hook) -> Result<Var> {
+        let w = self.param(tape, node, "weight")?;
+        let b = match node.layer {
+            Layer::Linear { .. } => Some(self.param(tape, node, "bias")?),
+            _ => None,
+        };
+        if let Some(y) = hook.compute(node, tape.value(x), tape.value(w), b.map(|b| tape.value(b)))? {
+            return Ok(tape.leaf(y, false));
+        }
+        let (x, w) = (hook.input(tape, node, x)?, hook.weight(tape, node, w)?);
+        match (node.layer, b) {
+            (Layer::Conv2d { stride, padding, .. }, b) => ops::conv2d(tape, x, w, b, stride, padding),
+            (_, Some(b)) => ops::linear(tape, x, w, b),
+            _ => unreachable!("linear layers have a bias"),
+        }
+    }
+
+    fn batch_norm_relu(&mut self, tape: &mut Tape, norm: NodeId, residual: Option<NodeId>) -> Result<Var> {
+        let node = &self.graph.nodes[norm];
+        let (gamma, beta) = (self.param(tape, node, "weight")?, self.param(tape, node, "bias")?);
+        let (x, residual) = (self.value(node.inputs[0]), residual.map(|r| self.value(r)));
+        let (y, stats) = ops::batch_norm_relu(tape, x, gamma, beta, residual, self.norm_mode(node)?)?;
+        self.statistics.extend(stats.map(|s| (norm, s)));
+        Ok(y)
+    }
+
+    fn norm_mode(&self, node: &Node) -> Result<BatchNormMode<'_>> {
+        Ok(match self.mode {
+            Mode::Train => BatchNormMode::Train { eps: EPS },
+            Mode::Eval => BatchNormMode::Eval {
+                mean: self.params.get(&format!("{}.running_mean", node.name))?.data(),
+                var: self.params.get(&format!("{}.running_var", node.name))?.data(),
+                eps: EPS,
+            },
+        })
+    }
+}

@@ -1,0 +1,81 @@
+//! Files that are written whole or not at all.
+
+use std::{
+    ffi::OsString,
+    fs::{self, File},
+    io::Write,
+    path::Path,
+};
+
+use crate::{Error, Result};
+
+/// Replaces the file at `path` by `bytes` in one step: the bytes go to a temporary name in the same folder,
+/// are flushed to the disk (`fsync`), and the temporary file is renamed. Whoever opens `path`, at any time and
+/// after any crash, finds the old contents or the new, never a part. Nothing is left behind on failure.
+///
+/// # Errors
+/// If the folder does not exist or cannot be written to, or the disk is full.
+pub fn write(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
+    let path = path.as_ref();
+    let Some(file_name) = path.file_name() else {
+        return Err(Error::malformed(path, "is not a file name"));
+    };
+    let mut name = OsString::from(".");
+    name.push(file_name);
+    name.push(format!(".{}.partial", std::process::id()));
+    let partial = path.with_file_name(name);
+    let result = (|| {
+        let mut file = File::create(&partial)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&partial, path)?;
+        // The new name itself must survive a power cut too; folders cannot be opened on every system.
+        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(folder).and_then(|f| f.sync_all()).ok();
+        Ok(())
+    })();
+    result.map_err(|e| {
+        fs::remove_file(&partial).ok();
+        Error::io("write", path, e)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replaces_the_file_and_leaves_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("model");
+        write(&path, b"old").unwrap();
+        write(&path, b"new").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn folders_that_cannot_be_written_to_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        fs::write(&file, b"").unwrap();
+        for folder in [dir.path().join("absent"), file] {
+            let message = write(folder.join("model"), b"x").unwrap_err().to_string();
+            assert!(message.contains("cannot write") && message.contains("model"), "{message}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_read_only_folder_is_an_error() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o555)).unwrap();
+        if File::create(dir.path().join("probe")).is_ok() {
+            eprintln!("SKIPPED: this user may write to read-only folders");
+            return;
+        }
+        let message = write(dir.path().join("model"), b"x").unwrap_err().to_string();
+        assert!(message.contains("cannot write") && message.contains("ermission"), "{message}");
+    }
+}

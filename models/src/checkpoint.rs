@@ -1,0 +1,381 @@
+//! Checkpoints: named tensors and metadata in a safetensors file.
+//!
+//! On disk a checkpoint has PyTorch's names and layouts (convolution weights `[O, I, KH, KW]`), so that other
+//! tools load it; in memory it has the engine's (`[O, KH, KW, I]`). The metadata is part of the network: without
+//! the normalisation it was trained with, a network's weights are worth little. The keys in use:
+//!
+//! | key | value | example |
+//! |---|---|---|
+//! | `arch` | name of the network | `resnet20` |
+//! | `shortcut` | ResNet's option, `A` or `B` | `B` |
+//! | `mean`, `std` | normalisation per channel of pixels in `[0, 1]` | `0.4914,0.4822,0.4465` |
+//! | `seed`, `epoch`, `step` | where a run stands | `17` |
+//! | `bits`, `policy`, `method` | how a network was quantized | `W4A4` |
+//! | `test_accuracy` | percent on the full test set | `92.97` |
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+use engine::{Shape, Tensor};
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+
+use crate::{Error, Result, atomic, augment::Normalization, element::Element, layout, mmap::Bytes};
+
+/// Named tensors in the engine's layouts, and metadata.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Checkpoint {
+    /// Where it was read from; named in errors.
+    pub path: PathBuf,
+    /// In the file's order, with PyTorch's names (`layer1.0.conv1.weight`) and the engine's layouts.
+    pub tensors: Vec<(String, Tensor)>,
+    /// Text under text.
+    pub metadata: BTreeMap<String, String>,
+}
+
+impl Checkpoint {
+    /// Reads a safetensors file. Names are made [canonical](canonical_name), numbers of any float or integer
+    /// type become `f32`, convolution weights take the engine's layout.
+    ///
+    /// # Errors
+    /// If the file cannot be opened or is no safetensors file, or a number is NaN or infinite.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let bytes = Bytes::map(path)?;
+        let broken = |e| Error::malformed(path, format!("not a complete safetensors file ({e})"));
+        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(broken)?;
+        let file = SafeTensors::deserialize(&bytes).map_err(broken)?;
+        let mut builder = Builder::new(path);
+        for name in header.offset_keys() {
+            let Some(canonical) = canonical_name(&name) else { continue };
+            let view = file.tensor(&name).map_err(broken)?;
+            let Some(element) = element_of(view.dtype()) else {
+                let detail = format!("tensor `{name}` has elements {:?}, which are not read", view.dtype());
+                return Err(Error::malformed(path, detail));
+            };
+            builder.push(canonical, view.shape(), element.read_all(view.data()))?;
+        }
+        let metadata = header.metadata().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
+        Ok(Self { metadata, ..builder.checkpoint })
+    }
+
+    /// Writes a safetensors file, [whole or not at all](atomic::write).
+    ///
+    /// # Errors
+    /// If the folder cannot be written to.
+    pub fn write(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        atomic::write(path, &self.to_bytes().map_err(|e| Error::malformed(path, e.to_string()))?)
+    }
+
+    /// The bytes of the file; equal checkpoints give equal bytes.
+    fn to_bytes(&self) -> std::result::Result<Vec<u8>, safetensors::SafeTensorError> {
+        let on_disk: Vec<(&str, Shape, Vec<u8>)> = self
+            .tensors
+            .iter()
+            .map(|(name, tensor)| {
+                let tensor = layout::to_torch(tensor.clone());
+                let bytes = tensor.data().iter().flat_map(|v| v.to_le_bytes()).collect();
+                (name.as_str(), tensor.shape(), bytes)
+            })
+            .collect();
+        let views: Vec<(&str, TensorView<'_>)> = on_disk
+            .iter()
+            .map(|(name, shape, bytes)| {
+                Ok((*name, TensorView::new(Dtype::F32, shape.dims().to_vec(), bytes)?))
+            })
+            .collect::<std::result::Result<_, safetensors::SafeTensorError>>()?;
+        let bytes = safetensors::serialize(views, None)?;
+        Ok(with_metadata(&bytes, &self.metadata))
+    }
+
+    /// The tensors of these names and shapes (engine's layouts), in this order; the file must hold these and
+    /// no others.
+    ///
+    /// # Errors
+    /// Naming the first tensor that is missing, has another shape (both are printed as on disk), or is not
+    /// expected.
+    pub fn into_expected(mut self, expected: &[(String, Shape)]) -> Result<Vec<(String, Tensor)>> {
+        let path = self.path.clone();
+        let on_disk = |shape: Shape| layout::torch_shape(shape).to_string();
+        let mut found = Vec::with_capacity(expected.len());
+        for (name, shape) in expected {
+            let Some(place) = self.tensors.iter().position(|(n, _)| n == name) else {
+                return Err(Error::MissingTensor { path, name: name.clone(), expected: on_disk(*shape) });
+            };
+            let (name, tensor) = self.tensors.swap_remove(place);
+            if tensor.shape() != *shape {
+                let (found, expected) = (on_disk(tensor.shape()), on_disk(*shape));
+                return Err(Error::TensorShape { path, name, found, expected });
+            }
+            found.push((name, tensor));
+        }
+        // swap_remove disturbs the order: name the first in the alphabet.
+        match self.tensors.into_iter().min_by(|a, b| a.0.cmp(&b.0)) {
+            Some((name, tensor)) => Err(Error::ExtraTensor { path, name, found: on_disk(tensor.shape()) }),
+            None => Ok(found),
+        }
+    }
+
+    /// The tensor of this name.
+    pub fn tensor(&self, name: &str) -> Option<&Tensor> {
+        self.tensors.iter().find(|(n, _)| n == name).map(|(_, t)| t)
+    }
+
+    /// Removes and returns the tensors whose names begin with `prefix`, without it: a run's checkpoint keeps
+    /// the optimizer's state under `momentum.`, say.
+    pub fn split_off(&mut self, prefix: &str) -> Vec<(String, Tensor)> {
+        let (with, without) =
+            std::mem::take(&mut self.tensors).into_iter().partition(|(name, _)| name.starts_with(prefix));
+        self.tensors = without;
+        let with: Vec<(String, Tensor)> = with;
+        with.into_iter().map(|(name, tensor)| (name[prefix.len()..].to_string(), tensor)).collect()
+    }
+
+    /// The metadata under `key`, parsed; `None` if the key is absent.
+    ///
+    /// # Errors
+    /// If the text is not a `T`.
+    pub fn get<T: FromStr>(&self, key: &str) -> Result<Option<T>> {
+        self.metadata
+            .get(key)
+            .map(|text| {
+                let kind = std::any::type_name::<T>().rsplit("::").next().unwrap_or_default();
+                text.parse().map_err(|_| {
+                    Error::malformed(&self.path, format!("metadata `{key}` is `{text}`, expected {kind}"))
+                })
+            })
+            .transpose()
+    }
+
+    /// Sets the metadata under `key`.
+    pub fn set(&mut self, key: &str, value: impl ToString) {
+        self.metadata.insert(key.to_string(), value.to_string());
+    }
+
+    /// The normalisation in the metadata (`mean` and `std`), if it is there.
+    ///
+    /// # Errors
+    /// If only one of the two is there, or they are not three numbers each.
+    pub fn normalization(&self) -> Result<Option<Normalization>> {
+        match (self.metadata.get("mean"), self.metadata.get("std")) {
+            (None, None) => Ok(None),
+            (Some(mean), Some(std)) => format!("{mean}/{std}")
+                .parse()
+                .map(Some)
+                .map_err(|e: Error| Error::malformed(&self.path, e.to_string())),
+            _ => Err(Error::malformed(&self.path, "metadata holds only one of `mean` and `std`")),
+        }
+    }
+
+    /// Stores the normalisation under `mean` and `std`.
+    pub fn set_normalization(&mut self, normalization: &Normalization) {
+        let text = normalization.to_string();
+        let (mean, std) = text.split_once('/').expect("mean/std");
+        self.set("mean", mean);
+        self.set("std", std);
+    }
+}
+
+/// Collects tensors read from a foreign file: PyTorch's layout in, the engine's out, every number checked.
+#[derive(Debug)]
+pub(crate) struct Builder {
+    pub(crate) checkpoint: Checkpoint,
+    names: HashSet<String>,
+}
+
+impl Builder {
+    pub(crate) fn new(path: &Path) -> Self {
+        let checkpoint = Checkpoint { path: path.to_path_buf(), ..Checkpoint::default() };
+        Self { checkpoint, names: HashSet::new() }
+    }
+
+    /// Adds a tensor under a canonical name.
+    pub(crate) fn push(&mut self, name: String, dims: &[usize], values: Vec<f32>) -> Result<()> {
+        let path = &self.checkpoint.path;
+        if dims.len() > 4 {
+            let detail = format!("tensor `{name}` has {} dimensions, at most 4 are read", dims.len());
+            return Err(Error::malformed(path, detail));
+        }
+        if !self.names.insert(name.clone()) {
+            return Err(Error::malformed(path, format!("tensor `{name}` occurs twice")));
+        }
+        let tensor = Tensor::from_vec(dims, values)?;
+        if let Some((index, value)) = tensor.first_non_finite() {
+            return Err(Error::NonFinite { path: path.clone(), name, index, value: value.into() });
+        }
+        self.checkpoint.tensors.push((name, layout::from_torch(tensor)));
+        Ok(())
+    }
+}
+
+/// The name a tensor has in this project, `None` for tensors that networks do not need.
+///
+/// `module.` (left by PyTorch's `DataParallel`) is dropped, `linear.` becomes `fc.`, `.shortcut.` becomes
+/// `.downsample.`, and batch norm's `num_batches_tracked` is ignored.
+pub fn canonical_name(name: &str) -> Option<String> {
+    let name = name.strip_prefix("module.").unwrap_or(name);
+    if name.ends_with("num_batches_tracked") {
+        return None;
+    }
+    let name = match name.strip_prefix("linear.") {
+        Some(rest) => format!("fc.{rest}"),
+        None => name.to_string(),
+    };
+    Some(name.replace(".shortcut.", ".downsample."))
+}
+
+fn element_of(dtype: Dtype) -> Option<Element> {
+    Some(match dtype {
+        Dtype::F64 => Element::F64,
+        Dtype::F32 => Element::F32,
+        Dtype::F16 => Element::F16,
+        Dtype::BF16 => Element::Bf16,
+        Dtype::I64 => Element::I64,
+        Dtype::I32 => Element::I32,
+        Dtype::I16 => Element::I16,
+        Dtype::I8 => Element::I8,
+        Dtype::U8 | Dtype::BOOL => Element::U8,
+        _ => return None,
+    })
+}
+
+/// Puts `metadata` into the header of a safetensors file, sorted by key. (The crate takes a hash map, whose
+/// order differs from run to run: equal checkpoints would be unequal files.)
+fn with_metadata(file: &[u8], metadata: &BTreeMap<String, String>) -> Vec<u8> {
+    if metadata.is_empty() {
+        return file.to_vec();
+    }
+    let header_len = u64::from_le_bytes(file[..8].try_into().expect("eight bytes")) as usize;
+    let (header, data) = file[8..].split_at(header_len);
+    let tensors = std::str::from_utf8(header).expect("JSON").trim_end().trim_start_matches('{');
+    let metadata = serde_json::to_string(metadata).expect("text is JSON");
+    let comma = if tensors == "}" { "" } else { "," };
+    let mut header = format!("{{\"__metadata__\":{metadata}{comma}{tensors}");
+    while header.len() % 8 != 0 {
+        header.push(' '); // the data begins at a multiple of eight
+    }
+    let mut out = (header.len() as u64).to_le_bytes().to_vec();
+    out.extend_from_slice(header.as_bytes());
+    out.extend_from_slice(data);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn small() -> Checkpoint {
+        let mut c = Checkpoint {
+            tensors: vec![
+                ("conv1.weight".into(), Tensor::from_fn([2, 3, 3, 1], |i| i as f32 / 7.0)),
+                ("fc.bias".into(), Tensor::from_fn([5], |i| -(i as f32))),
+                ("fc.weight".into(), Tensor::from_fn([5, 2], |i| i as f32)),
+            ],
+            ..Checkpoint::default()
+        };
+        c.set("arch", "tiny \"quoted\"");
+        c.set("epoch", 7);
+        c.set_normalization(&Normalization::TRUE);
+        c
+    }
+
+    fn expected() -> Vec<(String, Shape)> {
+        small().tensors.iter().map(|(n, t)| (n.clone(), t.shape())).collect()
+    }
+
+    /// Writes `checkpoint` as is, reads it back.
+    fn reread(checkpoint: &Checkpoint) -> Result<Checkpoint> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("c.safetensors");
+        checkpoint.write(&path).unwrap();
+        Checkpoint::read(&path)
+    }
+
+    #[test]
+    fn round_trip_with_metadata_and_torch_layout_on_disk() {
+        let back = reread(&small()).unwrap();
+        assert_eq!(back.metadata, small().metadata);
+        assert_eq!(back.get::<usize>("epoch").unwrap(), Some(7));
+        assert_eq!(back.get::<usize>("absent").unwrap(), None);
+        assert!(back.get::<usize>("arch").unwrap_err().to_string().contains("expected usize"));
+        assert_eq!(back.normalization().unwrap(), Some(Normalization::TRUE));
+        let mut order: Vec<_> = small().tensors;
+        order.reverse();
+        let names: Vec<_> = order.iter().map(|(n, t)| (n.clone(), t.shape())).collect();
+        assert_eq!(back.into_expected(&names).unwrap(), order);
+        let bytes = small().to_bytes().unwrap();
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        assert_eq!(file.tensor("conv1.weight").unwrap().shape(), [2, 1, 3, 3]);
+        assert_eq!(bytes, small().to_bytes().unwrap());
+    }
+
+    #[test]
+    fn missing_extra_and_misshaped_tensors_are_named_with_shapes() {
+        let mut checkpoint = small();
+        checkpoint.tensors.remove(0);
+        let m = checkpoint.into_expected(&expected()).unwrap_err().to_string();
+        assert!(m.contains("`conv1.weight` [2, 1, 3, 3] is missing"), "{m}");
+
+        let mut checkpoint = small();
+        checkpoint.tensors.push(("layer9.weight".into(), Tensor::zeros([4])));
+        let m = checkpoint.into_expected(&expected()).unwrap_err().to_string();
+        assert!(m.contains("`layer9.weight` [4] does not belong"), "{m}");
+
+        let mut checkpoint = small();
+        checkpoint.tensors[0].1 = Tensor::zeros([2, 3, 3, 4]);
+        let m = checkpoint.into_expected(&expected()).unwrap_err().to_string();
+        assert!(m.contains("`conv1.weight` has shape [2, 4, 3, 3]") && m.contains("[2, 1, 3, 3]"), "{m}");
+    }
+
+    #[test]
+    fn nan_and_infinite_weights_are_named_with_their_index() {
+        for value in [f32::NAN, f32::INFINITY] {
+            let mut checkpoint = small();
+            checkpoint.tensors[2].1.data_mut()[3] = value;
+            let m = reread(&checkpoint).unwrap_err().to_string();
+            assert!(m.contains("`fc.weight` holds") && m.contains("index 3"), "{m}");
+        }
+    }
+
+    #[test]
+    fn foreign_names_become_ours() {
+        let ours = |name| canonical_name(name).unwrap_or_default();
+        assert_eq!(ours("module.layer1.0.conv1.weight"), "layer1.0.conv1.weight");
+        assert_eq!(ours("module.linear.bias"), "fc.bias");
+        assert_eq!(ours("layer2.0.shortcut.0.weight"), "layer2.0.downsample.0.weight");
+        assert_eq!(ours("bn1.num_batches_tracked"), "");
+        let twice = Checkpoint {
+            tensors: vec![("fc.bias".into(), Tensor::zeros([1])), ("linear.bias".into(), Tensor::zeros([1]))],
+            ..Checkpoint::default()
+        };
+        assert!(reread(&twice).unwrap_err().to_string().contains("`fc.bias` occurs twice"));
+    }
+
+    #[test]
+    fn truncated_empty_and_foreign_files_are_errors() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("c.safetensors");
+        let bytes = small().to_bytes().unwrap();
+        for broken in
+            [&bytes[..0], &bytes[..5], &bytes[..40], &bytes[..bytes.len() - 1], b"hello, world, hello"]
+        {
+            std::fs::write(&path, broken).unwrap();
+            let m = Checkpoint::read(&path).unwrap_err().to_string();
+            assert!(m.contains("not a complete safetensors file"), "{m}");
+        }
+        assert!(Checkpoint::read(dir.path()).unwrap_err().to_string().contains("is a folder"));
+        assert!(Checkpoint::read(dir.path().join("absent")).unwrap_err().to_string().contains("cannot open"));
+    }
+
+    #[test]
+    fn optimizer_state_is_split_off() {
+        let mut checkpoint = small();
+        checkpoint.tensors.push(("momentum.fc.bias".into(), Tensor::zeros([5])));
+        let momentum = checkpoint.split_off("momentum.");
+        assert_eq!((momentum[0].0.as_str(), momentum.len()), ("fc.bias", 1));
+        assert_eq!(checkpoint, small());
+    }
+}
