@@ -9,6 +9,9 @@ mod error;
 pub mod layout;
 pub mod loader;
 pub mod mmap;
+pub mod pickle;
+pub mod torch_file;
+pub mod torch_global;
 
 pub use checkpoint::Checkpoint;
 pub use error::{Error, Result};
