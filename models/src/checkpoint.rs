@@ -192,13 +192,19 @@ impl Builder {
         Self { checkpoint, names: HashSet::new() }
     }
 
+    /// Shapes have at most four dimensions.
+    pub(crate) fn expect_rank(&self, name: &str, rank: usize) -> Result<()> {
+        if rank > 4 {
+            let detail = format!("tensor `{name}` has {rank} dimensions, at most 4 are read");
+            return Err(Error::malformed(&self.checkpoint.path, detail));
+        }
+        Ok(())
+    }
+
     /// Adds a tensor under a canonical name.
     pub(crate) fn push(&mut self, name: String, dims: &[usize], values: Vec<f32>) -> Result<()> {
+        self.expect_rank(&name, dims.len())?;
         let path = &self.checkpoint.path;
-        if dims.len() > 4 {
-            let detail = format!("tensor `{name}` has {} dimensions, at most 4 are read", dims.len());
-            return Err(Error::malformed(path, detail));
-        }
         if !self.names.insert(name.clone()) {
             return Err(Error::malformed(path, format!("tensor `{name}` occurs twice")));
         }

@@ -10,7 +10,10 @@ pub mod layout;
 pub mod loader;
 pub mod mmap;
 mod network;
+pub mod pickle;
 mod resnet;
+pub mod torch_file;
+pub mod torch_global;
 mod trainer;
 
 pub use checkpoint::Checkpoint;

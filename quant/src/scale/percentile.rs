@@ -1,0 +1,35 @@
+//! `percentile`: the scale that clips the largest 0.1% of the values.
+//!
+//! `alpha` is the smallest `a` with `|x| <= a` for at least 99.9% of the values; then as
+//! [`max_abs`](super::max_abs): `s = alpha / 2^(b-1)` signed, `alpha / (2^b - 1)` unsigned (where
+//! negative values count as 0: they clip to it). One outlier no longer sets the scale.
+
+use super::{Sample, ScaleRule};
+use crate::Grid;
+
+/// The fraction of the values that is kept inside.
+pub const KEPT: f64 = 0.999;
+
+/// The table's line.
+pub const RULE: ScaleRule =
+    ScaleRule { name: "percentile", summary: "clips the largest 0.1% of the values", raw: scale };
+
+fn scale(x: &Sample<'_>, grid: Grid) -> f64 {
+    alpha(x, grid.is_signed(), KEPT) / f64::from(grid.steps())
+}
+
+/// The clipping value that keeps the fraction `kept` of the weight inside.
+pub fn alpha(x: &Sample<'_>, signed: bool, kept: f64) -> f64 {
+    let mut sizes: Vec<(f32, f64)> =
+        x.iter().map(|(v, w)| (if signed { v.abs() } else { v.max(0.0) }, w)).collect();
+    sizes.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+    let total: f64 = sizes.iter().map(|s| s.1).sum();
+    let mut below = 0.0;
+    for &(size, weight) in &sizes {
+        below += weight;
+        if below >= kept * total {
+            return f64::from(size);
+        }
+    }
+    0.0
+}

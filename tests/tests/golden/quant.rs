@@ -1,0 +1,135 @@
+//! Quantizers against float64, integer convolutions against exact integers.
+
+use engine::Tensor;
+use quant::scale::{Sample, optimum};
+use quant::{Grid, QParams, ScaleRule, analysis, get_scale, linear_dequantize, linear_quantize};
+use safetensors::SafeTensors;
+
+/// One parsed fixture file.
+pub struct Golden(Vec<u8>);
+
+impl Golden {
+    fn open() -> Self {
+        let path = crate::golden_file("quant.safetensors");
+        Self(std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display())))
+    }
+
+    fn bytes(&self, key: &str) -> (Vec<usize>, Vec<u8>) {
+        let file = SafeTensors::deserialize(&self.0).expect("a safetensors file");
+        let view = file.tensor(key).unwrap_or_else(|e| panic!("{key}: {e}"));
+        (view.shape().to_vec(), view.data().to_vec())
+    }
+
+    fn f32(&self, key: &str) -> Vec<f32> {
+        self.bytes(key).1.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
+    }
+
+    fn i32(&self, key: &str) -> Vec<i32> {
+        self.bytes(key).1.chunks_exact(4).map(|b| i32::from_le_bytes(b.try_into().unwrap())).collect()
+    }
+
+    fn keys(&self) -> Vec<String> {
+        let file = SafeTensors::deserialize(&self.0).expect("a safetensors file");
+        file.names().iter().map(|n| n.to_string()).collect()
+    }
+
+    fn scales(&self) -> serde_json::Value {
+        let (_, header) = SafeTensors::read_metadata(&self.0).expect("a header");
+        let metadata = header.metadata().as_ref().expect("metadata");
+        serde_json::from_str(&metadata["scales_and_mse"]).expect("JSON")
+    }
+}
+
+fn vector(x: Vec<f32>) -> Tensor {
+    Tensor::from_vec([x.len()], x).unwrap()
+}
+
+fn close(what: &str, got: f64, want: f64, relative: f64) {
+    assert!((got - want).abs() <= relative * want.abs(), "{what}: {got} instead of {want}");
+}
+
+/// `(case, vector name, bits)` of every entry of the metadata.
+fn cases(golden: &Golden) -> Vec<(String, String, u32, serde_json::Value)> {
+    let table = golden.scales();
+    let cases: Vec<_> = table
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(case, numbers)| {
+            let (name, bits) = case.rsplit_once('.').unwrap();
+            (case.clone(), name.to_owned(), bits.parse().unwrap(), numbers.clone())
+        })
+        .collect();
+    assert!(!cases.is_empty());
+    cases
+}
+
+#[test]
+fn symmetric_codes_scale_and_mse() {
+    let golden = Golden::open();
+    for (case, name, bits, numbers) in cases(&golden) {
+        let x = vector(golden.f32(&format!("{name}.x")));
+        let s = get_scale(&x, bits, ScaleRule::SYMMETRIC, true).unwrap();
+        close(&case, f64::from(s), numbers["sym_scale"].as_f64().unwrap(), 1e-7);
+        let q = QParams::per_tensor(Grid::signed(bits).unwrap(), s, 0).unwrap();
+        let codes = linear_quantize::<i32>(&x, &q).unwrap();
+        assert_eq!(codes.data(), golden.i32(&format!("{case}.sym.x_int")), "{case}");
+        let mse = analysis::error_report(&x, &q).unwrap().mse;
+        close(&case, mse, numbers["sym_mse"].as_f64().unwrap(), 1e-5);
+    }
+}
+
+#[test]
+fn sawb_scale_and_mse() {
+    let golden = Golden::open();
+    for (case, name, bits, numbers) in cases(&golden) {
+        let x = vector(golden.f32(&format!("{name}.x")));
+        let s = get_scale(&x, bits, ScaleRule::SAWB, true).unwrap();
+        close(&case, f64::from(s), numbers["sawb_scale"].as_f64().unwrap(), 1e-6);
+        let q = QParams::per_tensor(Grid::signed(bits).unwrap(), s, 0).unwrap();
+        let mse = analysis::error_report(&x, &q).unwrap().mse;
+        close(&case, mse, numbers["sawb_mse"].as_f64().unwrap(), 1e-4);
+    }
+}
+
+#[test]
+fn heuristic_is_within_a_thousandth_of_the_brute_force_best() {
+    let golden = Golden::open();
+    for (case, name, bits, numbers) in cases(&golden) {
+        let x = vector(golden.f32(&format!("{name}.x")));
+        let grid = Grid::signed(bits).unwrap();
+        let s = get_scale(&x, bits, ScaleRule::HEURISTIC, true).unwrap();
+        let mse = analysis::error_report(&x, &QParams::per_tensor(grid, s, 0).unwrap()).unwrap().mse;
+        let (best_s, best) = optimum(&Sample::new(x.data()), grid);
+        let published = numbers["best_mse"].as_f64().unwrap();
+        println!("{case}: heuristic {s} {mse}, optimum {best_s} {best}, published {published}");
+        assert!(mse <= published * 1.001, "{case}: {mse} against {published}");
+        assert!(mse <= best * 1.001, "{case}: {mse} against {best}");
+        assert!(best <= published * 1.000_01, "{case}: brute force {best} against {published}");
+    }
+}
+
+#[test]
+fn affine_codes_and_restored_values() {
+    let golden = Golden::open();
+    let mut seen = 0;
+    // Keys look like `affine.z-5.b8.u.x`.
+    for key in golden.keys().iter().filter(|k| k.starts_with("affine.") && k.ends_with(".x")) {
+        let case = key.strip_suffix(".x").unwrap();
+        let parts: Vec<&str> = case.split('.').collect();
+        let z: i32 = parts[1][1..].parse().unwrap();
+        let grid = Grid::new(parts[2][1..].parse().unwrap(), parts[3] == "s").unwrap();
+        let (x_int, x_hat) = (golden.i32(&format!("{case}.x_int")), golden.f32(&format!("{case}.x_hat")));
+        // The scale is not stored: eq 3 gives it back.
+        let (&k, &v) = x_int.iter().zip(&x_hat).max_by_key(|(k, _)| (*k + z).abs()).unwrap();
+        let s = v / (k + z) as f32;
+        let q = QParams::per_tensor(grid, s, z).unwrap();
+        let codes = linear_quantize::<i32>(&vector(golden.f32(key)), &q).unwrap();
+        assert_eq!(codes.data(), x_int, "{case}");
+        for (got, want) in linear_dequantize(&codes, &q).unwrap().data().iter().zip(x_hat) {
+            close(case, f64::from(*got), f64::from(want), 1e-6);
+        }
+        seen += 1;
+    }
+    assert!(seen > 0);
+}

@@ -1,0 +1,158 @@
+//! Properties of eq 1-3 for any grid, scale and zero point.
+
+use engine::Tensor;
+use proptest::prelude::*;
+use quant::uniform::{quantize_value, restore_value, zero_point_from_common, zero_point_to_common};
+use quant::{Grid, QParams, linear_dequantize, linear_quantize};
+
+fn grids() -> impl Strategy<Value = Grid> {
+    (1u32..=16, any::<bool>()).prop_map(|(bits, signed)| Grid::new(bits, signed).unwrap())
+}
+
+fn scales() -> impl Strategy<Value = f32> {
+    (-12.0f32..6.0).prop_map(|e| e.exp2())
+}
+
+fn codes(x: &[f32], q: &QParams) -> Vec<i32> {
+    let x = Tensor::from_vec([x.len()], x.to_vec()).unwrap();
+    linear_quantize::<i32>(&x, q).unwrap().into_vec()
+}
+
+proptest! {
+    #[test]
+    fn round_trip_error_is_at_most_half_a_step_inside_the_range(
+        grid in grids(), s in scales(), z in -300i32..300, t in 0.0f64..1.0,
+    ) {
+        let (lo, hi) = (f64::from(grid.qmin + z), f64::from(grid.qmax + z));
+        let x = ((lo + t * (hi - lo)) * f64::from(s)) as f32;
+        let x_hat = restore_value(quantize_value(x, s, z, grid).unwrap(), s, z);
+        // Half a step, and the rounding of x and x_hat to f32.
+        let slack = f64::from(x.abs().max(x_hat.abs())) * f64::from(f32::EPSILON);
+        prop_assert!((f64::from(x_hat) - f64::from(x)).abs() <= f64::from(s) / 2.0 + slack);
+    }
+
+    #[test]
+    fn monotone(grid in grids(), s in scales(), z in -300i32..300, a in -1e3f32..1e3, b in -1e3f32..1e3) {
+        let (a, b) = (a.min(b), a.max(b));
+        prop_assert!(quantize_value(a, s, z, grid).unwrap() <= quantize_value(b, s, z, grid).unwrap());
+    }
+
+    #[test]
+    fn the_range_is_respected(grid in grids(), s in scales(), z in -300i32..300, x in any::<f32>()) {
+        prop_assume!(!x.is_nan());
+        prop_assert!(grid.contains(quantize_value(x, s, z, grid).unwrap()));
+    }
+
+    #[test]
+    fn idempotent_and_identity_on_the_grid(grid in grids(), s in scales(), z in -300i32..300) {
+        let q = QParams::per_tensor(grid, s, z).unwrap();
+        let every: Vec<f32> = (grid.qmin..=grid.qmax).map(|k| restore_value(k, s, z)).collect();
+        let again = codes(&every, &q);
+        prop_assert_eq!(&again, &(grid.qmin..=grid.qmax).collect::<Vec<_>>());
+        prop_assert_eq!(again.iter().map(|&k| restore_value(k, s, z)).collect::<Vec<_>>(), every);
+    }
+
+    #[test]
+    fn shifting_x_by_z_steps_shifts_z(
+        grid in grids(), e in -10i32..4, z in -300i32..300, shift in -300i32..300, x in -1000i32..1000,
+    ) {
+        // A power-of-two scale and x in quarter steps make the shift exact in f32; ties round to even, so
+        // only an even shift keeps them.
+        let (s, shift) = ((e as f32).exp2(), 2 * shift);
+        let (x, moved) = (x as f32 * s / 4.0, (x as f32 / 4.0 + shift as f32) * s);
+        prop_assert_eq!(
+            quantize_value(x, s, z, grid).unwrap(),
+            quantize_value(moved, s, z + shift, grid).unwrap()
+        );
+    }
+
+    #[test]
+    fn the_fast_path_equals_eq_1(
+        grid in grids(), s in scales(), z in -300i32..300,
+        x in prop::collection::vec(prop_oneof![
+            -1e3f32..1e3,
+            (-4000i32..4000).prop_map(|k| k as f32 * 0.125),
+            Just(f32::INFINITY), Just(f32::NEG_INFINITY), Just(f32::MAX), Just(-0.0f32), Just(1e-42f32),
+        ], 0..300),
+        nudge in prop_oneof![Just(0i32), -1i32..=1],
+    ) {
+        // Half of the cases sit on ties of this scale, or one unit in the last place off them.
+        let ties: Vec<f32> = x.iter().map(|v| {
+            let tie = (v.clamp(-1e5, 1e5).floor() + 0.5) * s;
+            f32::from_bits(tie.to_bits().wrapping_add_signed(nudge))
+        }).collect();
+        let q = QParams::per_tensor(grid, s, z).unwrap();
+        for x in [x, ties] {
+            let want: Vec<i32> = x.iter().map(|&x| quantize_value(x, s, z, grid).unwrap()).collect();
+            prop_assert_eq!(codes(&x, &q), want);
+        }
+    }
+
+    #[test]
+    fn per_channel_is_per_tensor_on_each_channel(
+        grid in grids(), channels in prop::collection::vec((scales(), -50i32..50), 1..6), seed in any::<u32>(),
+    ) {
+        let n = 37;
+        let x = Tensor::from_fn([channels.len(), n], |i| ((i as u32).wrapping_mul(seed) % 2001) as f32 / 100.0 - 10.0);
+        let (s, z) = channels.iter().copied().unzip();
+        let q = QParams::per_channel(grid, s, z).unwrap();
+        let whole = linear_quantize::<i32>(&x, &q).unwrap();
+        let restored = linear_dequantize(&whole, &q).unwrap();
+        for (c, &(s, z)) in channels.iter().enumerate() {
+            let one = QParams::per_tensor(grid, s, z).unwrap();
+            prop_assert_eq!(&whole.data()[c * n..][..n], codes(&x.data()[c * n..][..n], &one));
+            for (k, v) in whole.data()[c * n..][..n].iter().zip(&restored.data()[c * n..][..n]) {
+                prop_assert_eq!(*v, restore_value(*k, s, z));
+            }
+        }
+    }
+}
+
+#[test]
+fn grids_of_every_width() {
+    assert_eq!(Grid::signed(1).unwrap(), Grid { qmin: -1, qmax: 0 });
+    assert_eq!(Grid::unsigned(1).unwrap(), Grid { qmin: 0, qmax: 1 });
+    assert_eq!(Grid::signed(8).unwrap(), Grid { qmin: -128, qmax: 127 });
+    assert_eq!(Grid::unsigned(16).unwrap(), Grid { qmin: 0, qmax: 65535 });
+    for bits in 1..=16 {
+        assert_eq!(Grid::signed(bits).unwrap().bits(), bits);
+    }
+    for bits in [0, 17] {
+        let message = Grid::signed(bits).unwrap_err().to_string();
+        assert!(message.contains("1 to 16") && message.contains(&bits.to_string()), "{message}");
+    }
+}
+
+#[test]
+fn nan_is_an_error_that_says_where() {
+    let x = Tensor::from_vec([2, 2], vec![0.0, 1.0, f32::NAN, 3.0]).unwrap();
+    let q = QParams::per_tensor(Grid::signed(8).unwrap(), 0.1, 0).unwrap();
+    let message = linear_quantize::<i8>(&x, &q).unwrap_err().to_string();
+    assert!(message.contains("element 2") && message.contains("NaN"), "{message}");
+}
+
+#[test]
+fn codes_that_do_not_fit_the_type_are_refused() {
+    let q = QParams::per_tensor(Grid::unsigned(8).unwrap(), 0.1, 0).unwrap();
+    assert!(linear_quantize::<i8>(&Tensor::zeros([2]), &q).is_err());
+    assert!(linear_quantize::<u8>(&Tensor::zeros([2]), &q).is_ok());
+}
+
+#[test]
+fn scales_that_are_not_positive_are_refused() {
+    for s in [0.0, -1.0, f32::NAN, f32::INFINITY] {
+        assert!(QParams::per_tensor(Grid::signed(8).unwrap(), s, 0).is_err());
+    }
+}
+
+#[test]
+fn the_common_zero_point_has_the_other_sign() {
+    let (z, s, grid) = (-128, 0.05, Grid::unsigned(8).unwrap());
+    assert_eq!(zero_point_to_common(z), 128);
+    assert_eq!(zero_point_from_common(zero_point_to_common(z)), z);
+    // Common: q = round(x / s) + Z. Ours: q = round(x / s) - z.
+    let common = (1.0f32 / s).round() as i32 + zero_point_to_common(z);
+    assert_eq!(quantize_value(1.0, s, z, grid).unwrap(), common);
+    // Real zero has the code Z = -z.
+    assert_eq!(quantize_value(0.0, s, z, grid).unwrap(), zero_point_to_common(z));
+}
