@@ -436,7 +436,7 @@ impl<'a> Machine<'a> {
     // Containers.
 
     fn pairs(&self, items: &[Value]) -> Result<Vec<(Value, Value)>> {
-        if items.len() % 2 != 0 {
+        if !items.len().is_multiple_of(2) {
             return Err(self.broken("a key without a value"));
         }
         Ok(items.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect())
