@@ -7,6 +7,7 @@ pub mod checkpoint;
 pub mod cifar10;
 pub mod element;
 mod error;
+pub mod import;
 pub mod layout;
 pub mod loader;
 pub mod mmap;
