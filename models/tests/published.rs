@@ -16,7 +16,9 @@ fn top1(file: &str, normalization: Option<Normalization>) -> Option<f64> {
     let network = load_network(shared.join("pretrained").join(file), normalization).unwrap();
     let loader = Loader::evaluation(&data.test, 128, network.normalization);
     let batches = loader.prefetch(0, 0, 2);
-    Some(evaluate(&network.graph, &network.params, batches, &mut Float, |_| ()).unwrap().top1())
+    let top1 = evaluate(&network.graph, &network.params, batches, &mut Float, |_| ()).unwrap().top1();
+    eprintln!("{file}: {top1:.2}");
+    Some(top1)
 }
 
 #[test]
