@@ -78,7 +78,7 @@ pub fn quantize_bias(b: &[f32], s: &[f64]) -> Result<Vec<i32>> {
 
 /// `s_x s_w` of each output channel, after checking that eq 6 applies: activations per tensor, weights
 /// symmetric, scales one or one per output channel.
-pub(super) fn product_scales(
+pub(crate) fn product_scales(
     op: &'static str,
     q_x: &QParams,
     q_w: &QParams,
