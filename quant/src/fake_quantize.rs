@@ -17,9 +17,9 @@ use engine::{Context, Op, Result, Tape, Tensor, Var};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::QParams;
 use crate::entry::{CHUNK, for_each_channel, name_nan};
 use crate::uniform::round_slice;
+use crate::{QParams, quantize_bias};
 
 /// What the backward pass of fake quantization is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +65,30 @@ pub fn fake_quantize(x: &Tensor, q: &QParams) -> Result<Tensor> {
 pub fn fake_quantize_on(tape: &mut Tape, x: Var, q: &QParams, ste: Ste) -> Result<Var> {
     let x_hat = fake_quantize(tape.value(x), q)?;
     Ok(tape.push(x_hat, &[x], FakeQuantize { q: q.clone(), ste }))
+}
+
+/// A layer's bias as the integer layer has it: `b_hat = s round(b / s)` with `s = s_x s_w` of each output
+/// channel. Identity STE.
+///
+/// # Errors
+/// As [`quantize_bias`].
+pub fn fake_quantize_bias_on(tape: &mut Tape, b: Var, s: &[f64]) -> Result<Var> {
+    let shape = tape.value(b).shape();
+    let b_int = quantize_bias(tape.value(b).data(), s)?;
+    let b_hat = b_int.iter().zip(s).map(|(&b, s)| (f64::from(b) * s) as f32).collect();
+    Ok(tape.push(Tensor::from_vec(shape, b_hat)?, &[b], StraightThrough))
+}
+
+struct StraightThrough;
+
+impl Op for StraightThrough {
+    fn name(&self) -> &'static str {
+        "straight_through"
+    }
+
+    fn backward(&self, _: &Context<'_>, dy: Tensor) -> Vec<Option<Tensor>> {
+        vec![Some(dy)]
+    }
 }
 
 struct FakeQuantize {

@@ -6,16 +6,15 @@
 //! | [`FakeQuantHook`] | eq 1 and 3, range updated in training | eq 1 and 3, scale recomputed | float |
 //! | [`IntegerHook`] | eq 1 | eq 1, packed once | integers, eq 6 |
 //!
-//! The second simulates what the third does; both use the same [`Ranges`] and the same weight scales, so they
-//! see the same codes and differ only in how the float simulation rounds its sums, and in the bias of the
-//! linear layer, which is an integer only in the third.
+//! The second simulates what the third does: both use the same [`Ranges`], the same weight scales and the
+//! same rounded bias, so they differ only in how the float simulation rounds its sums.
 
 use std::collections::{BTreeMap, HashMap};
 
 use engine::{Error, Hook, Layer, Node, Result, Tape, Tensor, Var};
 use serde::{Deserialize, Serialize};
 
-use crate::fake_quantize::fake_quantize_on;
+use crate::fake_quantize::{fake_quantize_bias_on, fake_quantize_on};
 use crate::integer::weights::product_scales;
 use crate::{
     Code, Histogram, IntTensor, MovingAverage, Observer, PackedWeights, Plan, QParams, QuantConfig, Range,
@@ -92,9 +91,16 @@ pub struct FakeQuantHook {
     pub ranges: Ranges,
     /// Whether each batch updates the ranges. Set for training, clear for evaluation.
     pub training: bool,
+    /// The quantizers of the layer at hand, for its bias.
+    current: Option<(QParams, QParams)>,
 }
 
 impl FakeQuantHook {
+    /// The hook for training (each batch updates the ranges) or evaluation (they stay).
+    pub fn new(config: QuantConfig, plan: Plan, ranges: Ranges, training: bool) -> Self {
+        Self { config, plan, ranges, training, current: None }
+    }
+
     /// Moves the range of `node`'s input towards that of this batch; the first batch sets it.
     fn update(&mut self, node: &Node, x: &Tensor, bits: u32) -> Result<()> {
         let Some(batch) = batch_range(x.data(), self.config.activation_rule, bits)? else { return Ok(()) };
@@ -117,9 +123,20 @@ impl Hook for FakeQuantHook {
     }
 
     fn weight(&mut self, tape: &mut Tape, node: &Node, w: Var) -> Result<Var> {
-        let Some(Widths { w: bits, .. }) = self.plan.get(&node.name) else { return Ok(w) };
+        let Some(Widths { w: bits, a }) = self.plan.get(&node.name) else { return Ok(w) };
         let q = self.config.weight_params(tape.value(w), bits).map_err(|e| in_layer(node, e))?;
-        fake_quantize_on(tape, w, &q, self.config.weight_ste).map_err(|e| in_layer(node, e))
+        let w = fake_quantize_on(tape, w, &q, self.config.weight_ste).map_err(|e| in_layer(node, e))?;
+        self.current = Some((self.ranges.params(&node.name, a)?, q));
+        Ok(w)
+    }
+
+    fn bias(&mut self, tape: &mut Tape, node: &Node, b: Var) -> Result<Var> {
+        if self.plan.get(&node.name).is_none() {
+            return Ok(b);
+        }
+        let (q_x, q_w) = self.current.take().expect("`weight` comes before `bias`");
+        let scales = product_scales("bias", &q_x, &q_w, tape.value(b).len())?;
+        fake_quantize_bias_on(tape, b, &scales).map_err(|e| in_layer(node, e))
     }
 }
 

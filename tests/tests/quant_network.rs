@@ -52,21 +52,15 @@ fn what_is_simulated_is_what_runs() {
                 let bits: Widths = bits.parse().unwrap();
                 let config = QuantConfig { bits, policy, weight_granularity, ..QuantConfig::default() };
                 let (graph, params, plan, ranges) = calibrated(&config);
-                let mut simulated = FakeQuantHook {
-                    config: config.clone(),
-                    plan: plan.clone(),
-                    ranges: ranges.clone(),
-                    training: false,
-                };
+                let mut simulated = FakeQuantHook::new(config.clone(), plan.clone(), ranges.clone(), false);
                 let y = graph.infer(&params, images(9, 5), &mut simulated).unwrap();
                 assert_eq!(simulated.ranges, ranges, "evaluation leaves the ranges alone");
                 let mut integer = IntegerHook::new(config, plan, ranges).unwrap();
                 let y_int = graph.infer(&params, images(9, 5), &mut integer).unwrap();
-                // The sums differ in float rounding; a code may then fall on the other side of a tie, which
-                // at few bits moves a logit by a step: compared here where codes are fine.
+                // Only the float sums are rounded; a code may then fall on the other side of a tie, but not here.
                 let worst = y.data().iter().zip(y_int.data()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
                 let largest = y.data().iter().fold(0.0f32, |m, v| m.max(v.abs()));
-                assert!(worst <= 2e-3 * largest, "{policy} {bits}: {worst} of {largest}");
+                assert!(worst <= 1e-5 * largest, "{policy} {bits}: {worst} of {largest}");
             }
         }
     }
@@ -91,8 +85,7 @@ fn training_updates_ranges_and_reaches_every_weight() {
             QuantConfig { bits: Widths { w: 4, a: 4 }, activation_ste: ste, ..QuantConfig::default() };
         let (graph, mut params) = network();
         let plan = config.policy.plan(&graph, config.bits);
-        let mut hook =
-            FakeQuantHook { config: config.clone(), plan, ranges: Ranges::default(), training: true };
+        let mut hook = FakeQuantHook::new(config.clone(), plan, Ranges::default(), true);
         let mut tape = Tape::new();
         let forward = graph.forward_train(&mut params, &mut tape, images(8, 0), &mut hook).unwrap();
         let loss = ops::cross_entropy(&mut tape, forward.output, &[0, 1, 2, 3, 4, 0, 1, 2], 0.0).unwrap();
@@ -131,7 +124,7 @@ fn errors_name_the_layer() {
     assert!(message.contains("fc") && message.contains("12"), "{message}");
 
     params.get_mut("conv2.weight").unwrap().data_mut()[3] = f32::NAN;
-    let mut hook = FakeQuantHook { config, plan, ranges, training: false };
+    let mut hook = FakeQuantHook::new(config, plan, ranges, false);
     let message = graph.infer(&params, images(1, 0), &mut hook).unwrap_err().to_string();
     assert!(message.contains("conv2") && message.contains("NaN"), "{message}");
 }

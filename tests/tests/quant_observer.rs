@@ -106,8 +106,8 @@ fn observers_refuse_nan_and_pass_over_infinity() {
 fn ranges_become_quantizers_that_represent_zero() {
     let relu = Range { min: 0.0, max: 5.1 }.params(8).unwrap();
     assert_eq!(relu.channel(0), (5.1 / 255.0, 0));
-    let signed = Range { min: -2.0, max: 2.0 }.params(8).unwrap();
-    assert_eq!(signed.zero_points(), [-128]); // 127.5 is a tie, to even
+    let signed = Range { min: -2.0, max: 3.0 }.params(8).unwrap();
+    assert_eq!(signed.zero_points(), [-102]); // -2 / (5 / 255)
     let zero = Range { min: 0.0, max: 0.0 }.params(4).unwrap();
     assert_eq!(zero.channel(0), (1.0, 0));
     let positive = Range { min: 3.0, max: 4.0 }.params(2).unwrap();
