@@ -15,14 +15,18 @@ mod context;
 mod data;
 mod eval;
 mod exit;
+mod histogram;
 mod inspect;
 mod interrupt;
+mod plot;
 mod progress;
 mod ptq;
 mod qat;
+mod report;
 mod run_folder;
 mod search;
 mod settings;
+mod svg;
 mod table;
 mod train;
 
