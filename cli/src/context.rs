@@ -86,6 +86,17 @@ impl Context {
         self.sources.resolve(parsed)
     }
 
+    /// For verbs without settings.
+    ///
+    /// # Errors
+    /// If a configuration file was given.
+    pub fn without_settings(&self) -> Result<()> {
+        match self.sources.config() {
+            None => Ok(()),
+            Some(_) => Err(Failure::Usage(format!("`{}` takes no --config", self.verb)).into()),
+        }
+    }
+
     /// Runs `f` inside a pool of [`threads`](Self::threads) threads.
     ///
     /// # Errors

@@ -18,6 +18,7 @@ mod exit;
 mod histogram;
 mod inspect;
 mod interrupt;
+mod levels;
 mod plot;
 mod progress;
 mod ptq;
@@ -28,6 +29,7 @@ mod search;
 mod settings;
 mod svg;
 mod table;
+mod text_table;
 mod train;
 
 use std::process::ExitCode;
@@ -97,7 +99,9 @@ fn dispatch(verb: Verb, context: &Context) -> anyhow::Result<()> {
         Verb::Search(args) => search::run(context.settings(args)?, context),
         Verb::Table(args) => table::run(context.settings(args)?, context),
         Verb::Inspect(args) => inspect::run(context.settings(args)?, context),
-        Verb::Data(args) => data::run(args, context),
-        Verb::Completions(args) => completions::run(args, context),
+        Verb::Data(args) => context.without_settings().and_then(|()| data::run(args, context)),
+        Verb::Completions(args) => {
+            context.without_settings().and_then(|()| completions::run(args, context))
+        }
     }
 }

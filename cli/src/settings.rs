@@ -42,6 +42,11 @@ impl Sources {
         })
     }
 
+    /// The file of `--config`.
+    pub fn config(&self) -> Option<&Path> {
+        self.file.as_ref().map(|(path, _)| path.as_path())
+    }
+
     /// The seed of the command line, else of the file, else `default`.
     ///
     /// # Errors
