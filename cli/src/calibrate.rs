@@ -34,7 +34,13 @@ pub struct CalibrateArgs {
     #[arg(long, value_name = "FILE.npy")]
     input: Option<PathBuf>,
     /// Data sets to draw: A, B, normal, laplace, uniform, gamma:SHAPE, von_mises:KAPPA
-    #[arg(long, value_name = "NAME,..", value_delimiter = ',', default_value = "A,B", conflicts_with = "input")]
+    #[arg(
+        long,
+        value_name = "NAME,..",
+        value_delimiter = ',',
+        default_value = "A,B",
+        conflicts_with = "input"
+    )]
     sets: Vec<String>,
     /// Samples of each data set
     #[arg(long, value_name = "N", default_value_t = DEFAULT_SAMPLES as u32, value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
@@ -112,7 +118,8 @@ pub fn run(args: CalibrateArgs, context: &Context) -> Result<()> {
     for set in &sets {
         // The picture of one width: 4 bits where asked for, else the fewest.
         let of_set: Vec<&Row> = rows.iter().filter(|r| r.set == set.name).collect();
-        let row = of_set.iter().find(|r| r.bits == 4).or(of_set.iter().min_by_key(|r| r.bits)).expect("a width");
+        let row =
+            of_set.iter().find(|r| r.bits == 4).or(of_set.iter().min_by_key(|r| r.bits)).expect("a width");
         let rule = methods.iter().find(|m| **m == ScaleRule::HEURISTIC).unwrap_or(&methods[0]);
         let levels = quantized(&set.x, &row.methods[rule.name].q)?;
         let levels: Vec<f64> = levels.iter().flat_map(|q| q.levels.iter().map(|l| l.0)).collect();
@@ -166,8 +173,19 @@ fn row(set: &Set, bits: u32, methods: &[ScaleRule], signed: bool) -> Result<Row>
     })
 }
 
-const HEAD: [&str; 11] =
-    ["set", "bits", "method", "scale", "mse", "mse/best", "SQNR dB", "bias", "clipping", "rounding", "clipped %"];
+const HEAD: [&str; 11] = [
+    "set",
+    "bits",
+    "method",
+    "scale",
+    "mse",
+    "mse/best",
+    "SQNR dB",
+    "bias",
+    "clipping",
+    "rounding",
+    "clipped %",
+];
 
 /// The rows of the printed table; rules in the order of [`TABLE`], then the optimum.
 fn table(rows: &[Row]) -> Vec<Vec<String>> {
@@ -214,7 +232,8 @@ fn report(
     page.heading("Error by data set, width and rule");
     page.table(&HEAD, &table(rows));
     let names: Vec<String> = rows.iter().map(|r| format!("{} {}", r.set, r.bits)).collect();
-    let ratio = |rule: &ScaleRule| rows.iter().map(|r| r.methods[rule.name].error.mse / r.optimum.mse).collect();
+    let ratio =
+        |rule: &ScaleRule| rows.iter().map(|r| r.methods[rule.name].error.mse / r.optimum.mse).collect();
     let series: Vec<(String, Vec<f64>)> = methods.iter().map(|m| (m.to_string(), ratio(m))).collect();
     let plot = bars("Error over the least possible (data set, bits)", "mse / best", &names, &series);
     folder.write("mse.svg", plot.as_bytes())?;

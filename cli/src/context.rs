@@ -65,6 +65,7 @@ impl Context {
     /// If the configuration file cannot be read, or `QUANT_ISA` asks for the impossible.
     pub fn new(global: &GlobalArgs, verb: &str, matches: &ArgMatches) -> Result<Self> {
         engine::kernel::Isa::forced_or_best().map_err(|e| Failure::Usage(e.to_string()))?;
+        quant::kernel::forced().map_err(|e| Failure::Usage(e.to_string()))?;
         let sources = Sources::new(verb, matches, global.config.as_deref())?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {

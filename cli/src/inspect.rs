@@ -95,7 +95,8 @@ pub fn run(args: InspectArgs, context: &Context) -> Result<()> {
     let path = assets::weights(args.weights.as_deref())?;
     let checkpoint = import::load_checkpoint(&path)?;
     let metadata = checkpoint.metadata.clone();
-    let network = Network::from_checkpoint(checkpoint, assets::normalization(args.normalization.as_deref())?)?;
+    let network =
+        Network::from_checkpoint(checkpoint, assets::normalization(args.normalization.as_deref())?)?;
     let nodes = chosen(&network, &args.layers)?;
     let inputs = inputs(&args, context, &network)?;
     let folder = RunFolder::create(context, args.out.as_deref(), &args)?;
@@ -110,7 +111,8 @@ pub fn run(args: InspectArgs, context: &Context) -> Result<()> {
             None => None,
             Some((_, x)) => {
                 let signed = x.data().iter().any(|v| *v < 0.0);
-                let q = reset_scale_and_zero_point(x, args.bits, ScaleRule::SYMMETRIC, Mode::Symmetric, signed)?;
+                let q =
+                    reset_scale_and_zero_point(x, args.bits, ScaleRule::SYMMETRIC, Mode::Symmetric, signed)?;
                 plots.push(plot(&format!("{}: input", node.name), x, &q)?);
                 let (min, max) = range(x);
                 Some(ActivationReport { signed, scale: q.scales()[0], error: error_report(x, &q)?, min, max })
@@ -185,7 +187,8 @@ fn inputs(args: &InspectArgs, context: &Context, network: &Network) -> Result<Ve
     }
     let data = assets::open_data(args.data.as_deref())?;
     let images = args.images.min(data.train.len());
-    let loader = Loader::evaluation(&data.train, 64, network.normalization).over((0..images).collect::<Vec<_>>());
+    let loader =
+        Loader::evaluation(&data.train, 64, network.normalization).over((0..images).collect::<Vec<_>>());
     let mut inputs = Inputs { seen: Vec::new() };
     context.note(format_args!("activations of {images} images of {}", data.folder.display()));
     evaluate(&network.graph, &network.params, loader.epoch(0), &mut inputs, |_| ())?;
@@ -232,7 +235,17 @@ fn plot(title: &str, x: &Tensor, q: &QParams) -> Result<(String, String)> {
 }
 
 const HEAD: [&str; 12] = [
-    "layer", "kind", "shape", "weights", "bits", "scale", "SQNR dB", "clipped %", "bytes", "input", "input scale",
+    "layer",
+    "kind",
+    "shape",
+    "weights",
+    "bits",
+    "scale",
+    "SQNR dB",
+    "clipped %",
+    "bytes",
+    "input",
+    "input scale",
     "input SQNR dB",
 ];
 
@@ -278,7 +291,8 @@ fn report(
         let sqnr = |l: &LayerReport| l.activation.as_ref().map_or(f64::NAN, |a| a.error.sqnr_db);
         series.push(("input".to_string(), layers.iter().map(sqnr).collect()));
     }
-    let sqnr = bars(&format!("SQNR at {} bits, layers in the table's order", args.bits), "dB", &names, &series);
+    let sqnr =
+        bars(&format!("SQNR at {} bits, layers in the table's order", args.bits), "dB", &names, &series);
     folder.write("sqnr.svg", sqnr.as_bytes())?;
     page.plot(&sqnr);
     page.heading("Distributions before and after quantization");
@@ -286,7 +300,8 @@ fn report(
     std::fs::create_dir_all(&plots_folder).map_err(|e| models::Error::io("create", &plots_folder, e))?;
     for (title, plot) in plots {
         page.plot(plot);
-        folder.write(Path::new("plots").join(format!("{}.svg", title.replace(": ", "-"))), plot.as_bytes())?;
+        folder
+            .write(Path::new("plots").join(format!("{}.svg", title.replace(": ", "-"))), plot.as_bytes())?;
     }
     page.heading("Configuration");
     page.verbatim(&settings::to_text(&context.verb, context.seed, args)?);

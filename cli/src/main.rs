@@ -100,8 +100,6 @@ fn dispatch(verb: Verb, context: &Context) -> anyhow::Result<()> {
         Verb::Table(args) => table::run(context.settings(args)?, context),
         Verb::Inspect(args) => inspect::run(context.settings(args)?, context),
         Verb::Data(args) => context.without_settings().and_then(|()| data::run(args, context)),
-        Verb::Completions(args) => {
-            context.without_settings().and_then(|()| completions::run(args, context))
-        }
+        Verb::Completions(args) => context.without_settings().and_then(|()| completions::run(args, context)),
     }
 }
