@@ -198,12 +198,12 @@ impl Run {
             let step = self.trainer.step;
             progress.message(format!("loss {:.4} top-1 {:.2}%", self.tally.mean_loss(), self.tally.top1()));
             progress.set(step - epoch * batches);
-            let in_mid_epoch = step % batches != 0;
+            let in_mid_epoch = !step.is_multiple_of(batches);
             if interrupt::requested() && in_mid_epoch {
                 self.save()?;
                 return Err(self.stopped().into());
             }
-            if in_mid_epoch && self.args.checkpoint_every > 0 && step % self.args.checkpoint_every == 0 {
+            if in_mid_epoch && step.is_multiple_of(self.args.checkpoint_every) {
                 self.save()?;
             }
         }
