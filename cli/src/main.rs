@@ -1,3 +1,105 @@
-//! The quantization lab's command line.
+//! The quantization lab's command line: one file per verb.
+//!
+//! A verb is a file with `#[derive(Args, Serialize, Deserialize)] pub struct XArgs` and
+//! `pub fn run(args: XArgs, context: &Context) -> anyhow::Result<()>`, and one line in [`Verb`] and in
+//! [`dispatch`]. What they share: [`context`] (global options, what goes to stdout and what to stderr),
+//! [`exit`] (errors to exit codes), [`settings`] (defaults, `--config FILE`, the command line, in this order),
+//! [`run_folder`] (config, metrics, checkpoints), [`progress`], [`interrupt`] and [`assets`].
 
-fn main() {}
+#![allow(dead_code)] // until every verb is in place
+
+mod assets;
+mod calibrate;
+mod completions;
+mod context;
+mod data;
+mod eval;
+mod exit;
+mod histogram;
+mod inspect;
+mod interrupt;
+mod levels;
+mod plot;
+mod progress;
+mod ptq;
+mod qat;
+mod report;
+mod run_folder;
+mod search;
+mod settings;
+mod svg;
+mod table;
+mod text_table;
+mod train;
+
+use std::process::ExitCode;
+
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+use context::{Context, GlobalArgs};
+
+/// A quantization lab for neural networks: train, calibrate, quantize, fine-tune, search, and run the result
+/// in integers only.
+#[derive(Debug, Parser)]
+#[command(name = "cli", version, arg_required_else_help = true, propagate_version = true)]
+struct Cli {
+    #[command(flatten)]
+    global: GlobalArgs,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Train a float network from scratch.
+    Train(train::TrainArgs),
+    /// Measure the accuracy of a network.
+    Eval(eval::EvalArgs),
+    /// Compare the rules that choose a scale: error and bias of each, and the optimum.
+    Calibrate(calibrate::CalibrateArgs),
+    /// Quantize a trained network without training (post-training quantization).
+    Ptq(ptq::PtqArgs),
+    /// Fine-tune a network that is quantized as it learns (quantization-aware training).
+    Qat(qat::QatArgs),
+    /// Search the bits of each layer for the smallest network above an accuracy.
+    Search(search::SearchArgs),
+    /// Fill Table 1: bits x (PTQ, QAT) x method.
+    Table(table::TableArgs),
+    /// Look into a network: layers, shapes, bits, scales, errors, sizes, histograms.
+    Inspect(inspect::InspectArgs),
+    /// Verify, fetch or slice the CIFAR-10 data set.
+    Data(data::DataArgs),
+    /// Print the completions of a shell.
+    Completions(completions::CompletionsArgs),
+}
+
+fn main() -> ExitCode {
+    let matches = Cli::command().get_matches(); // exits with 2 on a usage error
+    match run(&matches) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => exit::report(&error),
+    }
+}
+
+fn run(matches: &ArgMatches) -> anyhow::Result<()> {
+    let cli = Cli::from_arg_matches(matches).map_err(|e| exit::Failure::Usage(e.to_string()))?;
+    let (name, verb_matches) = matches.subcommand().expect("clap requires a verb");
+    let context = Context::new(&cli.global, name, verb_matches)?;
+    context.install(|| dispatch(cli.verb, &context))
+}
+
+/// Runs the verb with its settings resolved.
+fn dispatch(verb: Verb, context: &Context) -> anyhow::Result<()> {
+    match verb {
+        Verb::Train(args) => train::run(context.settings(args)?, context),
+        Verb::Eval(args) => eval::run(context.settings(args)?, context),
+        Verb::Calibrate(args) => calibrate::run(context.settings(args)?, context),
+        Verb::Ptq(args) => ptq::run(context.settings(args)?, context),
+        Verb::Qat(args) => qat::run(context.settings(args)?, context),
+        Verb::Search(args) => search::run(context.settings(args)?, context),
+        Verb::Table(args) => table::run(context.settings(args)?, context),
+        Verb::Inspect(args) => inspect::run(context.settings(args)?, context),
+        Verb::Data(args) => context.without_settings().and_then(|()| data::run(args, context)),
+        Verb::Completions(args) => context.without_settings().and_then(|()| completions::run(args, context)),
+    }
+}

@@ -243,6 +243,9 @@ fn element_of(dtype: Dtype) -> Option<Element> {
         Dtype::I32 => Element::I32,
         Dtype::I16 => Element::I16,
         Dtype::I8 => Element::I8,
+        Dtype::U64 => Element::U64,
+        Dtype::U32 => Element::U32,
+        Dtype::U16 => Element::U16,
         Dtype::U8 | Dtype::BOOL => Element::U8,
         _ => return None,
     })

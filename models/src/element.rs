@@ -21,6 +21,12 @@ pub enum Element {
     I16,
     /// 8 bits, signed.
     I8,
+    /// Unsigned integers of 64, 32, 16 and 8 bits.
+    U64,
+    /// 32 bits, unsigned.
+    U32,
+    /// 16 bits, unsigned.
+    U16,
     /// 8 bits, unsigned; also truth values.
     U8,
 }
@@ -29,9 +35,9 @@ impl Element {
     /// Bytes of one number.
     pub fn size(self) -> usize {
         match self {
-            Self::F64 | Self::I64 => 8,
-            Self::F32 | Self::I32 => 4,
-            Self::F16 | Self::Bf16 | Self::I16 => 2,
+            Self::F64 | Self::I64 | Self::U64 => 8,
+            Self::F32 | Self::I32 | Self::U32 => 4,
+            Self::F16 | Self::Bf16 | Self::I16 | Self::U16 => 2,
             Self::I8 | Self::U8 => 1,
         }
     }
@@ -50,6 +56,9 @@ impl Element {
             Self::I32 => LE::read_i32(bytes) as f32,
             Self::I16 => f32::from(LE::read_i16(bytes)),
             Self::I8 => f32::from(bytes[0] as i8),
+            Self::U64 => LE::read_u64(bytes) as f32,
+            Self::U32 => LE::read_u32(bytes) as f32,
+            Self::U16 => f32::from(LE::read_u16(bytes)),
             Self::U8 => f32::from(bytes[0]),
         }
     }
@@ -103,6 +112,9 @@ mod tests {
         assert_eq!(Element::I64.read_all(&(-3i64).to_le_bytes()), [-3.0]);
         assert_eq!(Element::I32.read(&(-3i32).to_le_bytes()), -3.0);
         assert_eq!(Element::I16.read(&(-3i16).to_le_bytes()), -3.0);
+        assert_eq!(Element::U64.read(&(1u64 << 63).to_le_bytes()), 9.223_372e18);
+        assert_eq!(Element::U32.read(&(1u32 << 31).to_le_bytes()), 2_147_483_648.0);
+        assert_eq!(Element::U16.read(&65535u16.to_le_bytes()), 65535.0);
         assert_eq!(Element::I8.read_all(&[0x80, 0x7f]), [-128.0, 127.0]);
         assert_eq!(Element::U8.read_all(&[0x80, 0x7f]), [128.0, 127.0]);
     }

@@ -1,17 +1,22 @@
 //! Part III: data and networks.
 
+pub mod assets;
 pub mod atomic;
 pub mod augment;
 pub mod checkpoint;
 pub mod cifar10;
 pub mod element;
 mod error;
+pub mod import;
 pub mod layout;
 pub mod loader;
 pub mod mmap;
 mod network;
+pub mod npy;
 pub mod pickle;
 mod resnet;
+pub mod slice;
+pub mod synthetic;
 pub mod torch_file;
 pub mod torch_global;
 mod trainer;

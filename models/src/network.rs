@@ -61,8 +61,8 @@ impl Network {
 
     /// A checkpoint of `params`, which may be this network's own or an average of them.
     pub fn checkpoint(&self, params: &Params) -> Checkpoint {
-        let mut checkpoint = Checkpoint::default();
-        checkpoint.tensors = params.iter().map(|p| (p.name.clone(), p.value.clone())).collect();
+        let tensors = params.iter().map(|p| (p.name.clone(), p.value.clone())).collect();
+        let mut checkpoint = Checkpoint { tensors, ..Checkpoint::default() };
         checkpoint.set("arch", format!("resnet{}", self.depth));
         checkpoint.set("shortcut", self.shortcut);
         checkpoint.set_normalization(&self.normalization);

@@ -5,7 +5,7 @@ use engine::{Error, Result, Shape, Tensor};
 use rayon::prelude::*;
 
 use crate::scale::ScaleRule;
-use crate::uniform::{Granularity, Grid, QParams, restore_value, round_slice};
+use crate::uniform::{Granularity, Grid, QParams, integer_of, restore_value, round_slice};
 use crate::{Code, IntTensor};
 
 /// How the zero point is chosen.
@@ -129,9 +129,9 @@ pub fn linear_quantize<T: Code>(x: &Tensor, q: &QParams) -> Result<IntTensor<T>>
     for_each_channel("linear_quantize", x.shape(), q, |channel, span| {
         let (s, z) = q.channel(channel);
         let (x, codes) = (&x.data()[span.clone()], &mut codes[span]);
-        x.par_chunks(CHUNK).zip(codes.par_chunks_mut(CHUNK)).try_for_each(|(x, codes)| {
-            round_slice(x, s, z, grid, |i, r| codes[i] = T::from_i32(r as i32 - z))
-        })
+        x.par_chunks(CHUNK)
+            .zip(codes.par_chunks_mut(CHUNK))
+            .try_for_each(|(x, codes)| round_slice(x, codes, s, z, grid, |r| T::from_i32(integer_of(r) - z)))
     })
     .map_err(|e| name_nan("linear_quantize", x, e))?;
     IntTensor::from_vec(x.shape(), codes)

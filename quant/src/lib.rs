@@ -5,10 +5,23 @@
 //! 2. [`entry`]: the same for whole tensors, [`linear_quantize`] and [`linear_dequantize`].
 //! 3. [`scale`]: where the scale comes from: symmetric, heuristic, SAWB, percentile.
 //! 4. [`analysis`]: how wrong the result is: MSE, bias and its two parts, SQNR.
+//! 5. [`observer`]: the range of activations, which are seen a batch at a time.
+//! 6. [`fake_quantize`]: rounding inside float training, and its two straight-through estimators.
+//! 7. [`integer`]: the layers in integers, and on top of them alone the quantized layers (eq 6).
+//! 8. [`kernel`]: the micro-kernels under the integer layers, one file per instruction set.
+//! 9. [`policy`] and [`mixed`]: which layer gets how many bits.
+//! 10. [`hook`]: all of it applied to a network: calibrate, fake-quantize, run in integers.
 
 pub mod analysis;
 pub mod entry;
+pub mod fake_quantize;
+pub mod hook;
 pub mod int_tensor;
+pub mod integer;
+pub mod kernel;
+pub mod mixed;
+pub mod observer;
+pub mod policy;
 pub mod scale;
 pub mod uniform;
 
@@ -17,6 +30,14 @@ pub use entry::{
     Mode, get_scale, get_scales, linear_dequantize, linear_quantize, reset_scale_and_zero_point,
     reset_scales_and_zero_points,
 };
+pub use fake_quantize::{Ste, fake_quantize};
+pub use hook::{CalibrateHook, FakeQuantHook, IntegerHook, Ranges};
 pub use int_tensor::{Code, IntTensor};
+pub use integer::{
+    Accumulators, Activation, PackedWeights, integer_conv2d, integer_linear, quantize_bias, quantized_conv2d,
+    quantized_linear,
+};
+pub use observer::{Histogram, MinMax, MovingAverage, Observer, Range};
+pub use policy::{Plan, Policy, QuantConfig, Widths};
 pub use scale::ScaleRule;
 pub use uniform::{Granularity, Grid, QParams};

@@ -232,19 +232,26 @@ const LANES: usize = 64;
 /// `[2^23, 2^24)` the spacing of `f32` is exactly one.
 const TO_INTEGER: f32 = 12_582_912.0;
 
-/// Eq 1 over a slice, before `z` is subtracted: hands `f(i, r)` the integer `r = x_int + z` (as
+/// Eq 1 over a slice, before `z` is subtracted: `y[i] = finish(r)` of the integer `r = x_int + z` (as
 /// `f32`, exact) of each `x[i]`.
 ///
 /// Clips first and rounds then, which gives the same because the bounds are integers; vectorises;
 /// equal to [`quantize_value`] for every input (see the module's note on exactness).
 ///
 /// # Errors
-/// If a value is NaN (those before it have been handed out).
+/// If a value is NaN (`y` is then partly written).
 #[inline(always)]
-pub fn round_slice(x: &[f32], s: f32, z: i32, grid: Grid, mut f: impl FnMut(usize, f32)) -> Result<()> {
+pub fn round_slice<T>(
+    x: &[f32],
+    y: &mut [T],
+    s: f32,
+    z: i32,
+    grid: Grid,
+    finish: impl Fn(f32) -> T,
+) -> Result<()> {
     let (lo, hi) = ((grid.qmin + z) as f32, (grid.qmax + z) as f32);
     let mut rounded = [0.0f32; LANES];
-    for (block, x) in x.chunks(LANES).enumerate() {
+    for (x, y) in x.chunks(LANES).zip(y.chunks_mut(LANES)) {
         let mut doubt = 0u32;
         for (r, &x) in rounded.iter_mut().zip(x) {
             let t = x / s;
@@ -261,9 +268,15 @@ pub fn round_slice(x: &[f32], s: f32, z: i32, grid: Grid, mut f: impl FnMut(usiz
                 *r = (quantize_value(x, s, z, grid)? + z) as f32;
             }
         }
-        for (i, &r) in rounded[..x.len()].iter().enumerate() {
-            f(block * LANES + i, r);
+        for (y, &r) in y.iter_mut().zip(&rounded) {
+            *y = finish(r);
         }
     }
     Ok(())
+}
+
+/// The integer that `r` is, for `|r| <= 2^22`: with `1.5 * 2^23` added, it stands in the mantissa.
+#[inline(always)]
+pub fn integer_of(r: f32) -> i32 {
+    (r + TO_INTEGER).to_bits() as i32 - TO_INTEGER.to_bits() as i32
 }

@@ -29,6 +29,15 @@ pub trait Hook {
         Ok(w)
     }
 
+    /// What the layer sees as its bias, if it has one; called after [`input`](Self::input) and
+    /// [`weight`](Self::weight).
+    ///
+    /// # Errors
+    /// As for [`compute`](Self::compute).
+    fn bias(&mut self, _: &mut Tape, _: &Node, b: Var) -> Result<Var> {
+        Ok(b)
+    }
+
     /// Sees the result of every node that is computed on its own (a batch norm that is fused with the ReLU
     /// behind it shows only the ReLU).
     ///

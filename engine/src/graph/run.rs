@@ -175,6 +175,7 @@ impl Run<'_> {
             return Ok(tape.leaf(y, false));
         }
         let (x, w) = (hook.input(tape, node, x)?, hook.weight(tape, node, w)?);
+        let b = b.map(|b| hook.bias(tape, node, b)).transpose()?;
         match (node.layer, b) {
             (Layer::Conv2d { stride, padding, .. }, b) => ops::conv2d(tape, x, w, b, stride, padding),
             (_, Some(b)) => ops::linear(tape, x, w, b),

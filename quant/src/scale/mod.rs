@@ -12,7 +12,7 @@
 //! | `percentile` | [`percentile`] | the 99.9th percentile of `abs(x)` clips |
 
 use engine::{Error, Result};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub mod level_sums;
 pub mod max_abs;
@@ -32,8 +32,7 @@ use crate::Grid;
 pub const TABLE: [ScaleRule; 5] = [max_abs::RULE, mse::RULE, sawb::RULE, sawb_refit::RULE, percentile::RULE];
 
 /// A way to choose the scale.
-#[derive(Clone, Copy, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
+#[derive(Clone, Copy)]
 pub struct ScaleRule {
     /// The name on the command line and in files.
     pub name: &'static str,
@@ -122,15 +121,14 @@ impl std::str::FromStr for ScaleRule {
     }
 }
 
-impl From<ScaleRule> for String {
-    fn from(rule: ScaleRule) -> Self {
-        rule.name.to_owned()
+impl Serialize for ScaleRule {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name)
     }
 }
 
-impl TryFrom<String> for ScaleRule {
-    type Error = Error;
-    fn try_from(name: String) -> Result<Self> {
-        Self::parse(&name)
+impl<'de> Deserialize<'de> for ScaleRule {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        Self::parse(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
     }
 }

@@ -36,9 +36,9 @@ pub const CONSTANTS: [[(f64, f64); 2]; 8] = [
     [(8.3832, 7.5388), (11.8286, 11.8653)],
     [(12.7834, 12.7631), (16.9178, 17.7981)],
     [(17.5474, 18.4302), (22.1972, 24.0233)],
-    [(22.5689, 24.4079), (27.5361, 30.3524)],
-    [(27.7802, 30.6154), (33.0256, 36.8834)],
-    [(33.1664, 37.0375), (38.5592, 43.479)],
+    [(22.573, 24.4125), (27.5545, 30.3749)],
+    [(27.7965, 30.6349), (33.024, 36.8813)],
+    [(33.1728, 37.0452), (38.5704, 43.493)],
 ];
 
 fn scale(x: &Sample<'_>, grid: Grid) -> f64 {
@@ -82,7 +82,7 @@ fn fit_point(&(_, density, reach): &Shape, grid: Grid) -> (f64, f64) {
     let w: Vec<f64> = x.iter().map(|&x| density(f64::from(x))).collect();
     let sample = Sample::weighted(&x, &w);
     let sums = LevelSums::new(&sample);
-    let s = mse::search(&sums, grid, &mse::sweep(&sums, grid, sums.largest_scale(grid), 512), 16);
+    let s = mse::search(&sums, grid, &mse::sweep(sums.largest_scale(grid), 512), 16);
     let m = sample.moments();
     (m.mean_square.sqrt() / m.mean_abs, s * f64::from(grid.steps()) / m.mean_abs)
 }

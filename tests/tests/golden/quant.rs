@@ -1,8 +1,13 @@
 //! Quantizers against float64, integer convolutions against exact integers.
 
 use engine::Tensor;
+use quant::integer::conv2d::integer_conv2d_with;
+use quant::kernel::KERNELS;
 use quant::scale::{Sample, optimum};
-use quant::{Grid, QParams, ScaleRule, analysis, get_scale, linear_dequantize, linear_quantize};
+use quant::{
+    Accumulators, Grid, IntTensor, PackedWeights, QParams, ScaleRule, analysis, get_scale, linear_dequantize,
+    linear_quantize,
+};
 
 use crate::fixture::Golden;
 
@@ -94,6 +99,42 @@ fn affine_codes_and_restored_values() {
         assert_eq!(codes.data(), x_int, "{case}");
         for (got, want) in linear_dequantize(&codes, &q).unwrap().data().iter().zip(x_hat) {
             close(case, f64::from(*got), f64::from(want), 1e-6);
+        }
+        seen += 1;
+    }
+    assert!(seen > 0);
+}
+
+/// `[O, C, KH, KW]` (or `[N, C, H, W]`) to channels last.
+fn channels_last<T: Copy>(dims: &[usize], x: &[T]) -> (Vec<usize>, Vec<T>) {
+    let &[n, c, h, w] = dims else { panic!("rank 4") };
+    let at = |i: usize| x[((i / (h * w * c) * c + i % c) * h + i / (w * c) % h) * w + i / c % w];
+    (vec![n, h, w, c], (0..n * c * h * w).map(at).collect())
+}
+
+fn int_tensor<T: Copy>(dims: &[usize], x: &[T]) -> IntTensor<T> {
+    let (dims, x) = channels_last(dims, x);
+    IntTensor::from_vec(&dims[..], x).unwrap()
+}
+
+#[test]
+fn integer_convolutions_are_exact() {
+    let golden = Golden::open("quant");
+    let mut seen = 0;
+    for key in golden.keys().iter().filter(|k| k.ends_with(".acc")) {
+        let case = key.strip_suffix(".acc").unwrap();
+        let (x_dims, x) = golden.bytes(&format!("{case}.x_int"));
+        let (w_dims, w) = golden.bytes(&format!("{case}.w_int"));
+        let w: Vec<i8> = w.iter().map(|&b| b as i8).collect();
+        let bias = golden.i32(&format!("{case}.b_int"));
+        let geometry = golden.i32(&format!("{case}.stride_padding"));
+        let (stride, padding) = (geometry[0] as usize, geometry[1] as usize);
+        let want = int_tensor(&golden.bytes(key).0, &golden.i32(key));
+        let packed = PackedWeights::pack(int_tensor(&w_dims, &w)).unwrap();
+        let x = int_tensor(&x_dims, &x);
+        for kernel in KERNELS.iter().filter(|k| k.available()) {
+            let got = integer_conv2d_with(kernel, &x, 0, &packed, Some(&bias), stride, padding).unwrap();
+            assert_eq!(got, Accumulators::I32(want.clone()), "{case} on {}", kernel.name);
         }
         seen += 1;
     }

@@ -1,0 +1,248 @@
+//! Quantization of a whole network, as hooks on its graph: calibrate, fake-quantize, run in integers.
+//!
+//! | hook | input of a layer | weight | arithmetic |
+//! |---|---|---|---|
+//! | [`CalibrateHook`] | observed | as it is | float |
+//! | [`FakeQuantHook`] | eq 1 and 3, range updated in training | eq 1 and 3, scale recomputed | float |
+//! | [`IntegerHook`] | eq 1 | eq 1, packed once | integers, eq 6 |
+//!
+//! The second simulates what the third does: both use the same [`Ranges`], the same weight scales and the
+//! same rounded bias, so they differ only in how the float simulation rounds its sums.
+
+use std::collections::{BTreeMap, HashMap};
+
+use engine::{Error, Hook, Layer, Node, Result, Tape, Tensor, Var};
+use serde::{Deserialize, Serialize};
+
+use crate::fake_quantize::{fake_quantize_bias_on, fake_quantize_on};
+use crate::integer::weights::product_scales;
+use crate::{
+    Code, Histogram, IntTensor, MovingAverage, Observer, PackedWeights, Plan, QParams, QuantConfig, Range,
+    ScaleRule, Widths, linear_quantize, quantize_bias, quantized_conv2d, quantized_linear,
+};
+
+/// The range of the activations that enter each quantized layer, by layer name: the state of a quantized
+/// network beside its weights.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Ranges(pub BTreeMap<String, Range>);
+
+impl Ranges {
+    /// The quantizer of the activations that enter `layer`.
+    ///
+    /// # Errors
+    /// If the layer has no range: it was not calibrated.
+    pub fn params(&self, layer: &str, bits: u32) -> Result<QParams> {
+        match self.0.get(layer) {
+            Some(range) => range.params(bits),
+            None => Err(Error::Unknown {
+                kind: "activation range of layer",
+                name: layer.to_owned(),
+                hint: "; calibrate first".to_owned(),
+            }),
+        }
+    }
+}
+
+/// Watches the input of every layer with weights; changes nothing.
+#[derive(Clone, Debug, Default)]
+pub struct CalibrateHook {
+    /// What was seen, by layer name.
+    pub histograms: BTreeMap<String, Histogram>,
+}
+
+impl CalibrateHook {
+    /// The range of every layer that `plan` quantizes, by `rule`.
+    ///
+    /// # Errors
+    /// If such a layer has seen nothing.
+    pub fn ranges(&self, plan: &Plan, rule: ScaleRule) -> Result<Ranges> {
+        let mut ranges = BTreeMap::new();
+        for (layer, widths) in plan.layers() {
+            let Some(widths) = widths else { continue };
+            let histogram = self.histograms.get(layer);
+            let range = histogram.map(|h| h.clip_range(rule, widths.a)).transpose()?.flatten();
+            let Some(range) = range else {
+                return Err(Error::value("calibrate", format!("layer `{layer}` has seen no activations")));
+            };
+            ranges.insert(layer.clone(), range);
+        }
+        Ok(Ranges(ranges))
+    }
+}
+
+impl Hook for CalibrateHook {
+    fn input(&mut self, tape: &mut Tape, node: &Node, x: Var) -> Result<Var> {
+        let histogram = self.histograms.entry(node.name.clone()).or_default();
+        histogram.observe(tape.value(x).data()).map_err(|e| in_layer(node, e))?;
+        Ok(x)
+    }
+}
+
+/// Fake quantization of inputs and weights: post-training evaluation and, with gradients, quantization-aware
+/// training.
+#[derive(Clone, Debug)]
+pub struct FakeQuantHook {
+    /// What is chosen.
+    pub config: QuantConfig,
+    /// The widths of each layer.
+    pub plan: Plan,
+    /// The range of each layer's input.
+    pub ranges: Ranges,
+    /// Whether each batch updates the ranges. Set for training, clear for evaluation.
+    pub training: bool,
+    /// The weight quantizers of this evaluation, by layer.
+    weights: HashMap<String, QParams>,
+    /// The quantizers of the layer at hand, for its bias.
+    current: Option<(QParams, QParams)>,
+}
+
+impl FakeQuantHook {
+    /// The hook for training (each batch updates the ranges and recomputes the weight scales) or evaluation
+    /// (ranges stay; weights are taken to stay too, and their scales are computed once).
+    pub fn new(config: QuantConfig, plan: Plan, ranges: Ranges, training: bool) -> Self {
+        Self { config, plan, ranges, training, weights: HashMap::new(), current: None }
+    }
+
+    /// The quantizer of a weight; in evaluation, remembered until the next training pass.
+    fn weight_params(&mut self, node: &Node, w: &Tensor, bits: u32) -> Result<QParams> {
+        if self.training {
+            self.weights.clear();
+        } else if let Some(q) = self.weights.get(&node.name) {
+            return Ok(q.clone());
+        }
+        let q = self.config.weight_params(w, bits).map_err(|e| in_layer(node, e))?;
+        if !self.training {
+            self.weights.insert(node.name.clone(), q.clone());
+        }
+        Ok(q)
+    }
+
+    /// Moves the range of `node`'s input towards that of this batch; the first batch sets it.
+    fn update(&mut self, node: &Node, x: &Tensor, bits: u32) -> Result<()> {
+        let Some(batch) = batch_range(x.data(), self.config.activation_rule, bits)? else { return Ok(()) };
+        let slot = self.ranges.0.get(&node.name).copied();
+        let mut average = MovingAverage::new(self.config.decay, slot);
+        average.update(batch);
+        self.ranges.0.extend(average.range().map(|range| (node.name.clone(), range)));
+        Ok(())
+    }
+}
+
+impl Hook for FakeQuantHook {
+    fn input(&mut self, tape: &mut Tape, node: &Node, x: Var) -> Result<Var> {
+        let Some(Widths { a, .. }) = self.plan.get(&node.name) else { return Ok(x) };
+        if self.training {
+            self.update(node, tape.value(x), a).map_err(|e| in_layer(node, e))?;
+        }
+        let q = self.ranges.params(&node.name, a)?;
+        fake_quantize_on(tape, x, &q, self.config.activation_ste).map_err(|e| in_layer(node, e))
+    }
+
+    fn weight(&mut self, tape: &mut Tape, node: &Node, w: Var) -> Result<Var> {
+        let Some(Widths { w: bits, a }) = self.plan.get(&node.name) else { return Ok(w) };
+        let q = self.weight_params(node, tape.value(w), bits)?;
+        let w = fake_quantize_on(tape, w, &q, self.config.weight_ste).map_err(|e| in_layer(node, e))?;
+        self.current = Some((self.ranges.params(&node.name, a)?, q));
+        Ok(w)
+    }
+
+    fn bias(&mut self, tape: &mut Tape, node: &Node, b: Var) -> Result<Var> {
+        if self.plan.get(&node.name).is_none() {
+            return Ok(b);
+        }
+        let (q_x, q_w) = self.current.take().expect("`weight` comes before `bias`");
+        let scales = product_scales("bias", &q_x, &q_w, tape.value(b).len())?;
+        fake_quantize_bias_on(tape, b, &scales).map_err(|e| in_layer(node, e))
+    }
+}
+
+/// Values of a batch that a scale rule other than the maximum looks at: every k-th, at most this many.
+const SAMPLED: usize = 1 << 16;
+
+/// The range of one batch by `rule`: its extremes if something is negative or the rule is the maximum, else
+/// from 0 to the clipping value. `None` for a batch without finite values.
+fn batch_range(x: &[f32], rule: ScaleRule, bits: u32) -> Result<Option<Range>> {
+    let Some(range) = Range::of(x)? else { return Ok(None) };
+    if rule == ScaleRule::SYMMETRIC || range.min < 0.0 || range.max <= 0.0 {
+        return Ok(Some(range));
+    }
+    let sample: Vec<f32> = x.iter().copied().step_by(x.len().div_ceil(SAMPLED)).collect();
+    let grid = crate::Grid::unsigned(bits)?;
+    Ok(Some(Range { min: 0.0, max: rule.scale(&sample, grid)? * grid.qmax as f32 }))
+}
+
+/// Runs every layer that the plan quantizes in integers. The weights are taken to stay as they are: they are
+/// quantized and packed when a layer is met first.
+pub struct IntegerHook {
+    config: QuantConfig,
+    plan: Plan,
+    ranges: Ranges,
+    layers: HashMap<String, IntegerLayer>,
+}
+
+/// A layer ready to run.
+struct IntegerLayer {
+    q_x: QParams,
+    q_w: QParams,
+    w: PackedWeights,
+    b_int: Option<Vec<i32>>,
+}
+
+impl IntegerHook {
+    /// The hook of a calibrated network.
+    ///
+    /// # Errors
+    /// If a layer asks for weights of more than 8 bits, which the integer kernels do not take, or has no range.
+    pub fn new(config: QuantConfig, plan: Plan, ranges: Ranges) -> Result<Self> {
+        for (layer, widths) in plan.layers() {
+            let Some(widths) = widths else { continue };
+            if widths.w > 8 {
+                let detail = format!("layer `{layer}` asks for {}-bit weights; at most 8", widths.w);
+                return Err(Error::value("integer layers", detail));
+            }
+            ranges.params(layer, widths.a)?;
+        }
+        Ok(Self { config, plan, ranges, layers: HashMap::new() })
+    }
+
+    fn prepare(&self, node: &Node, widths: Widths, w: &Tensor, b: Option<&Tensor>) -> Result<IntegerLayer> {
+        let q_x = self.ranges.params(&node.name, widths.a)?;
+        let q_w = self.config.weight_params(w, widths.w)?;
+        let w = PackedWeights::pack(linear_quantize::<i8>(w, &q_w)?)?;
+        let scales = product_scales("integer layer", &q_x, &q_w, w.outputs())?;
+        let b_int = b.map(|b| quantize_bias(b.data(), &scales)).transpose()?;
+        Ok(IntegerLayer { q_x, q_w, w, b_int })
+    }
+}
+
+impl IntegerLayer {
+    fn run<X: crate::Activation + Code>(&self, layer: Layer, x: &Tensor) -> Result<Tensor> {
+        let x_int: IntTensor<X> = linear_quantize(x, &self.q_x)?;
+        let b_int = self.b_int.as_deref();
+        match layer {
+            Layer::Conv2d { stride, padding, .. } => {
+                quantized_conv2d(&x_int, &self.q_x, &self.w, &self.q_w, b_int, stride, padding)
+            }
+            _ => quantized_linear(&x_int, &self.q_x, &self.w, &self.q_w, b_int),
+        }
+    }
+}
+
+impl Hook for IntegerHook {
+    fn compute(&mut self, node: &Node, x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Option<Tensor>> {
+        let Some(widths) = self.plan.get(&node.name) else { return Ok(None) };
+        if !self.layers.contains_key(&node.name) {
+            let layer = self.prepare(node, widths, w, b).map_err(|e| in_layer(node, e))?;
+            self.layers.insert(node.name.clone(), layer);
+        }
+        let layer = &self.layers[&node.name];
+        let y = if widths.a <= 8 { layer.run::<u8>(node.layer, x) } else { layer.run::<u16>(node.layer, x) };
+        y.map(Some).map_err(|e| in_layer(node, e))
+    }
+}
+
+/// Says in which layer an error arose.
+fn in_layer(node: &Node, error: Error) -> Error {
+    Error::value("quantize", format!("layer `{}`: {error}", node.name))
+}

@@ -1,0 +1,82 @@
+//! Observers: what is remembered of activations, which are seen a batch at a time.
+//!
+//! | observer | remembers | used by |
+//! |---|---|---|
+//! | [`MinMax`] | the smallest and largest value so far | calibration, simplest |
+//! | [`MovingAverage`] | a moving average of each batch's extremes, decay 0.99 | training |
+//! | [`Histogram`] | counts in 4096 bins that grow with the range | calibration by any scale rule |
+
+mod histogram;
+mod min_max;
+mod moving_average;
+
+pub use histogram::Histogram;
+pub use min_max::MinMax;
+pub use moving_average::MovingAverage;
+
+use engine::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::entry::affine;
+use crate::{Grid, QParams};
+
+/// Something that watches batches of values.
+pub trait Observer {
+    /// Takes in one batch. Infinite values are left out: they clip under any scale.
+    ///
+    /// # Errors
+    /// If a value is NaN; the observer is unchanged.
+    fn observe(&mut self, x: &[f32]) -> Result<()>;
+
+    /// The range seen, or `None` before the first finite value.
+    fn range(&self) -> Option<Range>;
+}
+
+/// A real interval to be represented.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Range {
+    /// Lower end.
+    pub min: f32,
+    /// Upper end.
+    pub max: f32,
+}
+
+impl Range {
+    /// The range of the finite values of `x`; `None` if there are none.
+    ///
+    /// # Errors
+    /// If a value is NaN.
+    pub fn of(x: &[f32]) -> Result<Option<Self>> {
+        let mut range = Self { min: f32::INFINITY, max: f32::NEG_INFINITY };
+        let mut nan = false;
+        for &v in x {
+            let (lo, hi) = if v.is_infinite() { (f32::INFINITY, f32::NEG_INFINITY) } else { (v, v) };
+            nan |= v.is_nan();
+            range.min = if lo < range.min { lo } else { range.min };
+            range.max = if hi > range.max { hi } else { range.max };
+        }
+        if nan {
+            let i = x.iter().position(|v| v.is_nan()).unwrap_or_default();
+            return Err(Error::value("observe", format!("element {i} is NaN")));
+        }
+        Ok((range.min <= range.max).then_some(range))
+    }
+
+    /// The smallest range that contains both.
+    #[must_use]
+    pub fn union(self, other: Self) -> Self {
+        Self { min: self.min.min(other.min), max: self.max.max(other.max) }
+    }
+
+    /// The quantizer that covers the range with the unsigned grid of `bits` bits: `z = 0` and
+    /// `s = max / (2^b - 1)` if nothing is negative (after a ReLU), else the affine one, whose `z` gives
+    /// real zero a code. A range of nothing but zero gets scale 1.
+    ///
+    /// # Errors
+    /// Unless `1 <= bits <= 16`.
+    pub fn params(self, bits: u32) -> Result<QParams> {
+        let grid = Grid::unsigned(bits)?;
+        let (s, z) = affine(self.min, self.max, grid);
+        QParams::per_tensor(grid, s, z)
+    }
+}

@@ -1,0 +1,206 @@
+//! Which layer gets how many bits.
+
+use std::fmt;
+use std::str::FromStr;
+
+use engine::{Error, Graph, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::{Granularity, ScaleRule, Ste};
+
+/// Bits of weights and activations, written `W4A8`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct Widths {
+    /// Bits of a weight, 1 to 16.
+    pub w: u32,
+    /// Bits of an activation, 1 to 16.
+    pub a: u32,
+}
+
+impl Widths {
+    /// `w` bits for weights, `a` for activations.
+    ///
+    /// # Errors
+    /// Unless both are 1 to 16.
+    pub fn new(w: u32, a: u32) -> Result<Self> {
+        for (what, bits) in [("weights", w), ("activations", a)] {
+            if !(1..=16).contains(&bits) {
+                return Err(Error::value("bits", format!("{what} take 1 to 16 bits, got {bits}")));
+            }
+        }
+        Ok(Self { w, a })
+    }
+}
+
+impl FromStr for Widths {
+    type Err = Error;
+
+    /// ```
+    /// use quant::Widths;
+    /// assert_eq!("W4A8".parse::<Widths>()?, Widths { w: 4, a: 8 });
+    /// assert!("W0A8".parse::<Widths>().is_err());
+    /// assert!("4-8".parse::<Widths>().is_err());
+    /// # Ok::<(), engine::Error>(())
+    /// ```
+    fn from_str(text: &str) -> Result<Self> {
+        let upper = text.to_ascii_uppercase();
+        let parts = upper.strip_prefix('W').and_then(|rest| rest.split_once('A'));
+        let numbers = parts.and_then(|(w, a)| Some((w.parse().ok()?, a.parse().ok()?)));
+        let Some((w, a)) = numbers else {
+            return Err(Error::value("bits", format!("`{text}` is not of the form W4A8")));
+        };
+        Self::new(w, a)
+    }
+}
+
+impl fmt::Display for Widths {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "W{}A{}", self.w, self.a)
+    }
+}
+
+impl From<Widths> for String {
+    fn from(widths: Widths) -> Self {
+        widths.to_string()
+    }
+}
+
+impl TryFrom<String> for Widths {
+    type Error = Error;
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
+    }
+}
+
+/// Which layers are quantized, and to what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Policy {
+    /// The course's: the first convolution stays float, every other layer with weights gets the widths
+    /// asked for.
+    Course,
+    /// For an integer-only model: everything is quantized, the first and the last layer to 8 bits.
+    Product,
+}
+
+impl FromStr for Policy {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "course" => Ok(Self::Course),
+            "product" => Ok(Self::Product),
+            _ => Err(Error::value("policy", format!("unknown policy `{text}`; known: course, product"))),
+        }
+    }
+}
+
+impl fmt::Display for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Course => "course",
+            Self::Product => "product",
+        })
+    }
+}
+
+impl Policy {
+    /// The widths of each layer of `graph`.
+    pub fn plan(self, graph: &Graph, widths: Widths) -> Plan {
+        let names: Vec<_> = graph.weighted().map(|node| node.name.clone()).collect();
+        let last = names.len().saturating_sub(1);
+        let eight = Widths { w: 8, a: 8 };
+        let choose = |i: usize| match self {
+            Self::Course => (i != 0).then_some(widths),
+            Self::Product => Some(if i == 0 || i == last { eight } else { widths }),
+        };
+        Plan { layers: names.into_iter().enumerate().map(|(i, name)| (name, choose(i))).collect() }
+    }
+}
+
+/// The widths of each layer with weights, in the network's order; `None` is float.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    layers: Vec<(String, Option<Widths>)>,
+}
+
+impl Plan {
+    /// Every layer and its widths.
+    pub fn layers(&self) -> &[(String, Option<Widths>)] {
+        &self.layers
+    }
+
+    /// The widths of a layer; `None` if it stays float, or is not in the network.
+    pub fn get(&self, layer: &str) -> Option<Widths> {
+        self.layers.iter().find(|(name, _)| name == layer).and_then(|(_, widths)| *widths)
+    }
+
+    /// Changes the widths of a layer.
+    ///
+    /// # Errors
+    /// If there is no such layer.
+    pub fn set(&mut self, layer: &str, widths: Option<Widths>) -> Result<()> {
+        match self.layers.iter_mut().find(|(name, _)| name == layer) {
+            Some((_, slot)) => *slot = widths,
+            None => {
+                let known: Vec<_> = self.layers.iter().map(|(name, _)| name.as_str()).collect();
+                let hint = format!("; layers with weights: {}", known.join(", "));
+                return Err(Error::Unknown { kind: "layer", name: layer.to_owned(), hint });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Everything that is chosen about a quantized network.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct QuantConfig {
+    /// Bits of weights and activations.
+    pub bits: Widths,
+    /// Which layers.
+    pub policy: Policy,
+    /// Scale rule of weights, recomputed at every forward pass.
+    pub weight_rule: ScaleRule,
+    /// One weight scale per tensor (the course's) or per output channel.
+    pub weight_granularity: Granularity,
+    /// Gradient of fake-quantized weights.
+    pub weight_ste: Ste,
+    /// Scale rule of activations, in calibration and for each batch's clipping value in training.
+    pub activation_rule: ScaleRule,
+    /// Gradient of fake-quantized activations.
+    pub activation_ste: Ste,
+    /// Decay of the moving average of activation ranges in training.
+    pub decay: f32,
+}
+
+impl Default for QuantConfig {
+    /// W8A8 by the course's policy: SAWB weights per tensor with the identity STE, activations by their
+    /// largest value with the clipped STE.
+    fn default() -> Self {
+        Self {
+            bits: Widths { w: 8, a: 8 },
+            policy: Policy::Course,
+            weight_rule: ScaleRule::SAWB,
+            weight_granularity: Granularity::PerTensor,
+            weight_ste: Ste::Identity,
+            activation_rule: ScaleRule::SYMMETRIC,
+            activation_ste: Ste::Clipped,
+            decay: crate::MovingAverage::DECAY,
+        }
+    }
+}
+
+impl QuantConfig {
+    /// The quantizer of a weight tensor of `bits` bits.
+    ///
+    /// # Errors
+    /// If the weight holds a NaN or `bits` is not 1 to 16.
+    pub fn weight_params(&self, w: &engine::Tensor, bits: u32) -> Result<crate::QParams> {
+        let reset = match self.weight_granularity {
+            Granularity::PerTensor => crate::reset_scale_and_zero_point,
+            Granularity::PerChannel => crate::reset_scales_and_zero_points,
+        };
+        reset(w, bits, self.weight_rule, crate::Mode::Symmetric, true)
+    }
+}
