@@ -18,11 +18,13 @@ pub(crate) mod conv;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 pub(crate) mod pad;
+mod peak;
 mod scalar;
 pub(crate) mod tile;
 mod vector;
 pub(crate) mod weight_grad;
 
+pub use peak::peak_flops;
 use std::sync::OnceLock;
 pub use vector::Vector;
 
