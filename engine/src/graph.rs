@@ -8,6 +8,7 @@ mod plan;
 mod run;
 
 pub use hook::{Float, Hook};
+pub(crate) use plan::{Plan, Step as PlanStep};
 pub use run::{Forward, Mode};
 
 use crate::rng::{Purpose, Rng};
