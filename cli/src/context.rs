@@ -154,9 +154,4 @@ impl Context {
     pub fn bars(&self) -> bool {
         !self.quiet && std::io::stderr().is_terminal()
     }
-
-    /// The command as it was typed, for the metadata of what it makes.
-    pub fn command(&self) -> String {
-        std::iter::once("cli".to_string()).chain(std::env::args().skip(1)).collect::<Vec<_>>().join(" ")
-    }
 }

@@ -78,25 +78,34 @@ impl Sources {
     where
         S: Args + FromArgMatches + Serialize + DeserializeOwned,
     {
+        let written = Table::try_from(&parsed)?;
+        for place in PLACES.into_iter().filter(|place| self.given(place)) {
+            assert!(
+                written.contains_key(place),
+                "`{place}` must go through serde: it is marked #[serde(skip)]"
+            );
+        }
         let Some((path, _)) = self.resumed.as_ref().or(self.file.as_ref()) else { return Ok(parsed) };
         let settings = self.resolve_with(parsed, &["seed"])?;
         check(&settings, path)?;
         Ok(settings)
     }
 
+    /// Whether the command line gives a value for `key`.
+    fn given(&self, key: &str) -> bool {
+        let known = self.matches.try_contains_id(key).unwrap_or(false);
+        known && self.matches.value_source(key) == Some(ValueSource::CommandLine)
+    }
+
     fn resolve_with<S: Serialize + DeserializeOwned>(&self, parsed: S, leave_out: &[&str]) -> Result<S> {
         let defaults = Table::try_from(&parsed)?; // and what the command line gives
-        let given = |key: &str| {
-            let known = self.matches.try_contains_id(key).unwrap_or(false);
-            known && self.matches.value_source(key) == Some(ValueSource::CommandLine)
-        };
         let read = |(path, table): &(PathBuf, Table)| {
             let kept = table.iter().filter(|(key, _)| !leave_out.contains(&key.as_str()));
             (path.clone(), kept.map(|(key, value)| (key.clone(), value.clone())).collect::<Table>())
         };
         // What somebody asked for, and which file to name if it is wrong.
         let mut asked: Table =
-            defaults.iter().filter(|(k, _)| given(k)).map(|(k, v)| (k.clone(), v.clone())).collect();
+            defaults.iter().filter(|(k, _)| self.given(k)).map(|(k, v)| (k.clone(), v.clone())).collect();
         let mut named = PathBuf::new();
         if let Some((path, file)) = self.file.as_ref().map(read) {
             file.into_iter().for_each(|(key, value)| _ = asked.entry(key).or_insert(value));
