@@ -6,8 +6,6 @@
 //! [`exit`] (errors to exit codes), [`settings`] (defaults, `--config FILE`, the command line, in this order),
 //! [`run_folder`] (config, metrics, checkpoints), [`progress`], [`interrupt`] and [`assets`].
 
-#![allow(dead_code)] // until every verb is in place
-
 mod assets;
 mod calibrate;
 mod completions;
