@@ -10,6 +10,7 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use engine::gemm::{Matrix, gemm};
 use engine::kernel::{Isa, peak_flops};
+use engine::ops::Algorithm;
 use engine::optim::{Decay, Schedule, Sgd};
 use engine::rng::{Purpose, Rng};
 use engine::{Float, Hook, Inference, Shape, Tensor};
@@ -147,6 +148,7 @@ fn train(args: &BenchArgs, context: &Context, hook: &mut dyn Hook, bits: Option<
         sgd: Sgd::new(0.9, true, 5e-4, false),
         schedule: Schedule { base: 0.01, warmup: 0, total: 1, decay: Decay::Constant },
         smoothing: 0.1,
+        algorithm: Algorithm::default(),
         ema: None,
         step: 0,
     };

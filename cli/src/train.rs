@@ -14,6 +14,7 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::Args;
 use engine::Float;
+use engine::ops::Algorithm;
 use engine::optim::{Decay, Ema, Schedule, Sgd};
 use models::augment::{Augment, Normalization};
 use models::cifar10::Cifar10;
@@ -362,7 +363,15 @@ fn trainer(args: &TrainArgs, seed: u64, normalization: Normalization, batches: u
         decay: Decay::Cosine { end: 0.0 },
     };
     let sgd = Sgd::new(args.momentum as f32, args.nesterov, args.weight_decay as f32, args.decay_all);
-    Ok(Trainer { network, sgd, schedule, smoothing: args.smoothing as f32, ema, step: 0 })
+    Ok(Trainer {
+        network,
+        sgd,
+        schedule,
+        smoothing: args.smoothing as f32,
+        algorithm: Algorithm::default(),
+        ema,
+        step: 0,
+    })
 }
 
 /// Loss and accuracy by epoch.

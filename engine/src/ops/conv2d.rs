@@ -42,13 +42,13 @@ impl Default for Algorithm {
     }
 }
 
-/// Convolution, recorded. The bias is optional: a batch norm that follows makes it useless.
+/// Convolution by the tape's algorithm, recorded. The bias is optional: a batch norm that follows makes it useless.
 ///
 /// # Errors
 /// If the shapes do not fit.
 pub fn conv2d(tape: &mut Tape, x: Var, w: Var, b: Option<Var>, stride: usize, padding: usize) -> Result<Var> {
     let shape = Conv2dShape::new(tape.value(x).shape(), tape.value(w).shape(), stride, padding)?;
-    let algorithm = Algorithm::default();
+    let algorithm = tape.algorithm();
     let y = conv2d_forward(algorithm, &shape, tape.value(x), tape.value(w), b.map(|b| tape.value(b)))?;
     let inputs = [Some(x), Some(w), b];
     let inputs: Vec<Var> = inputs.into_iter().flatten().collect();
