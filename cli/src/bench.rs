@@ -10,7 +10,6 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use engine::gemm::{Matrix, gemm};
 use engine::kernel::{Isa, peak_flops};
-use engine::ops::Algorithm;
 use engine::optim::{Decay, Schedule, Sgd};
 use engine::rng::{Purpose, Rng};
 use engine::{Float, Hook, Inference, Shape, Tensor};
@@ -23,6 +22,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::algorithm::AlgorithmChoice;
 use crate::context::Context;
 use crate::exit::Failure;
 
@@ -39,6 +39,9 @@ pub struct BenchArgs {
     /// Widths of the fake quantization, for qat
     #[arg(long, value_name = "WxAy", default_value = "W8A8")]
     bits: String,
+    /// How convolutions are computed, for train and qat
+    #[arg(long, value_enum, default_value_t)]
+    algorithm: AlgorithmChoice,
     /// Instruction set to use [default: what QUANT_ISA says, else the best]
     #[arg(long, value_name = "NAME")]
     isa: Option<String>,
@@ -148,7 +151,7 @@ fn train(args: &BenchArgs, context: &Context, hook: &mut dyn Hook, bits: Option<
         sgd: Sgd::new(0.9, true, 5e-4, false),
         schedule: Schedule { base: 0.01, warmup: 0, total: 1, decay: Decay::Constant },
         smoothing: 0.1,
-        algorithm: Algorithm::default(),
+        algorithm: args.algorithm.algorithm(),
         ema: None,
         step: 0,
     };

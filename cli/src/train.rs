@@ -14,7 +14,6 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::Args;
 use engine::Float;
-use engine::ops::Algorithm;
 use engine::optim::{Decay, Ema, Schedule, Sgd};
 use models::augment::{Augment, Normalization};
 use models::cifar10::Cifar10;
@@ -23,6 +22,7 @@ use models::{Checkpoint, Network, Progress as Tally, Shortcut, Trainer, evaluate
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::algorithm::AlgorithmChoice;
 use crate::context::Context;
 use crate::exit::Failure;
 use crate::plot::{Series, lines, stack};
@@ -75,6 +75,9 @@ pub struct TrainArgs {
     /// Label smoothing
     #[arg(long, value_name = "SHARE", default_value_t = 0.1)]
     smoothing: f64,
+    /// How convolutions and their gradients are computed
+    #[arg(long, value_enum, default_value_t)]
+    algorithm: AlgorithmChoice,
     /// Decay of the average of the weights that is evaluated and kept; 0: no average
     #[arg(long, value_name = "DECAY", default_value_t = 0.998)]
     ema: f64,
@@ -368,7 +371,7 @@ fn trainer(args: &TrainArgs, seed: u64, normalization: Normalization, batches: u
         sgd,
         schedule,
         smoothing: args.smoothing as f32,
-        algorithm: Algorithm::default(),
+        algorithm: args.algorithm.algorithm(),
         ema,
         step: 0,
     })
