@@ -54,6 +54,20 @@ pub fn open_data(given: Option<&Path>) -> Result<Cifar10> {
     Ok(Cifar10::open(data(given)?)?)
 }
 
+/// The normalisation a flag names: `course`, `true`, `imagenet`, or numbers `mean,mean,mean/std,std,std`.
+///
+/// # Errors
+/// If it is none of these.
+pub fn normalization(given: Option<&str>) -> Result<Option<Normalization>> {
+    Ok(match given {
+        None => None,
+        Some("course") => Some(Normalization::COURSE),
+        Some("true") => Some(Normalization::TRUE),
+        Some("imagenet") => Some(Normalization::IMAGENET),
+        Some(numbers) => Some(numbers.parse()?),
+    })
+}
+
 fn find(name: &str, flag: &str) -> Result<PathBuf> {
     let beside = || Some(std::env::current_exe().ok()?.parent()?.join("assets"));
     let folders =

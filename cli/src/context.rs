@@ -65,6 +65,7 @@ impl Context {
     /// If the configuration file cannot be read, or `QUANT_ISA` asks for the impossible.
     pub fn new(global: &GlobalArgs, verb: &str, matches: &ArgMatches) -> Result<Self> {
         engine::kernel::Isa::forced_or_best().map_err(|e| Failure::Usage(e.to_string()))?;
+        quant::kernel::forced().map_err(|e| Failure::Usage(e.to_string()))?;
         let sources = Sources::new(verb, matches, global.config.as_deref())?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
@@ -84,6 +85,17 @@ impl Context {
     /// If the file has an unknown key or a value of the wrong type, or if a run to resume has other settings.
     pub fn settings<S: Serialize + DeserializeOwned>(&self, parsed: S) -> Result<S> {
         self.sources.resolve(parsed)
+    }
+
+    /// For verbs without settings.
+    ///
+    /// # Errors
+    /// If a configuration file was given.
+    pub fn without_settings(&self) -> Result<()> {
+        match self.sources.config() {
+            None => Ok(()),
+            Some(_) => Err(Failure::Usage(format!("`{}` takes no --config", self.verb)).into()),
+        }
     }
 
     /// Runs `f` inside a pool of [`threads`](Self::threads) threads.

@@ -1,21 +1,132 @@
-//! `eval`.
+//! `eval`: the accuracy of a network on CIFAR-10.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::Result;
-use clap::Args;
+use clap::{Args, ValueEnum};
+use engine::Float;
+use models::cifar10::{CLASS_NAMES, CLASSES, Cifar10, ImageSet};
+use models::evaluate;
+use models::loader::Loader;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
+use crate::assets;
 use crate::context::Context;
-use crate::exit::Failure;
+use crate::progress::Progress;
 
 /// Settings of `eval`.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct EvalArgs {}
+pub struct EvalArgs {
+    /// The network: safetensors, or a PyTorch .pt/.th file [default: the one that comes with the program]
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
+    /// CIFAR-10 in binary format [default: the slice that comes with the program]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// mean,mean,mean/std,std,std, or course, true, imagenet [default: what the file says, else course]
+    #[arg(long, value_name = "MEAN/STD")]
+    normalization: Option<String>,
+    /// Which images
+    #[arg(long, value_enum, default_value_t = Split::Test)]
+    split: Split,
+    /// Only the first N images
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
+    /// Images computed at once
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    batch: u32,
+}
 
-/// Runs the verb.
+/// Training or test images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Split {
+    /// The images to learn from.
+    Train,
+    /// The images to measure on.
+    Test,
+}
+
+impl Split {
+    /// The images.
+    pub fn of(self, data: &Cifar10) -> &ImageSet {
+        match self {
+            Self::Train => &data.train,
+            Self::Test => &data.test,
+        }
+    }
+}
+
+/// Measures and prints.
 ///
 /// # Errors
-/// Always: it is not there yet.
-pub fn run(_args: EvalArgs, context: &Context) -> Result<()> {
-    Err(Failure::Usage(format!("`{}` is not there yet", context.verb)).into())
+/// If the network or the data cannot be read.
+pub fn run(args: EvalArgs, context: &Context) -> Result<()> {
+    let normalization = assets::normalization(args.normalization.as_deref())?;
+    let (path, network) = assets::load_network(args.weights.as_deref(), normalization)?;
+    let data = assets::open_data(args.data.as_deref())?;
+    let set = args.split.of(&data);
+    let images = args.limit.map_or(set.len(), |limit| set.len().min(limit as usize));
+    let loader = Loader::evaluation(set, args.batch as usize, network.normalization)
+        .over((0..images).collect::<Vec<_>>());
+
+    let start = Instant::now();
+    let evaluation = {
+        let progress = Progress::new(context, "eval", images);
+        let batches = loader.prefetch(0, 0, 2);
+        evaluate(&network.graph, &network.params, batches, &mut Float, |done| progress.set(done))?
+    };
+    let seconds = start.elapsed().as_secs_f64();
+
+    let weights_bytes = size(&path)?;
+    context.say(format_args!(
+        "{}: ResNet-{} option {}, normalisation {}",
+        path.display(),
+        network.depth,
+        network.shortcut,
+        network.normalization
+    ))?;
+    context.say(format_args!(
+        "top-1 {:.2}% of {images} images of {} in {seconds:.1} s ({:.0} images/s)",
+        evaluation.top1(),
+        data.folder.display(),
+        images as f64 / seconds
+    ))?;
+    let per_class = per_class(&evaluation.logits, set, images);
+    for (name, (correct, count)) in CLASS_NAMES.iter().zip(per_class) {
+        let percent = 100.0 * correct as f64 / f64::from(count.max(1));
+        context.detail(format_args!("  {name:<12}{percent:6.2}% of {count}"));
+    }
+    context.result(&json!({
+        "top1": evaluation.top1(),
+        "images": images,
+        "seconds": seconds,
+        "weights_bytes": weights_bytes,
+        "weights": path,
+        "data": data.folder,
+        "split": args.split,
+        "depth": network.depth,
+        "shortcut": network.shortcut.to_string(),
+        "normalization": network.normalization.to_string(),
+    }))
+}
+
+/// `(correct, images)` of each class.
+fn per_class(logits: &[f32], set: &ImageSet, images: usize) -> [(u32, u32); CLASSES] {
+    let mut counts = [(0, 0); CLASSES];
+    for (i, row) in logits.chunks_exact(CLASSES).enumerate().take(images) {
+        let best = (0..CLASSES).fold(0, |best, c| if row[c] > row[best] { c } else { best });
+        let (correct, count) = &mut counts[set.label(i)];
+        *correct += u32::from(best == set.label(i));
+        *count += 1;
+    }
+    counts
+}
+
+/// Bytes of a file.
+fn size(path: &Path) -> Result<u64> {
+    Ok(std::fs::metadata(path).map_err(|e| models::Error::io("open", path, e))?.len())
 }

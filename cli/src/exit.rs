@@ -26,7 +26,7 @@ pub enum Failure {
 
 /// The exit code of an error: that of the first cause that has one, from the outside in.
 pub fn code(error: &Error) -> u8 {
-    error.chain().find_map(|cause| code_of(cause)).unwrap_or(1)
+    error.chain().find_map(code_of).unwrap_or(1)
 }
 
 fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {

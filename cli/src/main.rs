@@ -15,15 +15,21 @@ mod context;
 mod data;
 mod eval;
 mod exit;
+mod histogram;
 mod inspect;
 mod interrupt;
+mod levels;
+mod plot;
 mod progress;
 mod ptq;
 mod qat;
+mod report;
 mod run_folder;
 mod search;
 mod settings;
+mod svg;
 mod table;
+mod text_table;
 mod train;
 
 use std::process::ExitCode;
@@ -93,7 +99,7 @@ fn dispatch(verb: Verb, context: &Context) -> anyhow::Result<()> {
         Verb::Search(args) => search::run(context.settings(args)?, context),
         Verb::Table(args) => table::run(context.settings(args)?, context),
         Verb::Inspect(args) => inspect::run(context.settings(args)?, context),
-        Verb::Data(args) => data::run(args, context),
-        Verb::Completions(args) => completions::run(args, context),
+        Verb::Data(args) => context.without_settings().and_then(|()| data::run(args, context)),
+        Verb::Completions(args) => context.without_settings().and_then(|()| completions::run(args, context)),
     }
 }

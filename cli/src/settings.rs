@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use clap::{ArgMatches, parser::ValueSource};
+use clap::{ArgMatches, Args, Command, FromArgMatches, parser::ValueSource};
 use serde::{Serialize, de::DeserializeOwned};
 use toml::{Table, Value};
 
@@ -40,6 +40,11 @@ impl Sources {
             file: config.map(|path| read(verb, path)).transpose()?,
             resumed: resume.map(|folder| read(verb, &folder.join(FILE_NAME))).transpose()?,
         })
+    }
+
+    /// The file of `--config`.
+    pub fn config(&self) -> Option<&Path> {
+        self.file.as_ref().map(|(path, _)| path.as_path())
     }
 
     /// The seed of the command line, else of the file, else `default`.
@@ -77,61 +82,41 @@ impl Sources {
     }
 
     fn resolve_with<S: Serialize + DeserializeOwned>(&self, parsed: S, leave_out: &[&str]) -> Result<S> {
-        let mut settings = Table::try_from(&parsed)?;
+        let defaults = Table::try_from(&parsed)?; // and what the command line gives
         let given = |key: &str| {
-            let source = self.matches.try_get_raw(key).ok().flatten().and(self.matches.value_source(key));
-            source == Some(ValueSource::CommandLine)
+            let known = self.matches.try_contains_id(key).unwrap_or(false);
+            known && self.matches.value_source(key) == Some(ValueSource::CommandLine)
         };
-        let without = |table: &Table| {
-            table
-                .iter()
-                .filter(|(k, _)| !leave_out.contains(&k.as_str()))
-                .map(|(k, v)| (k.clone(), v.clone()))
-                .collect::<Table>()
+        let read = |(path, table): &(PathBuf, Table)| {
+            let kept = table.iter().filter(|(key, _)| !leave_out.contains(&key.as_str()));
+            (path.clone(), kept.map(|(key, value)| (key.clone(), value.clone())).collect::<Table>())
         };
-        let mut explicit: Vec<String> = settings.keys().filter(|k| given(k)).cloned().collect();
-        let mut last = PathBuf::new();
-        if let Some((path, file)) = &self.file {
-            for (key, value) in without(file) {
-                if !given(&key) {
-                    explicit.push(key.clone());
-                    settings.insert(key, value);
-                }
-            }
-            last.clone_from(path);
+        // What somebody asked for, and which file to name if it is wrong.
+        let mut asked: Table =
+            defaults.iter().filter(|(k, _)| given(k)).map(|(k, v)| (k.clone(), v.clone())).collect();
+        let mut named = PathBuf::new();
+        if let Some((path, file)) = self.file.as_ref().map(read) {
+            file.into_iter().for_each(|(key, value)| _ = asked.entry(key).or_insert(value));
+            named = path;
         }
-        if let Some((path, run)) = &self.resumed {
-            let run = without(run);
-            for key in &explicit {
-                let (asked, before) = (settings.get(key), run.get(key));
-                if asked != before {
-                    return Err(Failure::BadInput(format!(
-                        "cannot resume: `{key}` is {} in {} and {} here; leave it out, or start a new run",
-                        shown(before),
-                        path.display(),
-                        shown(asked),
-                    ))
-                    .into());
-                }
+        let mut settings = asked.clone();
+        if let Some((path, run)) = self.resumed.as_ref().map(read) {
+            if let Some((key, value)) = asked.iter().find(|(key, value)| run.get(*key) != Some(*value)) {
+                let before = run.get(key).map_or("not set".to_string(), ToString::to_string);
+                return Err(Failure::BadInput(format!(
+                    "cannot resume: `{key}` is {value} here and {before} in {}; leave it out, or start a new run",
+                    path.display()
+                ))
+                .into());
             }
-            settings = run;
-            last.clone_from(path);
+            (settings, named) = (run, path);
         }
-        let (path, defaults) = (last, Table::try_from(&parsed)?);
-        // A file need not name every key: what is missing keeps its default.
-        for (key, value) in defaults {
-            if self.resumed.is_some() || !settings.contains_key(&key) {
-                settings.entry(key).or_insert(value);
-            }
-        }
+        // A file need not name every key.
+        defaults.into_iter().for_each(|(key, value)| _ = settings.entry(key).or_insert(value));
         settings.try_into().map_err(|e: toml::de::Error| {
-            Failure::BadInput(format!("{}: {}", path.display(), e.message())).into()
+            Failure::BadInput(format!("{}: {}", named.display(), e.message())).into()
         })
     }
-}
-
-fn shown(value: Option<&Value>) -> String {
-    value.map_or("not set".to_string(), ToString::to_string)
 }
 
 /// The table in a configuration file of this verb.
@@ -162,4 +147,126 @@ pub fn to_text(verb: &str, seed: u64, settings: &impl Serialize) -> Result<Strin
     table.insert("seed".into(), Value::Integer(seed));
     table.extend(Table::try_from(settings)?);
     Ok(toml::to_string(&table)?)
+}
+
+/// The command that repeats a run: the settings that are not defaults.
+///
+/// # Errors
+/// If the settings cannot be written as TOML.
+pub fn command<S: Args + FromArgMatches + Serialize>(verb: &str, seed: u64, settings: &S) -> Result<String> {
+    let bare = S::augment_args(Command::new("cli")).try_get_matches_from(["cli"])?;
+    let defaults = Table::try_from(S::from_arg_matches(&bare)?)?;
+    let mut words = vec!["cli".to_string(), verb.to_string()];
+    if seed != 1 {
+        words.push(format!("--seed {seed}"));
+    }
+    for (key, value) in Table::try_from(settings)? {
+        let flag = format!("--{}", key.replace('_', "-"));
+        match value {
+            value if defaults.get(&key) == Some(&value) => {}
+            Value::Boolean(true) if defaults.get(&key) == Some(&Value::Boolean(false)) => words.push(flag),
+            Value::String(text) => words.push(format!("{flag} {text}")),
+            Value::Array(values) => {
+                let values: Vec<_> =
+                    values.iter().map(|v| v.as_str().map_or(v.to_string(), str::to_string)).collect();
+                words.push(format!("{flag} {}", values.join(",")));
+            }
+            value => words.push(format!("{flag} {value}")),
+        }
+    }
+    Ok(words.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Settings {
+        #[arg(long, default_value_t = 0.1)]
+        lr: f64,
+        #[arg(long, default_value_t = 24)]
+        epochs: usize,
+        #[arg(long)]
+        decay_all: bool,
+        #[arg(long)]
+        data: Option<PathBuf>,
+        #[arg(long)]
+        #[serde(skip)]
+        resume: Option<PathBuf>,
+    }
+
+    #[derive(Parser)]
+    struct Cli {
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        #[command(flatten)]
+        settings: Settings,
+    }
+
+    fn resolve(arguments: &[&str], config: Option<&Path>) -> Result<(Settings, u64)> {
+        let matches =
+            <Cli as clap::CommandFactory>::command().get_matches_from([&["cli"], arguments].concat());
+        let cli = Cli::from_arg_matches(&matches)?;
+        let sources = Sources::new("train", &matches, config)?;
+        Ok((sources.resolve(cli.settings)?, sources.seed(cli.seed)?))
+    }
+
+    #[test]
+    fn the_command_line_goes_before_the_file_and_the_file_before_defaults() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("c.toml");
+        fs::write(&file, "verb = \"train\"\nseed = 7\nlr = 0.2\nepochs = 3\n").unwrap();
+        let (settings, seed) = resolve(&["--epochs", "5"], Some(&file)).unwrap();
+        assert_eq!((settings.lr, settings.epochs, seed), (0.2, 5, 7));
+        assert_eq!(resolve(&["--seed", "9"], Some(&file)).unwrap().1, 9);
+        assert_eq!(resolve(&[], None).unwrap().0.epochs, 24);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_file_is_said_with_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("c.toml");
+        let message = |text: &str| {
+            fs::write(&file, text).unwrap();
+            let message = resolve(&[], Some(&file)).unwrap_err().to_string();
+            assert!(message.contains("c.toml"), "{message}");
+            message
+        };
+        assert!(message("learning_rate = 1").contains("unknown field `learning_rate`"));
+        assert!(message("epochs = \"three\"").contains("expected"));
+        assert!(message("lr = 0.1\nepochs =").contains("line 2"));
+        assert!(message("verb = \"qat\"").contains("of `qat`, not of `train`"));
+        assert!(message("seed = -1").contains("-1"));
+    }
+
+    #[test]
+    fn resuming_takes_the_settings_of_the_run_and_refuses_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = dir.path().to_str().unwrap();
+        let text = "verb = \"train\"\nseed = 7\nlr = 0.2\nepochs = 3\ndecay_all = true\n";
+        fs::write(dir.path().join(FILE_NAME), text).unwrap();
+        let (settings, seed) = resolve(&["--resume", run, "--lr", "0.2"], None).unwrap();
+        assert_eq!((settings.lr, settings.epochs, settings.decay_all, seed), (0.2, 3, true, 7));
+        let message =
+            |arguments: &[&str]| resolve(&[&["--resume", run], arguments].concat(), None).unwrap_err();
+        let text = message(&["--lr", "0.3"]).to_string();
+        assert!(text.contains("`lr` is 0.3 here and 0.2 in") && text.contains(FILE_NAME), "{text}");
+        assert!(message(&["--data", "d"]).to_string().contains("`data` is \"d\" here and not set"));
+        assert!(message(&["--seed", "8"]).to_string().contains("`seed` is 8 here and 7"));
+    }
+
+    #[test]
+    fn a_run_is_repeated_by_its_command() {
+        let (mut settings, _) = resolve(&["--epochs", "5", "--decay-all"], None).unwrap();
+        settings.data = Some("d".into());
+        let text = command("train", 2, &settings).unwrap();
+        assert_eq!(text, "cli train --seed 2 --data d --decay-all --epochs 5");
+        let text = to_text("train", 2, &settings).unwrap();
+        assert!(text.contains("epochs = 5\n") && text.contains("verb = \"train\"\n"), "{text}");
+    }
 }

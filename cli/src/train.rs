@@ -1,21 +1,383 @@
-//! `train`.
+//! `train`: a float network from scratch.
+//!
+//! The defaults are the recipe of the network that comes with the program: SGD with Nesterov momentum, one epoch
+//! of warm-up, half a cosine down to zero, weight decay on the weights only, label smoothing, an exponential
+//! average of the weights which is what is evaluated and kept.
+//!
+//! A run can be stopped at any step, by Ctrl-C or by force, and continued with `--resume` to the same weights,
+//! bit for bit: order and augmentation of the images are functions of seed, epoch and position, and
+//! `state.safetensors` holds everything else.
+
+use std::path::PathBuf;
+use std::time::Instant;
 
 use anyhow::Result;
 use clap::Args;
+use engine::Float;
+use engine::optim::{Decay, Ema, Schedule, Sgd};
+use models::augment::{Augment, Normalization};
+use models::cifar10::Cifar10;
+use models::loader::Loader;
+use models::{Checkpoint, Network, Progress as Tally, Shortcut, Trainer, evaluate};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::context::Context;
 use crate::exit::Failure;
+use crate::plot::{Series, lines, stack};
+use crate::progress::Progress;
+use crate::run_folder::RunFolder;
+use crate::{assets, interrupt, settings};
+
+/// Where a run stands.
+const STATE: &str = "state.safetensors";
+/// What a run makes.
+const WEIGHTS: &str = "weights.safetensors";
 
 /// Settings of `train`.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct TrainArgs {}
+pub struct TrainArgs {
+    /// CIFAR-10 in binary format [default: the slice that comes with the program]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Layers, 6n + 2
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    depth: usize,
+    /// How blocks that halve the image bring their input along: A (no parameters) or B (1x1 convolution)
+    #[arg(long, value_name = "A|B", default_value = "B")]
+    shortcut: String,
+    /// Passes over the training images
+    #[arg(long, value_name = "N", default_value_t = 24)]
+    epochs: usize,
+    /// Images of a step
+    #[arg(long, value_name = "N", default_value_t = 128)]
+    batch: usize,
+    /// Peak learning rate
+    #[arg(long, value_name = "RATE", default_value_t = 0.1)]
+    lr: f64,
+    /// Epochs over which the learning rate climbs to its peak; half a cosine to zero follows
+    #[arg(long, value_name = "EPOCHS", default_value_t = 1.0)]
+    warmup: f64,
+    /// Momentum
+    #[arg(long, default_value_t = 0.9)]
+    momentum: f64,
+    /// Nesterov's momentum
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    nesterov: bool,
+    /// Weight decay
+    #[arg(long, value_name = "DECAY", default_value_t = 5e-4)]
+    weight_decay: f64,
+    /// Decay batch norms and biases too
+    #[arg(long)]
+    decay_all: bool,
+    /// Label smoothing
+    #[arg(long, value_name = "SHARE", default_value_t = 0.1)]
+    smoothing: f64,
+    /// Decay of the average of the weights that is evaluated and kept; 0: no average
+    #[arg(long, value_name = "DECAY", default_value_t = 0.998)]
+    ema: f64,
+    /// Pad by 4 and crop, and flip, at random
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    augment: bool,
+    /// mean,mean,mean/std,std,std, or course, true, imagenet
+    #[arg(long, value_name = "MEAN/STD", default_value = "course")]
+    normalization: String,
+    /// Only the first N training images
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
+    /// Only the first N test images
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    test_limit: Option<u32>,
+    /// Save the state every N steps too, not only after each epoch; 0: never
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    checkpoint_every: usize,
+    /// The run's folder [default: runs/train-TIMESTAMP]
+    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    #[serde(skip)]
+    out: Option<PathBuf>,
+    /// Continue the run in this folder
+    #[arg(long, value_name = "DIR")]
+    #[serde(skip)]
+    resume: Option<PathBuf>,
+}
 
-/// Runs the verb.
+/// One line of `metrics.jsonl`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Metrics {
+    /// From 1.
+    epoch: usize,
+    /// Steps since the beginning.
+    step: usize,
+    loss: f64,
+    train_top1: f64,
+    test_top1: f64,
+    lr: f64,
+    images_per_s: f64,
+    seconds: f64,
+}
+
+/// Trains to the end, or until Ctrl-C.
 ///
 /// # Errors
-/// Always: it is not there yet.
-pub fn run(_args: TrainArgs, context: &Context) -> Result<()> {
-    Err(Failure::Usage(format!("`{}` is not there yet", context.verb)).into())
+/// If the data cannot be read, the folder cannot be written to, or the run diverges.
+pub fn run(args: TrainArgs, context: &Context) -> Result<()> {
+    let data = assets::open_data(args.data.as_deref())?;
+    let mut run = Run::new(args, context, &data)?;
+    context.note(format_args!(
+        "ResNet-{} option {}, {} parameters; {} training and {} test images of {}; run in {}",
+        run.trainer.network.depth,
+        run.trainer.network.shortcut,
+        run.trainer.network.params.trainable_count(),
+        run.train.images(),
+        run.test.images(),
+        data.folder.display(),
+        run.folder.folder().display(),
+    ));
+    interrupt::handle();
+    let epochs = run.args.epochs;
+    while run.trainer.step < epochs * run.train.batches() {
+        run.epoch(context)?;
+    }
+    run.finish(context)
+}
+
+/// A run in progress.
+struct Run {
+    args: TrainArgs,
+    folder: RunFolder,
+    trainer: Trainer,
+    train: Loader,
+    test: Loader,
+    /// Of the steps of this epoch so far.
+    tally: Tally,
+}
+
+impl Run {
+    /// A new run, or the one to resume.
+    fn new(args: TrainArgs, context: &Context, data: &Cifar10) -> Result<Self> {
+        let usage = |text: String| Err(Failure::Usage(text).into());
+        if args.epochs == 0 || args.batch == 0 {
+            return usage("--epochs and --batch must be at least 1".into());
+        }
+        for (flag, value, least, most) in [
+            ("--lr", args.lr, 0.0, 1e3),
+            ("--warmup", args.warmup, 0.0, 1e6),
+            ("--momentum", args.momentum, 0.0, 1.0),
+            ("--weight-decay", args.weight_decay, 0.0, 1e3),
+            ("--smoothing", args.smoothing, 0.0, 1.0),
+            ("--ema", args.ema, 0.0, 1.0),
+        ] {
+            if !(least..=most).contains(&value) {
+                return usage(format!("{flag} {value}: expected a number from {least} to {most}"));
+            }
+        }
+        let normalization = assets::normalization(Some(&args.normalization))?.unwrap_or_default();
+        let (train, test) = loaders(&args, context.seed, data, normalization);
+        let trainer = trainer(&args, context.seed, normalization, train.batches())?;
+        let mut run =
+            Self { folder: folder(&args, context)?, args, trainer, train, test, tally: Tally::default() };
+        if run.args.resume.is_some() {
+            run.restore()?;
+        }
+        Ok(run)
+    }
+
+    /// Trains to the end of the epoch in which the run stands, evaluates, saves.
+    fn epoch(&mut self, context: &Context) -> Result<()> {
+        let batches = self.train.batches();
+        let (epoch, first) = (self.trainer.step / batches, self.trainer.step % batches);
+        let (start, before) = (Instant::now(), self.tally.images);
+        let progress = Progress::new(context, format!("epoch {}/{}", epoch + 1, self.args.epochs), batches);
+        progress.set(first);
+        let mut lr = 0.0;
+        for batch in self.train.prefetch(epoch, first, 2) {
+            lr = self.trainer.schedule.rate(self.trainer.step);
+            let result = self.trainer.step(batch, &mut Float);
+            self.tally.add(result.map_err(|e| Failure::Run(format!("training: {e}")))?);
+            let step = self.trainer.step;
+            progress.message(format!("loss {:.4} top-1 {:.2}%", self.tally.mean_loss(), self.tally.top1()));
+            progress.set(step - epoch * batches);
+            let in_mid_epoch = !step.is_multiple_of(batches);
+            if interrupt::requested() && in_mid_epoch {
+                self.save()?;
+                return Err(self.stopped().into());
+            }
+            if in_mid_epoch && step.is_multiple_of(self.args.checkpoint_every) {
+                self.save()?;
+            }
+        }
+        drop(progress);
+        let seconds = start.elapsed().as_secs_f64();
+        let metrics = Metrics {
+            epoch: epoch + 1,
+            step: self.trainer.step,
+            loss: self.tally.mean_loss(),
+            train_top1: self.tally.top1(),
+            test_top1: self.evaluate(context)?,
+            lr: f64::from(lr),
+            images_per_s: (self.tally.images - before) as f64 / seconds,
+            seconds,
+        };
+        context.note(format_args!(
+            "epoch {:>3}/{}  loss {:.4}  train {:.2}%  test {:.2}%  lr {:.5}  {:.0} images/s",
+            metrics.epoch,
+            self.args.epochs,
+            metrics.loss,
+            metrics.train_top1,
+            metrics.test_top1,
+            metrics.lr,
+            metrics.images_per_s,
+        ));
+        self.folder.append_metrics(&metrics)?;
+        self.tally = Tally::default();
+        self.save()?;
+        if interrupt::requested() && metrics.epoch < self.args.epochs {
+            return Err(self.stopped().into());
+        }
+        Ok(())
+    }
+
+    fn evaluate(&self, context: &Context) -> Result<f64> {
+        let progress = Progress::new(context, "  test", self.test.images());
+        let (graph, params) = (&self.trainer.network.graph, self.trainer.averaged());
+        let batches = self.test.prefetch(0, 0, 2);
+        Ok(evaluate(graph, params, batches, &mut Float, |done| progress.set(done))?.top1())
+    }
+
+    /// Saves everything the rest of the run depends on.
+    fn save(&self) -> Result<()> {
+        let mut state = self.trainer.checkpoint();
+        // `{}` of an `f64` reads back to the same bits.
+        state.set("epoch_loss", self.tally.loss);
+        state.set("epoch_correct", self.tally.correct);
+        state.set("epoch_images", self.tally.images);
+        Ok(state.write(self.folder.path(STATE))?)
+    }
+
+    /// Takes up a saved state; without one, the run starts anew.
+    fn restore(&mut self) -> Result<()> {
+        let path = self.folder.path(STATE);
+        if path.exists() {
+            let state = Checkpoint::read(&path)?;
+            self.tally = Tally {
+                loss: state.get("epoch_loss")?.unwrap_or(0.0),
+                correct: state.get("epoch_correct")?.unwrap_or(0),
+                images: state.get("epoch_images")?.unwrap_or(0),
+            };
+            self.trainer.restore(state)?;
+        }
+        // An epoch that was measured but not saved comes again.
+        let done = self.trainer.step;
+        self.folder.retain_metrics(|m| m["step"].as_u64().is_some_and(|step| step <= done as u64))
+    }
+
+    fn stopped(&self) -> Failure {
+        interrupt::stopped(&format!("cli train --resume {}", self.folder.folder().display()))
+    }
+
+    /// Writes the network and the plot, prints the result.
+    fn finish(&self, context: &Context) -> Result<()> {
+        let metrics: Vec<Metrics> = self
+            .folder
+            .metrics()?
+            .into_iter()
+            .map(serde_json::from_value)
+            .collect::<std::result::Result<_, _>>()
+            .map_err(|e| {
+                Failure::BadInput(format!("{}: {e}", self.folder.path("metrics.jsonl").display()))
+            })?;
+        let (Some(last), Some(best)) = (
+            metrics.last(),
+            metrics.iter().max_by(|a, b| a.test_top1.total_cmp(&b.test_top1).then(b.epoch.cmp(&a.epoch))),
+        ) else {
+            return Err(Failure::BadInput(format!("{}: no metrics", self.folder.folder().display())).into());
+        };
+        let mut weights = self.trainer.network.checkpoint(self.trainer.averaged());
+        weights.set("test_accuracy", format!("{:.2}", last.test_top1));
+        weights.set("seed", context.seed);
+        weights.set("epoch", last.epoch);
+        weights.set("command", settings::command(&context.verb, context.seed, &self.args)?);
+        let path = self.folder.path(WEIGHTS);
+        weights.write(&path)?;
+        let plot = self.folder.write("curve.svg", curve(&metrics).as_bytes())?;
+
+        context.say(format_args!(
+            "top-1 {:.2}% on {} test images after epoch {} (best {:.2}% after epoch {}), seed {}",
+            last.test_top1,
+            self.test.images(),
+            last.epoch,
+            best.test_top1,
+            best.epoch,
+            context.seed
+        ))?;
+        context.say(format_args!("weights {}", path.display()))?;
+        context.say(format_args!("curve   {}", plot.display()))?;
+        context.result(&json!({
+            "top1_last": last.test_top1,
+            "top1_best": best.test_top1,
+            "epoch_best": best.epoch,
+            "epochs": last.epoch,
+            "steps": last.step,
+            "loss": last.loss,
+            "train_top1": last.train_top1,
+            "images": self.test.images(),
+            "images_per_s": median(metrics.iter().map(|m| m.images_per_s).collect()),
+            "seed": context.seed,
+            "weights": path,
+            "curve": plot,
+            "run": self.folder.folder(),
+        }))
+    }
+}
+
+/// The folder of the new run, or of the one to resume.
+fn folder(args: &TrainArgs, context: &Context) -> Result<RunFolder> {
+    match &args.resume {
+        Some(folder) => RunFolder::open(folder),
+        None => RunFolder::create(context, args.out.as_deref(), args),
+    }
+}
+
+/// Training and test batches.
+fn loaders(args: &TrainArgs, seed: u64, data: &Cifar10, normalization: Normalization) -> (Loader, Loader) {
+    let augment = if args.augment { Augment::STANDARD } else { Augment::NONE };
+    let first = |len: usize, limit: Option<u32>| {
+        (0..limit.map_or(len, |limit| len.min(limit as usize))).collect::<Vec<_>>()
+    };
+    let train = Loader::training(&data.train, args.batch, normalization, augment, seed)
+        .over(first(data.train.len(), args.limit));
+    let test =
+        Loader::evaluation(&data.test, 128, normalization).over(first(data.test.len(), args.test_limit));
+    (train, test)
+}
+
+/// A fresh network and its optimizer.
+fn trainer(args: &TrainArgs, seed: u64, normalization: Normalization, batches: usize) -> Result<Trainer> {
+    let shortcut: Shortcut = args.shortcut.parse()?;
+    let network = Network::fresh(args.depth, shortcut, normalization, seed)?;
+    let ema = (args.ema > 0.0).then(|| Ema::new(args.ema as f32, &network.params));
+    let schedule = Schedule {
+        base: args.lr as f32,
+        warmup: (args.warmup * batches as f64).round() as usize,
+        total: args.epochs * batches,
+        decay: Decay::Cosine { end: 0.0 },
+    };
+    let sgd = Sgd::new(args.momentum as f32, args.nesterov, args.weight_decay as f32, args.decay_all);
+    Ok(Trainer { network, sgd, schedule, smoothing: args.smoothing as f32, ema, step: 0 })
+}
+
+/// Loss and accuracy by epoch.
+fn curve(metrics: &[Metrics]) -> String {
+    let series = |name: &str, value: fn(&Metrics) -> f64| {
+        Series::new(name, metrics.iter().map(|m| (m.epoch as f64, value(m))).collect())
+    };
+    let loss = [series("training loss", |m| m.loss)];
+    let top1 = [series("test", |m| m.test_top1), series("training", |m| m.train_top1)];
+    stack(&[lines("Accuracy", "epoch", "top-1, %", &top1), lines("Loss", "epoch", "cross entropy", &loss)])
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }

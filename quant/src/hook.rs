@@ -91,14 +91,31 @@ pub struct FakeQuantHook {
     pub ranges: Ranges,
     /// Whether each batch updates the ranges. Set for training, clear for evaluation.
     pub training: bool,
+    /// The weight quantizers of this evaluation, by layer.
+    weights: HashMap<String, QParams>,
     /// The quantizers of the layer at hand, for its bias.
     current: Option<(QParams, QParams)>,
 }
 
 impl FakeQuantHook {
-    /// The hook for training (each batch updates the ranges) or evaluation (they stay).
+    /// The hook for training (each batch updates the ranges and recomputes the weight scales) or evaluation
+    /// (ranges stay; weights are taken to stay too, and their scales are computed once).
     pub fn new(config: QuantConfig, plan: Plan, ranges: Ranges, training: bool) -> Self {
-        Self { config, plan, ranges, training, current: None }
+        Self { config, plan, ranges, training, weights: HashMap::new(), current: None }
+    }
+
+    /// The quantizer of a weight; in evaluation, remembered until the next training pass.
+    fn weight_params(&mut self, node: &Node, w: &Tensor, bits: u32) -> Result<QParams> {
+        if self.training {
+            self.weights.clear();
+        } else if let Some(q) = self.weights.get(&node.name) {
+            return Ok(q.clone());
+        }
+        let q = self.config.weight_params(w, bits).map_err(|e| in_layer(node, e))?;
+        if !self.training {
+            self.weights.insert(node.name.clone(), q.clone());
+        }
+        Ok(q)
     }
 
     /// Moves the range of `node`'s input towards that of this batch; the first batch sets it.
@@ -124,7 +141,7 @@ impl Hook for FakeQuantHook {
 
     fn weight(&mut self, tape: &mut Tape, node: &Node, w: Var) -> Result<Var> {
         let Some(Widths { w: bits, a }) = self.plan.get(&node.name) else { return Ok(w) };
-        let q = self.config.weight_params(tape.value(w), bits).map_err(|e| in_layer(node, e))?;
+        let q = self.weight_params(node, tape.value(w), bits)?;
         let w = fake_quantize_on(tape, w, &q, self.config.weight_ste).map_err(|e| in_layer(node, e))?;
         self.current = Some((self.ranges.params(&node.name, a)?, q));
         Ok(w)

@@ -131,3 +131,18 @@ fn a_config_survives_json_and_unknown_keys_do_not() {
     assert!(serde_json::from_str::<QuantConfig>(r#"{"weigth_rule": "sawb"}"#).is_err());
     assert!(serde_json::from_str::<QuantConfig>(r#"{"weight_rule": "magic"}"#).is_err());
 }
+
+#[test]
+#[ignore = "prints the speed of fake quantization; run with --ignored --nocapture"]
+fn speed_of_fake_quantize() {
+    let x = Tensor::from_fn([1 << 23], |i| (i % 9973) as f32 * 1e-3);
+    for bits in [2, 4, 8, 16] {
+        let q = Range { min: 0.0, max: 9.0 }.params(bits).unwrap();
+        fake_quantize(&x, &q).unwrap();
+        let start = std::time::Instant::now();
+        for _ in 0..5 {
+            fake_quantize(&x, &q).unwrap();
+        }
+        println!("{bits} bits: {:.3} ns a value", start.elapsed().as_nanos() as f64 / 5.0 / x.len() as f64);
+    }
+}

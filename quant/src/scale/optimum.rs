@@ -14,6 +14,6 @@ pub fn optimum(x: &Sample<'_>, grid: Grid) -> (f64, f64) {
     if largest <= 0.0 {
         return (1.0, sums.mse(1.0, grid));
     }
-    let s = mse::search(&sums, grid, &mse::sweep(&sums, grid, largest * 1.1, 20_000), 256);
+    let s = mse::search(&sums, grid, &mse::sweep(largest * 1.1, 20_000), 256);
     (s, sums.mse(s, grid))
 }

@@ -82,7 +82,7 @@ fn fit_point(&(_, density, reach): &Shape, grid: Grid) -> (f64, f64) {
     let w: Vec<f64> = x.iter().map(|&x| density(f64::from(x))).collect();
     let sample = Sample::weighted(&x, &w);
     let sums = LevelSums::new(&sample);
-    let s = mse::search(&sums, grid, &mse::sweep(&sums, grid, sums.largest_scale(grid), 512), 16);
+    let s = mse::search(&sums, grid, &mse::sweep(sums.largest_scale(grid), 512), 16);
     let m = sample.moments();
     (m.mean_square.sqrt() / m.mean_abs, s * f64::from(grid.steps()) / m.mean_abs)
 }
