@@ -56,7 +56,6 @@ pub struct CalibrateArgs {
     unsigned: bool,
     /// Folder of plots and report [default: runs/calibrate-TIMESTAMP]
     #[arg(long, value_name = "DIR")]
-    #[serde(skip)]
     out: Option<PathBuf>,
 }
 
@@ -245,10 +244,11 @@ fn report(
             let rule = methods.iter().find(|m| **m == ScaleRule::HEURISTIC).unwrap_or(&methods[0]);
             let clip = |m: &ScaleRule| {
                 let q = &row.methods[m.name].q;
-                (format!("{m} clips"), f64::from(q.clip_range(0).1))
+                (m.to_string(), f64::from(q.clip_range(0).1))
             };
             let after = quantized(&set.x, &row.methods[rule.name].q)?;
-            let text = format!("{}: {} bits, grid of {rule}", set.name, row.bits);
+            let text =
+                format!("{}: {} bits, grid of {rule}; dashed: where each rule clips", set.name, row.bits);
             let rules: Vec<_> = methods.iter().take(4).map(clip).collect();
             let plot = histogram(&text, "value", &before, after.as_ref(), &rules);
             folder.write(format!("histogram-{}-{}.svg", i + 1, row.bits), plot.as_bytes())?;

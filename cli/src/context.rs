@@ -10,7 +10,7 @@ use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
 use anyhow::{Result, anyhow};
-use clap::{ArgAction, ArgMatches, Args};
+use clap::{ArgAction, ArgMatches, Args, FromArgMatches};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::exit::Failure;
@@ -83,7 +83,10 @@ impl Context {
     ///
     /// # Errors
     /// If the file has an unknown key or a value of the wrong type, or if a run to resume has other settings.
-    pub fn settings<S: Serialize + DeserializeOwned>(&self, parsed: S) -> Result<S> {
+    pub fn settings<S>(&self, parsed: S) -> Result<S>
+    where
+        S: Args + FromArgMatches + Serialize + DeserializeOwned,
+    {
         self.sources.resolve(parsed)
     }
 
@@ -150,10 +153,5 @@ impl Context {
     /// Whether progress is drawn as bars: on a terminal only.
     pub fn bars(&self) -> bool {
         !self.quiet && std::io::stderr().is_terminal()
-    }
-
-    /// The command as it was typed, for the metadata of what it makes.
-    pub fn command(&self) -> String {
-        std::iter::once("cli".to_string()).chain(std::env::args().skip(1)).collect::<Vec<_>>().join(" ")
     }
 }

@@ -24,19 +24,26 @@ pub enum Failure {
     Interrupted(String),
 }
 
+impl Failure {
+    fn code(&self) -> u8 {
+        match self {
+            Self::Run(_) => 1,
+            Self::Usage(_) => 2,
+            Self::BadInput(_) => 3,
+            Self::Interrupted(_) => 130,
+        }
+    }
+}
+
 /// The exit code of an error: that of the first cause that has one, from the outside in.
 pub fn code(error: &Error) -> u8 {
-    error.chain().find_map(code_of).unwrap_or(1)
+    let context = error.downcast_ref::<Failure>().map(Failure::code); // of `error.context(Failure::...)`
+    context.or_else(|| error.chain().find_map(code_of)).unwrap_or(1)
 }
 
 fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if let Some(failure) = cause.downcast_ref::<Failure>() {
-        return Some(match failure {
-            Failure::Run(_) => 1,
-            Failure::Usage(_) => 2,
-            Failure::BadInput(_) => 3,
-            Failure::Interrupted(_) => 130,
-        });
+        return Some(failure.code());
     }
     if let Some(error) = cause.downcast_ref::<models::Error>() {
         return Some(match error {

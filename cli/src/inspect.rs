@@ -54,7 +54,6 @@ pub struct InspectArgs {
     normalization: Option<String>,
     /// Folder of plots and report [default: runs/inspect-TIMESTAMP]
     #[arg(long, value_name = "DIR")]
-    #[serde(skip)]
     out: Option<PathBuf>,
 }
 

@@ -6,9 +6,8 @@
 //! [`exit`] (errors to exit codes), [`settings`] (defaults, `--config FILE`, the command line, in this order),
 //! [`run_folder`] (config, metrics, checkpoints), [`progress`], [`interrupt`] and [`assets`].
 
-#![allow(dead_code)] // until every verb is in place
-
 mod assets;
+mod bench;
 mod calibrate;
 mod completions;
 mod context;
@@ -68,6 +67,8 @@ enum Verb {
     Table(table::TableArgs),
     /// Look into a network: layers, shapes, bits, scales, errors, sizes, histograms.
     Inspect(inspect::InspectArgs),
+    /// Measure the speed of training, classification and matrix products.
+    Bench(bench::BenchArgs),
     /// Verify, fetch or slice the CIFAR-10 data set.
     Data(data::DataArgs),
     /// Print the completions of a shell.
@@ -100,6 +101,7 @@ fn dispatch(verb: Verb, context: &Context) -> anyhow::Result<()> {
         Verb::Search(args) => search::run(context.settings(args)?, context),
         Verb::Table(args) => table::run(context.settings(args)?, context),
         Verb::Inspect(args) => inspect::run(context.settings(args)?, context),
+        Verb::Bench(args) => bench::run(context.settings(args)?, context),
         Verb::Data(args) => context.without_settings().and_then(|()| data::run(args, context)),
         Verb::Completions(args) => context.without_settings().and_then(|()| completions::run(args, context)),
     }

@@ -21,7 +21,7 @@ impl Series {
 pub fn lines(title: &str, x_label: &str, y_label: &str, series: &[Series]) -> String {
     let points = || series.iter().flat_map(|s| s.points.iter());
     let x = Axis::over(x_label, points().map(|p| p.0));
-    let y = Axis::over(y_label, points().map(|p| p.1)).headroom();
+    let y = Axis::over(y_label, points().map(|p| p.1)).footroom().headroom();
     let mut frame = Frame::new(title, x, y);
     for (s, color) in series.iter().zip(PALETTE.iter().cycle()) {
         frame.legend(&s.name, color);
@@ -44,8 +44,8 @@ pub struct Quantized {
 
 /// A distribution, the levels it is quantized to, and vertical rules at named places (clipping values, say).
 ///
-/// Both are drawn as densities: a bar of a bin's width for the values before, of a step's width around each level
-/// for those after, so that equal areas mean equal numbers of values.
+/// Both are drawn as densities, so that equal areas mean equal numbers of values: a bar of a bin's width for the
+/// values before, an outline as wide as a step around each level for those after.
 pub fn histogram(
     title: &str,
     x_label: &str,
@@ -64,21 +64,20 @@ pub fn histogram(
     let y = Axis::over("density", [0.0, top.max(f64::MIN_POSITIVE)]).headroom();
     let limit = y.hi;
     let mut frame = Frame::new(title, x, y);
-    if let Some(q) = after {
-        frame.legend("after quantization", PALETTE[1]);
-        let gap = 0.06 * q.step;
-        for &(x, share) in &q.levels {
-            let height = (share / q.step).min(limit);
-            frame.bar(x - q.step / 2.0 + gap, x + q.step / 2.0 - gap, height, PALETTE[1], 0.38);
-        }
-    }
     frame.legend("before", PALETTE[0]);
     for (i, &count) in before.counts.iter().enumerate() {
         let left = before.lo + i as f64 * before.width();
-        frame.bar(left, left + before.width() * 0.96, density(count).min(limit), PALETTE[0], 0.75);
+        frame.bar(left, left + before.width() * 0.96, density(count).min(limit), PALETTE[0], 0.5);
     }
-    for &(x, _) in after.iter().flat_map(|q| &q.levels) {
-        frame.mark(x, PALETTE[1]);
+    if let Some(q) = after {
+        frame.legend("after quantization", PALETTE[1]);
+        let half = q.step / 2.0;
+        let corner = |x: f64, share: f64| (x.clamp(before.lo, before.hi), (share / q.step).min(limit));
+        let corners =
+            q.levels.iter().flat_map(|&(x, share)| [corner(x - half, share), corner(x + half, share)]);
+        frame.line(&corners.collect::<Vec<_>>(), PALETTE[1]);
+        let few = q.levels.len() <= 64;
+        q.levels.iter().filter(|_| few).for_each(|&(x, _)| frame.mark(x, PALETTE[1]));
     }
     for ((name, x), color) in rules.iter().zip(PALETTE[2..].iter().cycle()) {
         frame.legend(name, color);
@@ -130,8 +129,8 @@ mod tests {
         let before = Histogram::of(&[-1.0, -0.5, 0.0, 0.5, 0.9], -1.0, 1.0, 4);
         let after = Quantized { step: 0.5, levels: vec![(-1.0, 0.2), (-0.5, 0.2), (0.0, 0.2), (0.5, 0.4)] };
         let picture = histogram("w", "value", &before, Some(&after), &[("clip".into(), 0.5)]);
-        // background, 2 + 1 legend, 4 bins, 4 levels
-        assert_eq!(count(&picture, "<rect"), 1 + 3 + 4 + 4, "{picture}");
+        // background, 2 + 1 in the legend, 4 bins; the outline of the levels
+        assert_eq!((count(&picture, "<rect"), count(&picture, "<polyline")), (1 + 3 + 4, 1), "{picture}");
         let groups = bars("mse", "dB", &["8".into(), "4".into()], &[("a".into(), vec![1.0, 2.0])]);
         assert_eq!(count(&groups, "<rect"), 1 + 1 + 2);
         let both = stack(&[curve, groups]);

@@ -55,11 +55,6 @@ impl Progress {
         }
     }
 
-    /// One more step is done.
-    pub fn inc(&self) {
-        self.set(self.done.get() as usize + 1);
-    }
-
     /// What to show beside the count: the loss, say.
     pub fn message(&self, message: impl Into<String>) {
         let message = message.into();

@@ -64,6 +64,13 @@ impl RunFolder {
                 format!("{}: holds no run to resume ({} is missing)", folder.display(), settings::FILE_NAME);
             return Err(Failure::BadInput(text).into());
         }
+        // What a killed process was writing.
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.starts_with('.') && name.ends_with(".partial") {
+                fs::remove_file(entry.path()).ok();
+            }
+        }
         Ok(Self { folder: folder.to_path_buf() })
     }
 

@@ -2,7 +2,7 @@
 //!
 //! A verb's arguments are a `clap::Args` struct that serde writes and reads too, so a run's `config.toml` is
 //! those arguments under the names of their flags (with `_` for `-`), and unknown keys are errors
-//! (`#[serde(deny_unknown_fields)]`). `--resume DIR` takes the settings of the run in `DIR`; a setting that is
+//! (`#[serde(deny_unknown_fields)]`); `out` and `resume` are not written. `--resume DIR` takes the settings of the run in `DIR`; a setting that is
 //! given again must be the same.
 
 use std::fs;
@@ -74,26 +74,38 @@ impl Sources {
     ///
     /// # Errors
     /// As [`Context::settings`](crate::context::Context::settings).
-    pub fn resolve<S: Serialize + DeserializeOwned>(&self, parsed: S) -> Result<S> {
-        if self.file.is_none() && self.resumed.is_none() {
-            return Ok(parsed);
+    pub fn resolve<S>(&self, parsed: S) -> Result<S>
+    where
+        S: Args + FromArgMatches + Serialize + DeserializeOwned,
+    {
+        let written = Table::try_from(&parsed)?;
+        for place in PLACES.into_iter().filter(|place| self.given(place)) {
+            assert!(
+                written.contains_key(place),
+                "`{place}` must go through serde: it is marked #[serde(skip)]"
+            );
         }
-        self.resolve_with(parsed, &["seed"])
+        let Some((path, _)) = self.resumed.as_ref().or(self.file.as_ref()) else { return Ok(parsed) };
+        let settings = self.resolve_with(parsed, &["seed"])?;
+        check(&settings, path)?;
+        Ok(settings)
+    }
+
+    /// Whether the command line gives a value for `key`.
+    fn given(&self, key: &str) -> bool {
+        let known = self.matches.try_contains_id(key).unwrap_or(false);
+        known && self.matches.value_source(key) == Some(ValueSource::CommandLine)
     }
 
     fn resolve_with<S: Serialize + DeserializeOwned>(&self, parsed: S, leave_out: &[&str]) -> Result<S> {
         let defaults = Table::try_from(&parsed)?; // and what the command line gives
-        let given = |key: &str| {
-            let known = self.matches.try_contains_id(key).unwrap_or(false);
-            known && self.matches.value_source(key) == Some(ValueSource::CommandLine)
-        };
         let read = |(path, table): &(PathBuf, Table)| {
             let kept = table.iter().filter(|(key, _)| !leave_out.contains(&key.as_str()));
             (path.clone(), kept.map(|(key, value)| (key.clone(), value.clone())).collect::<Table>())
         };
         // What somebody asked for, and which file to name if it is wrong.
         let mut asked: Table =
-            defaults.iter().filter(|(k, _)| given(k)).map(|(k, v)| (k.clone(), v.clone())).collect();
+            defaults.iter().filter(|(k, _)| self.given(k)).map(|(k, v)| (k.clone(), v.clone())).collect();
         let mut named = PathBuf::new();
         if let Some((path, file)) = self.file.as_ref().map(read) {
             file.into_iter().for_each(|(key, value)| _ = asked.entry(key).or_insert(value));
@@ -101,7 +113,10 @@ impl Sources {
         }
         let mut settings = asked.clone();
         if let Some((path, run)) = self.resumed.as_ref().map(read) {
-            if let Some((key, value)) = asked.iter().find(|(key, value)| run.get(*key) != Some(*value)) {
+            let differs = |(key, value): &(&String, &Value)| {
+                !PLACES.contains(&key.as_str()) && run.get(*key) != Some(*value)
+            };
+            if let Some((key, value)) = asked.iter().find(differs) {
                 let before = run.get(key).map_or("not set".to_string(), ToString::to_string);
                 return Err(Failure::BadInput(format!(
                     "cannot resume: `{key}` is {value} here and {before} in {}; leave it out, or start a new run",
@@ -111,7 +126,9 @@ impl Sources {
             }
             (settings, named) = (run, path);
         }
-        // A file need not name every key.
+        // A file need not name every key; where the run is, only the command line says.
+        let places = defaults.iter().filter(|(key, _)| PLACES.contains(&key.as_str()));
+        settings.extend(places.map(|(key, value)| (key.clone(), value.clone())));
         defaults.into_iter().for_each(|(key, value)| _ = settings.entry(key).or_insert(value));
         settings.try_into().map_err(|e: toml::de::Error| {
             Failure::BadInput(format!("{}: {}", named.display(), e.message())).into()
@@ -136,6 +153,16 @@ fn read(verb: &str, path: &Path) -> Result<(PathBuf, Table)> {
     }
 }
 
+/// Flags that say where a run is, not what it does: they are kept out of `config.toml`.
+const PLACES: [&str; 2] = ["out", "resume"];
+
+/// The settings as a table, without the run's place.
+fn table_of(settings: &impl Serialize) -> Result<Table> {
+    let mut table = Table::try_from(settings)?;
+    table.retain(|key, _| !PLACES.contains(&key));
+    Ok(table)
+}
+
 /// The text of a `config.toml`: the verb, the seed, the settings.
 ///
 /// # Errors
@@ -145,36 +172,60 @@ pub fn to_text(verb: &str, seed: u64, settings: &impl Serialize) -> Result<Strin
     let mut table = Table::new();
     table.insert("verb".into(), Value::String(verb.into()));
     table.insert("seed".into(), Value::Integer(seed));
-    table.extend(Table::try_from(settings)?);
+    table.extend(table_of(settings)?);
     Ok(toml::to_string(&table)?)
 }
 
-/// The command that repeats a run: the settings that are not defaults.
+/// The flags that repeat a run: those that are not defaults, each with its value.
+fn flags<S: Args + FromArgMatches + Serialize>(settings: &S) -> Result<Vec<(String, Option<String>)>> {
+    let bare = S::augment_args(Command::new("cli")).try_get_matches_from(["cli"])?;
+    let defaults = Table::try_from(S::from_arg_matches(&bare)?)?;
+    let mut flags = Vec::new();
+    for (key, value) in table_of(settings)? {
+        let default = defaults.get(&key);
+        let text = match &value {
+            value if default == Some(value) => continue,
+            Value::Boolean(true) if default == Some(&Value::Boolean(false)) => None,
+            Value::String(text) => Some(text.clone()),
+            Value::Array(values) => {
+                let text = |v: &Value| v.as_str().map_or(v.to_string(), str::to_string);
+                Some(values.iter().map(text).collect::<Vec<_>>().join(","))
+            }
+            value => Some(value.to_string()),
+        };
+        flags.push((format!("--{}", key.replace('_', "-")), text));
+    }
+    Ok(flags)
+}
+
+/// The command that repeats a run.
 ///
 /// # Errors
 /// If the settings cannot be written as TOML.
 pub fn command<S: Args + FromArgMatches + Serialize>(verb: &str, seed: u64, settings: &S) -> Result<String> {
-    let bare = S::augment_args(Command::new("cli")).try_get_matches_from(["cli"])?;
-    let defaults = Table::try_from(S::from_arg_matches(&bare)?)?;
     let mut words = vec!["cli".to_string(), verb.to_string()];
     if seed != 1 {
         words.push(format!("--seed {seed}"));
     }
-    for (key, value) in Table::try_from(settings)? {
-        let flag = format!("--{}", key.replace('_', "-"));
-        match value {
-            value if defaults.get(&key) == Some(&value) => {}
-            Value::Boolean(true) if defaults.get(&key) == Some(&Value::Boolean(false)) => words.push(flag),
-            Value::String(text) => words.push(format!("{flag} {text}")),
-            Value::Array(values) => {
-                let values: Vec<_> =
-                    values.iter().map(|v| v.as_str().map_or(v.to_string(), str::to_string)).collect();
-                words.push(format!("{flag} {}", values.join(",")));
-            }
-            value => words.push(format!("{flag} {value}")),
-        }
+    for (flag, value) in flags(settings)? {
+        words.push(flag);
+        words.extend(value);
     }
     Ok(words.join(" "))
+}
+
+/// Puts settings from a file through the checks of the command line: ranges, conflicts.
+fn check<S: Args + FromArgMatches + Serialize>(settings: &S, file: &Path) -> Result<()> {
+    let words = flags(settings)?.into_iter().map(|(flag, value)| match value {
+        Some(value) => format!("{flag}={value}"),
+        None => flag,
+    });
+    let words = std::iter::once("cli".to_string()).chain(words);
+    S::augment_args(Command::new("cli")).try_get_matches_from(words).map(|_| ()).map_err(|e| {
+        let text = e.to_string();
+        let first = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+        Failure::BadInput(format!("{}: {first}", file.display())).into()
+    })
 }
 
 #[cfg(test)]
@@ -196,7 +247,6 @@ mod tests {
         #[arg(long)]
         data: Option<PathBuf>,
         #[arg(long)]
-        #[serde(skip)]
         resume: Option<PathBuf>,
     }
 
@@ -252,6 +302,7 @@ mod tests {
         fs::write(dir.path().join(FILE_NAME), text).unwrap();
         let (settings, seed) = resolve(&["--resume", run, "--lr", "0.2"], None).unwrap();
         assert_eq!((settings.lr, settings.epochs, settings.decay_all, seed), (0.2, 3, true, 7));
+        assert_eq!(settings.resume.as_deref(), Some(dir.path()));
         let message =
             |arguments: &[&str]| resolve(&[&["--resume", run], arguments].concat(), None).unwrap_err();
         let text = message(&["--lr", "0.3"]).to_string();

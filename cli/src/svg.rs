@@ -52,6 +52,12 @@ impl Axis {
         self
     }
 
+    /// The axis with a little more room below.
+    pub fn footroom(mut self) -> Self {
+        self.lo -= 0.06 * (self.hi - self.lo);
+        self
+    }
+
     /// Positions and texts of the ticks.
     pub fn ticks(&self) -> Vec<(f64, String)> {
         if self.names.is_empty() { round_numbers(self.lo, self.hi, 6) } else { self.names.clone() }
@@ -196,7 +202,7 @@ impl Frame {
         for (name, color) in std::mem::take(&mut self.legend) {
             self.draw(format_args!("<rect x='{x:.1}' y='34' width='12' height='12' rx='2' fill='{color}'/>"));
             self.text(x + 17.0, 44.5, "start", "fill=\"#333\"", &name);
-            x += 17.0 + 7.2 * name.chars().count() as f64 + 18.0;
+            x += 17.0 + 6.6 * name.chars().count() as f64 + 16.0;
         }
         let (left, bottom, width) = (LEFT, HEIGHT - BOTTOM, WIDTH - RIGHT - LEFT);
         self.draw(format_args!("<path d='M{left} {TOP}V{bottom}h{width}' fill='none' stroke='#9aa1ab'/>"));
@@ -237,7 +243,7 @@ mod tests {
         let texts = |lo, hi| round_numbers(lo, hi, 6).into_iter().map(|(_, t)| t).collect::<Vec<_>>();
         assert_eq!(texts(0.0, 1.0), ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
         assert_eq!(texts(-3.0, 12.0), ["0", "5", "10"]);
-        assert_eq!(texts(0.0, 0.003), ["0.000", "0.001", "0.002", "0.003"]);
+        assert_eq!(texts(0.0, 0.006), ["0.000", "0.001", "0.002", "0.003", "0.004", "0.005", "0.006"]);
         for (lo, hi) in [(0.0, 1e-9), (-7.3, 1e7), (99.0, 99.5)] {
             let ticks = round_numbers(lo, hi, 6);
             assert!(

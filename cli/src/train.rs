@@ -94,11 +94,9 @@ pub struct TrainArgs {
     checkpoint_every: usize,
     /// The run's folder [default: runs/train-TIMESTAMP]
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
-    #[serde(skip)]
     out: Option<PathBuf>,
     /// Continue the run in this folder
     #[arg(long, value_name = "DIR")]
-    #[serde(skip)]
     resume: Option<PathBuf>,
 }
 

@@ -11,6 +11,7 @@
 mod arena;
 mod error;
 mod graph;
+mod inference;
 mod params;
 pub mod rng;
 mod shape;
@@ -26,6 +27,7 @@ pub mod optim;
 pub use arena::{clear as clear_arena, kept_bytes as arena_bytes};
 pub use error::{Error, Result};
 pub use graph::{Float, Forward, Graph, Hook, Layer, Mode, Node, NodeId};
+pub use inference::Inference;
 pub use params::{Param, Params, Role};
 pub use shape::Shape;
 pub use tape::{Context, Op, Tape, Var};

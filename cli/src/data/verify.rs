@@ -30,9 +30,8 @@ pub struct VerifyArgs {
 pub fn run(args: &VerifyArgs, context: &Context) -> Result<()> {
     let data = assets::open_data(args.folder.as_deref())?;
     let listed = sums::listed(&data.folder);
-    context.say(format_args!("{}", data.folder.display()))?;
     let names = (1..=5).map(|i| format!("data_batch_{i}.bin")).chain(["test_batch.bin".to_string()]);
-    let mut files = Vec::new();
+    let (mut files, mut lines) = (Vec::new(), vec![data.folder.display().to_string()]);
     for name in names.filter(|name| data.folder.join(name).exists()) {
         let path = data.folder.join(&name);
         let bytes = std::fs::metadata(&path).map_err(|e| models::Error::io("open", &path, e))?.len();
@@ -48,11 +47,12 @@ pub fn run(args: &VerifyArgs, context: &Context) -> Result<()> {
             .into());
         }
         let verdict = if known.is_some() { "as listed" } else { "not listed" };
-        context.say(format_args!("  {name:<17} {images:>6} images  sha256 {sum}  {verdict}"))?;
+        lines.push(format!("  {name:<17} {images:>6} images  sha256 {sum}  {verdict}"));
         let file =
             json!({"file": name, "bytes": bytes, "images": images, "sha256": sum, "listed": known.is_some()});
         files.push(file);
     }
+    context.say(lines.join("\n"))?;
     let balanced = [balance(context, "train", &data.train)?, balance(context, "test", &data.test)?];
     let complete = (data.train.len(), data.test.len()) == (50_000, 10_000);
     context.say(match complete {

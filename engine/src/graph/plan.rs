@@ -5,7 +5,7 @@ use super::{Graph, Layer, NodeId};
 
 /// How one node is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(crate) enum Step {
     /// On its own.
     Alone,
     /// As a part of a later node.
@@ -14,14 +14,14 @@ pub(super) enum Step {
     BatchNormRelu { norm: NodeId, residual: Option<NodeId> },
 }
 
-pub(super) struct Plan {
+pub(crate) struct Plan {
     pub steps: Vec<Step>,
     /// The node after which a node's value is not used any more.
     pub last_use: Vec<NodeId>,
 }
 
 impl Plan {
-    pub(super) fn new(graph: &Graph) -> Self {
+    pub(crate) fn new(graph: &Graph) -> Self {
         let nodes = graph.nodes();
         let mut uses = vec![0; nodes.len()];
         nodes.iter().flat_map(|n| &n.inputs).for_each(|&i| uses[i] += 1);

@@ -25,10 +25,23 @@ impl<P: ChannelPass> Kernel for Enter<P> {
     #[inline(always)]
     unsafe fn run<V: Vector>(mut self) {
         let channels = self.0.channels();
-        match channels {
-            c if c.is_multiple_of(16) => (0..channels).step_by(16).for_each(|c| self.0.block::<16>(c)),
-            c if c.is_multiple_of(8) => (0..channels).step_by(8).for_each(|c| self.0.block::<8>(c)),
-            _ => (0..channels).for_each(|c| self.0.block::<1>(c)),
+        // Plain loops: a closure would be a function of its own, compiled without this set's instructions.
+        let mut c = 0;
+        while c < channels {
+            match channels {
+                _ if channels.is_multiple_of(16) => {
+                    self.0.block::<16>(c);
+                    c += 16;
+                }
+                _ if channels.is_multiple_of(8) => {
+                    self.0.block::<8>(c);
+                    c += 8;
+                }
+                _ => {
+                    self.0.block::<1>(c);
+                    c += 1;
+                }
+            }
         }
     }
 }

@@ -36,6 +36,18 @@ impl Panels {
     }
 }
 
+/// What happens to a sum before it is written: `y = max(sum + bias + residual, floor)`, while it is still in a
+/// register.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Epilogue<'a> {
+    /// One number per output channel.
+    pub bias: Option<&'a [f32]>,
+    /// As long as `y` and indexed like it.
+    pub residual: Option<&'a [f32]>,
+    /// Whether to clamp at 0.
+    pub relu: bool,
+}
+
 /// One image: `y[r, p, o] = sum over segments of x[r * x_row + p * x_step + ...] * w[..., o]`.
 pub(crate) struct ConvImage<'a> {
     /// Padded image.
@@ -56,6 +68,8 @@ pub(crate) struct ConvImage<'a> {
     pub y_row: usize,
     /// Floats from a written pixel to the next.
     pub y_step: usize,
+    /// What is done to the sums.
+    pub epilogue: Epilogue<'a>,
     /// Rows and pixels per row to write.
     pub rows: usize,
     /// See `rows`.
@@ -70,6 +84,8 @@ impl ConvImage<'_> {
         let o = self.w.data.len() / self.w.k.max(1);
         assert!(self.rows > 0 && self.cols > 0 && o.is_multiple_of(self.w.nr * lanes));
         assert!(last(self.y_start, self.y_row, self.y_step) + o <= self.y.len(), "y is too short");
+        assert!(self.epilogue.bias.is_none_or(|b| b.len() == o), "one bias per channel");
+        assert!(self.epilogue.residual.is_none_or(|r| r.len() == self.y.len()), "the residual is like y");
         for s in self.segments {
             assert!(s.k + s.len <= self.w.k, "a segment leaves the weights");
             assert!(last(s.x, self.x_row, self.x_step) + s.len <= self.x.len(), "a segment leaves the image");
@@ -112,11 +128,31 @@ impl ConvImage<'_> {
         // SAFETY: `check` and the caller bound all indices.
         unsafe {
             let x = self.x.as_ptr().add(at.row * self.x_row + at.p * self.x_step);
-            let acc = dot::<V, MR, NR>(x, self.x_step, at.w, self.segments);
-            let y = self.y.as_mut_ptr().add(self.y_start + at.row * self.y_row + at.p * self.y_step + at.o);
+            let mut acc = dot::<V, MR, NR>(x, self.x_step, at.w, self.segments);
+            let offset = self.y_start + at.row * self.y_row + at.p * self.y_step + at.o;
+            let Epilogue { bias, residual, relu } = self.epilogue;
+            if let Some(bias) = bias {
+                let bias = bias.as_ptr().add(at.o);
+                for j in 0..NR {
+                    let b = V::load(bias.add(j * V::LANES));
+                    for row in &mut acc {
+                        row[j] = row[j].add(b);
+                    }
+                }
+            }
+            if let Some(residual) = residual {
+                let r = residual.as_ptr().add(offset);
+                for i in 0..MR {
+                    for j in 0..NR {
+                        acc[i][j] = acc[i][j].add(V::load(r.add(i * self.y_step + j * V::LANES)));
+                    }
+                }
+            }
+            let y = self.y.as_mut_ptr().add(offset);
             for i in 0..MR {
                 for j in 0..NR {
-                    acc[i][j].store(y.add(i * self.y_step + j * V::LANES));
+                    let sum = if relu { acc[i][j].max(V::zero()) } else { acc[i][j] };
+                    sum.store(y.add(i * self.y_step + j * V::LANES));
                 }
             }
         }

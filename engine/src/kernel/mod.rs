@@ -18,11 +18,13 @@ pub(crate) mod conv;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 pub(crate) mod pad;
+mod peak;
 mod scalar;
 pub(crate) mod tile;
 mod vector;
 pub(crate) mod weight_grad;
 
+pub use peak::peak_flops;
 use std::sync::OnceLock;
 pub use vector::Vector;
 
@@ -166,7 +168,7 @@ mod tests {
         assert_eq!(Isa::find("mmx"), None);
     }
 
-    /// `sum x_i * 2 + 1` by vectors, to exercise every operation of each `Vector`.
+    /// `max(2 x + 1, 9)` by vectors, to exercise every operation of each `Vector`.
     struct Probe<'a>(&'a [f32]);
     impl Kernel for Probe<'_> {
         type Output = Vec<f32>;
@@ -176,7 +178,7 @@ mod tests {
             // SAFETY: the slice holds more than one vector, `y` exactly one.
             unsafe {
                 let x = V::load(self.0.as_ptr());
-                V::splat(1.0).fma(x, V::splat(2.0)).add(V::zero()).store(y.as_mut_ptr());
+                V::splat(1.0).fma(x, V::splat(2.0)).max(V::splat(9.0)).add(V::zero()).store(y.as_mut_ptr());
             }
             y
         }
@@ -190,7 +192,7 @@ mod tests {
                 eprintln!("SKIPPED: this machine has no {name}");
                 continue;
             };
-            let expected: Vec<f32> = x[..isa.lanes()].iter().map(|x| 2.0 * x + 1.0).collect();
+            let expected: Vec<f32> = x[..isa.lanes()].iter().map(|x| (2.0 * x + 1.0).max(9.0)).collect();
             assert_eq!(isa.run(Probe(&x)), expected, "{name}");
         }
     }

@@ -50,6 +50,11 @@ impl Vector for F32x4 {
     }
 
     #[inline(always)]
+    unsafe fn max(self, other: Self) -> Self {
+        Self(unsafe { vmaxq_f32(self.0, other.0) })
+    }
+
+    #[inline(always)]
     unsafe fn fma(self, a: Self, b: Self) -> Self {
         Self(unsafe { vfmaq_f32(self.0, a.0, b.0) })
     }

@@ -18,6 +18,8 @@ pub trait Vector: Copy {
     unsafe fn store(self, p: *mut f32);
     /// `self + other`.
     unsafe fn add(self, other: Self) -> Self;
+    /// The larger of each pair of lanes.
+    unsafe fn max(self, other: Self) -> Self;
     /// `self + a * b` (with one rounding where the machine can).
     unsafe fn fma(self, a: Self, b: Self) -> Self;
 }

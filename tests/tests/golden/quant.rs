@@ -8,42 +8,8 @@ use quant::{
     Accumulators, Grid, IntTensor, PackedWeights, QParams, ScaleRule, analysis, get_scale, linear_dequantize,
     linear_quantize,
 };
-use safetensors::SafeTensors;
 
-/// One parsed fixture file.
-pub struct Golden(Vec<u8>);
-
-impl Golden {
-    fn open() -> Self {
-        let path = crate::golden_file("quant.safetensors");
-        Self(std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display())))
-    }
-
-    fn bytes(&self, key: &str) -> (Vec<usize>, Vec<u8>) {
-        let file = SafeTensors::deserialize(&self.0).expect("a safetensors file");
-        let view = file.tensor(key).unwrap_or_else(|e| panic!("{key}: {e}"));
-        (view.shape().to_vec(), view.data().to_vec())
-    }
-
-    fn f32(&self, key: &str) -> Vec<f32> {
-        self.bytes(key).1.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
-    }
-
-    fn i32(&self, key: &str) -> Vec<i32> {
-        self.bytes(key).1.chunks_exact(4).map(|b| i32::from_le_bytes(b.try_into().unwrap())).collect()
-    }
-
-    fn keys(&self) -> Vec<String> {
-        let file = SafeTensors::deserialize(&self.0).expect("a safetensors file");
-        file.names().iter().map(|n| n.to_string()).collect()
-    }
-
-    fn scales(&self) -> serde_json::Value {
-        let (_, header) = SafeTensors::read_metadata(&self.0).expect("a header");
-        let metadata = header.metadata().as_ref().expect("metadata");
-        serde_json::from_str(&metadata["scales_and_mse"]).expect("JSON")
-    }
-}
+use crate::fixture::Golden;
 
 fn vector(x: Vec<f32>) -> Tensor {
     Tensor::from_vec([x.len()], x).unwrap()
@@ -55,7 +21,7 @@ fn close(what: &str, got: f64, want: f64, relative: f64) {
 
 /// `(case, vector name, bits)` of every entry of the metadata.
 fn cases(golden: &Golden) -> Vec<(String, String, u32, serde_json::Value)> {
-    let table = golden.scales();
+    let table = golden.json("scales_and_mse");
     let cases: Vec<_> = table
         .as_object()
         .unwrap()
@@ -71,7 +37,7 @@ fn cases(golden: &Golden) -> Vec<(String, String, u32, serde_json::Value)> {
 
 #[test]
 fn symmetric_codes_scale_and_mse() {
-    let golden = Golden::open();
+    let golden = Golden::open("quant");
     for (case, name, bits, numbers) in cases(&golden) {
         let x = vector(golden.f32(&format!("{name}.x")));
         let s = get_scale(&x, bits, ScaleRule::SYMMETRIC, true).unwrap();
@@ -86,7 +52,7 @@ fn symmetric_codes_scale_and_mse() {
 
 #[test]
 fn sawb_scale_and_mse() {
-    let golden = Golden::open();
+    let golden = Golden::open("quant");
     for (case, name, bits, numbers) in cases(&golden) {
         let x = vector(golden.f32(&format!("{name}.x")));
         let s = get_scale(&x, bits, ScaleRule::SAWB, true).unwrap();
@@ -99,7 +65,7 @@ fn sawb_scale_and_mse() {
 
 #[test]
 fn heuristic_is_within_a_thousandth_of_the_brute_force_best() {
-    let golden = Golden::open();
+    let golden = Golden::open("quant");
     for (case, name, bits, numbers) in cases(&golden) {
         let x = vector(golden.f32(&format!("{name}.x")));
         let grid = Grid::signed(bits).unwrap();
@@ -116,7 +82,7 @@ fn heuristic_is_within_a_thousandth_of_the_brute_force_best() {
 
 #[test]
 fn affine_codes_and_restored_values() {
-    let golden = Golden::open();
+    let golden = Golden::open("quant");
     let mut seen = 0;
     // Keys look like `affine.z-5.b8.u.x`.
     for key in golden.keys().iter().filter(|k| k.starts_with("affine.") && k.ends_with(".x")) {
@@ -153,7 +119,7 @@ fn int_tensor<T: Copy>(dims: &[usize], x: &[T]) -> IntTensor<T> {
 
 #[test]
 fn integer_convolutions_are_exact() {
-    let golden = Golden::open();
+    let golden = Golden::open("quant");
     let mut seen = 0;
     for key in golden.keys().iter().filter(|k| k.ends_with(".acc")) {
         let case = key.strip_suffix(".acc").unwrap();

@@ -56,10 +56,21 @@ impl Op for BatchNorm {
         }
         let has_residual = ctx.inputs() == 4;
         let residual_wanted = has_residual && ctx.needs(3);
-        let (mut dx, dr) = if residual_wanted { (dy.clone(), Some(dy)) } else { (dy, None) };
-        dx.data_mut().par_chunks_mut(image).zip(x.data().par_chunks(image)).for_each(|(g, x)| {
-            channels::run(self.isa, InputGrad { g, x, u: &u, v: &v, q: &q });
-        });
+        let coefficients = Coefficients { u: &u, v: &v, q: &q };
+        let (dx, dr) = if residual_wanted {
+            let mut dx = Tensor::scratch(x.shape());
+            let images = dy.data().par_chunks(image).zip(x.data().par_chunks(image));
+            dx.data_mut().par_chunks_mut(image).zip(images).for_each(|(dx, (g, x))| {
+                channels::run(self.isa, InputGrad { g: Some(g), dx, x, coefficients });
+            });
+            (dx, Some(dy))
+        } else {
+            let mut dx = dy;
+            dx.data_mut().par_chunks_mut(image).zip(x.data().par_chunks(image)).for_each(|(dx, x)| {
+                channels::run(self.isa, InputGrad { g: None, dx, x, coefficients });
+            });
+            (dx, None)
+        };
         let mut all = vec![Some(dx), Some(dgamma), Some(dbeta)];
         if has_residual {
             all.push(dr);
@@ -87,51 +98,74 @@ impl ChannelPass for Sums<'_> {
         let channels = self.mean.len();
         let mean = lanes::<L>(self.mean, c);
         let (mut sum, mut moment) = ([0.0f32; L], [0.0f32; L]);
-        let mut step = |g: [f32; L], x: &[f32]| {
-            let x = lanes::<L>(x, c);
-            for l in 0..L {
-                sum[l] += g[l];
-                moment[l] += g[l] * (x[l] - mean[l]);
-            }
-        };
+        // Without a ReLU the result is not looked at: any positive number lets `dy` through.
+        let y = self.y.unwrap_or(self.x);
+        let keep_all = self.y.is_none();
         let pixels = self.g.chunks_exact_mut(channels).zip(self.x.chunks_exact(channels));
-        match self.y {
-            None => pixels.for_each(|(g, x)| step(lanes::<L>(g, c), x)),
-            Some(y) => {
-                for ((g, x), y) in pixels.zip(y.chunks_exact(channels)) {
-                    let (dy, y) = (lanes::<L>(g, c), lanes::<L>(y, c));
-                    let masked: [f32; L] = std::array::from_fn(|l| if y[l] > 0.0 { dy[l] } else { 0.0 });
-                    put::<L>(g, c, masked);
-                    step(masked, x);
-                }
+        for ((g, x), y) in pixels.zip(y.chunks_exact(channels)) {
+            let (dy, x, y) = (lanes::<L>(g, c), lanes::<L>(x, c), lanes::<L>(y, c));
+            let mut masked = [0.0; L];
+            for l in 0..L {
+                masked[l] = if keep_all | (y[l] > 0.0) { dy[l] } else { 0.0 };
+                sum[l] += masked[l];
+                moment[l] += masked[l] * (x[l] - mean[l]);
             }
+            put::<L>(g, c, masked);
         }
         put::<L>(self.sums, c, sum);
         put::<L>(self.sums, channels + c, moment);
     }
 }
 
-/// `g = u g + v x + q`, in place.
-struct InputGrad<'a> {
-    g: &'a mut [f32],
-    x: &'a [f32],
+/// `u`, `v`, `q` of each channel.
+#[derive(Clone, Copy)]
+struct Coefficients<'a> {
     u: &'a [f32],
     v: &'a [f32],
     q: &'a [f32],
 }
 
+/// `dx = u g + v x + q`, where `g` stands in `dx` already unless it is given apart.
+struct InputGrad<'a> {
+    g: Option<&'a [f32]>,
+    dx: &'a mut [f32],
+    x: &'a [f32],
+    coefficients: Coefficients<'a>,
+}
+
 impl ChannelPass for InputGrad<'_> {
     fn channels(&self) -> usize {
-        self.u.len()
+        self.coefficients.u.len()
     }
 
     #[inline(always)]
     fn block<const L: usize>(&mut self, c: usize) {
-        let channels = self.u.len();
-        let (u, v, q) = (lanes::<L>(self.u, c), lanes::<L>(self.v, c), lanes::<L>(self.q, c));
-        for (g, x) in self.g.chunks_exact_mut(channels).zip(self.x.chunks_exact(channels)) {
-            let (dy, x) = (lanes::<L>(g, c), lanes::<L>(x, c));
-            put::<L>(g, c, std::array::from_fn(|l| u[l] * dy[l] + (v[l] * x[l] + q[l])));
+        let Coefficients { u, v, q } = self.coefficients;
+        let channels = u.len();
+        let (u, v, q) = (lanes::<L>(u, c), lanes::<L>(v, c), lanes::<L>(q, c));
+        let pixels = self.dx.chunks_exact_mut(channels).zip(self.x.chunks_exact(channels));
+        match self.g {
+            None => {
+                for (dx, x) in pixels {
+                    let (g, x) = (lanes::<L>(dx, c), lanes::<L>(x, c));
+                    put::<L>(dx, c, combine(g, x, u, v, q));
+                }
+            }
+            Some(g) => {
+                for ((dx, x), g) in pixels.zip(g.chunks_exact(channels)) {
+                    put::<L>(dx, c, combine(lanes::<L>(g, c), lanes::<L>(x, c), u, v, q));
+                }
+            }
         }
     }
+}
+
+/// `u g + (v x + q)`.
+#[inline(always)]
+fn combine<const L: usize>(g: [f32; L], x: [f32; L], u: [f32; L], v: [f32; L], q: [f32; L]) -> [f32; L] {
+    let mut y = [0.0; L];
+    for l in 0..L {
+        y[l] = u[l] * g[l] + (v[l] * x[l] + q[l]);
+    }
+    y
 }

@@ -163,13 +163,21 @@ impl ChannelPass for Apply<'_> {
             None => {
                 for (y, x) in pixels {
                     let x = lanes::<L>(x, c);
-                    put::<L>(y, c, std::array::from_fn(|l| (a[l] * x[l] + b[l]).max(floor)));
+                    let mut out = [0.0; L];
+                    for l in 0..L {
+                        out[l] = (a[l] * x[l] + b[l]).max(floor);
+                    }
+                    put::<L>(y, c, out);
                 }
             }
             Some(r) => {
                 for ((y, x), r) in pixels.zip(r.chunks_exact(channels)) {
                     let (x, r) = (lanes::<L>(x, c), lanes::<L>(r, c));
-                    put::<L>(y, c, std::array::from_fn(|l| (a[l] * x[l] + b[l] + r[l]).max(floor)));
+                    let mut out = [0.0; L];
+                    for l in 0..L {
+                        out[l] = (a[l] * x[l] + b[l] + r[l]).max(floor);
+                    }
+                    put::<L>(y, c, out);
                 }
             }
         }

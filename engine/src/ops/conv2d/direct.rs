@@ -6,7 +6,7 @@ use super::Conv2dShape;
 use super::backward::chunk;
 use crate::Tensor;
 use crate::kernel::Isa;
-use crate::kernel::conv::{ConvImage, Panels};
+use crate::kernel::conv::{ConvImage, Epilogue, Panels};
 use crate::kernel::pad::{Padding, with_scratch};
 use crate::kernel::tile::Segment;
 use crate::kernel::weight_grad::WeightGrad;
@@ -58,6 +58,7 @@ pub(super) fn forward(isa: Isa, s: &Conv2dShape, x: &[f32], w: &[f32], y: &mut [
                 y_start: 0,
                 y_row: s.ow * s.o,
                 y_step: s.o,
+                epilogue: Epilogue::default(),
                 rows: s.oh,
                 cols: s.ow,
             });
@@ -142,6 +143,7 @@ pub(super) fn input_grad(isa: Isa, s: &Conv2dShape, w: &[f32], dy: &[f32], dx: &
                     y_start: (pass.rows.residue * s.w + pass.cols.residue) * s.c,
                     y_row: s.stride * s.w * s.c,
                     y_step: s.stride * s.c,
+                    epilogue: Epilogue::default(),
                     rows: pass.rows.count,
                     cols: pass.cols.count,
                 });

@@ -1,0 +1,257 @@
+//! `bench`: how fast this machine trains, classifies and multiplies, and how close that is to its peak, which is
+//! measured in the same run.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use engine::gemm::{Matrix, gemm};
+use engine::kernel::{Isa, peak_flops};
+use engine::optim::{Decay, Schedule, Sgd};
+use engine::rng::{Purpose, Rng};
+use engine::{Float, Hook, Inference, Shape, Tensor};
+use models::augment::Normalization;
+use models::loader::Batch;
+use models::{Network, Shortcut, Trainer};
+use quant::integer::linear::integer_linear_with;
+use quant::{FakeQuantHook, IntTensor, PackedWeights, Policy, QuantConfig, Ranges, Widths};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::context::Context;
+use crate::exit::Failure;
+
+/// Settings of `bench`.
+#[derive(Args, Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BenchArgs {
+    /// What to measure
+    #[arg(value_enum)]
+    what: What,
+    /// Images computed at once
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    batch: u32,
+    /// Widths of the fake quantization, for qat
+    #[arg(long, value_name = "WxAy", default_value = "W8A8")]
+    bits: String,
+    /// Instruction set to use [default: what QUANT_ISA says, else the best]
+    #[arg(long, value_name = "NAME")]
+    isa: Option<String>,
+    /// Shape of the product, for gemm
+    #[arg(long, value_name = "M,N,K", default_value = "1024,1024,1024")]
+    shape: String,
+    /// Numbers of the product, for gemm
+    #[arg(long, value_enum, default_value_t = Numbers::Int8)]
+    numbers: Numbers,
+    /// Repetitions; the median counts
+    #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..))]
+    repeat: u32,
+}
+
+/// What to measure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum What {
+    /// A training step of ResNet-20 in floats
+    Train,
+    /// A training step of ResNet-20 with fake quantization
+    Qat,
+    /// Classification by ResNet-20 in floats
+    Infer,
+    /// A matrix product
+    Gemm,
+}
+
+/// Numbers of a matrix product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Numbers {
+    /// f32 x f32 -> f32
+    F32,
+    /// u8 x s8 -> s32
+    Int8,
+}
+
+/// Multiply-adds of an image: forward, and with both gradients (the first layer's input needs none).
+fn multiply_adds(network: &Network) -> (usize, usize) {
+    let layers = network.graph.multiply_adds(32);
+    let forward: usize = layers.iter().map(|(_, n)| n).sum();
+    (forward, 3 * forward - layers[0].1)
+}
+
+/// Measures and prints.
+///
+/// # Errors
+/// If an argument is impossible on this machine.
+pub fn run(args: BenchArgs, context: &Context) -> Result<()> {
+    let isa = match &args.isa {
+        Some(name) if args.what != What::Gemm => {
+            let family = Isa::ALL.iter().find(|known| name.starts_with(**known)).copied().unwrap_or("");
+            Isa::find(family)
+                .ok_or_else(|| Failure::Usage(format!("--isa {name}: this machine does not have it")))?
+        }
+        _ => Isa::active(),
+    };
+    match args.what {
+        What::Train => train(&args, context, &mut Float, None),
+        What::Qat => {
+            let widths: Widths =
+                args.bits.parse().map_err(|e: engine::Error| Failure::Usage(e.to_string()))?;
+            let config = QuantConfig { bits: widths, ..QuantConfig::default() };
+            let graph = Network::fresh(20, Shortcut::B, Normalization::COURSE, 1)?.graph;
+            let plan = Policy::Course.plan(&graph, widths);
+            train(
+                &args,
+                context,
+                &mut FakeQuantHook::new(config, plan, Ranges::default(), true),
+                Some(widths),
+            )
+        }
+        What::Infer => infer(&args, context, isa),
+        What::Gemm => product(&args, context),
+    }
+}
+
+/// Median seconds of `repeat` calls after one to warm up.
+fn median_seconds(repeat: u32, mut f: impl FnMut() -> Result<()>) -> Result<f64> {
+    f()?;
+    let mut seconds = Vec::new();
+    for _ in 0..repeat {
+        let start = Instant::now();
+        f()?;
+        seconds.push(start.elapsed().as_secs_f64());
+    }
+    seconds.sort_by(f64::total_cmp);
+    Ok(seconds[seconds.len() / 2])
+}
+
+/// FLOP/s of all threads at once: cores that share power or caches slow each other down.
+fn peak(isa: Isa, threads: usize) -> f64 {
+    let one = |_| peak_flops(isa, Duration::from_millis(100));
+    (0..threads).into_par_iter().with_max_len(1).map(one).sum()
+}
+
+fn normal(shape: impl Into<Shape>) -> Tensor {
+    let mut rng = Rng::at(1, Purpose::Test, 0, 0);
+    Tensor::from_fn(shape, |_| rng.normal())
+}
+
+fn train(args: &BenchArgs, context: &Context, hook: &mut dyn Hook, bits: Option<Widths>) -> Result<()> {
+    let n = args.batch as usize;
+    let mut trainer = Trainer {
+        network: Network::fresh(20, Shortcut::B, Normalization::COURSE, 1)?,
+        sgd: Sgd::new(0.9, true, 5e-4, false),
+        schedule: Schedule { base: 0.01, warmup: 0, total: 1, decay: Decay::Constant },
+        smoothing: 0.1,
+        ema: None,
+        step: 0,
+    };
+    let x = normal([n, 32, 32, 3]);
+    let labels: Vec<usize> = (0..n).map(|i| i % 10).collect();
+    let seconds = median_seconds(args.repeat, || {
+        let batch = Batch { number: 0, indices: (0..n).collect(), x: x.clone(), labels: labels.clone() };
+        trainer.step(batch, hook)?;
+        Ok(())
+    })?;
+    let work = Work { multiply_adds: multiply_adds(&trainer.network).1, images: n, seconds };
+    images(context, args.what, Isa::active(), &work, bits)
+}
+
+fn infer(args: &BenchArgs, context: &Context, isa: Isa) -> Result<()> {
+    let n = args.batch as usize;
+    let network = Network::fresh(20, Shortcut::B, Normalization::COURSE, 1)?;
+    let compiled = Inference::compile(&network.graph, &network.params, [32, 32, 3], isa)?;
+    let x = normal([n, 32, 32, 3]);
+    // A measurement of at least a few milliseconds, also for one image.
+    let rounds = (64 / n).max(1);
+    let seconds = median_seconds(args.repeat, || {
+        for _ in 0..rounds {
+            compiled.run(&x)?;
+        }
+        Ok(())
+    })?;
+    let work = Work { multiply_adds: multiply_adds(&network).0, images: n * rounds, seconds };
+    images(context, args.what, isa, &work, None)
+}
+
+struct Work {
+    multiply_adds: usize,
+    images: usize,
+    seconds: f64,
+}
+
+fn images(context: &Context, what: What, isa: Isa, work: &Work, bits: Option<Widths>) -> Result<()> {
+    let images_per_s = work.images as f64 / work.seconds;
+    let flops = images_per_s * 2.0 * work.multiply_adds as f64;
+    let peak = peak(isa, context.threads);
+    context.say(format_args!(
+        "{images_per_s:.0} images/s, {:.1} GFLOP/s: {:.0}% of {:.1}, the peak of {} thread(s) with {}",
+        flops / 1e9,
+        100.0 * flops / peak,
+        peak / 1e9,
+        context.threads,
+        isa.name()
+    ))?;
+    context.result(&json!({
+        "what": what,
+        "images_per_s": images_per_s,
+        "gflops": flops / 1e9,
+        "peak": peak / 1e9,
+        "percent_of_peak": 100.0 * flops / peak,
+        "isa": isa.name(),
+        "threads": context.threads,
+        "bits": bits.map(|b| b.to_string()),
+    }))
+}
+
+fn product(args: &BenchArgs, context: &Context) -> Result<()> {
+    let shape: Vec<usize> = args.shape.split(',').filter_map(|s| s.trim().parse().ok()).collect();
+    let &[m, n, k] = shape.as_slice() else {
+        return Err(Failure::Usage(format!("--shape `{}`: expected M,N,K", args.shape)).into());
+    };
+    if m * n * k == 0 {
+        return Err(Failure::Usage(format!("--shape {m},{n},{k}: every extent must be positive")).into());
+    }
+    let (seconds, name, peak) = match args.numbers {
+        Numbers::F32 => {
+            let (a, b, mut c) = (normal([m, k]), normal([k, n]), vec![0.0; m * n]);
+            let seconds = median_seconds(args.repeat, || {
+                gemm(Matrix::new(a.data(), m, k), Matrix::new(b.data(), k, n), 0.0, &mut c);
+                Ok(())
+            })?;
+            // matrixmultiply is called on one thread.
+            (seconds, Isa::active().name(), Some(peak(Isa::active(), 1)))
+        }
+        Numbers::Int8 => {
+            let kernel = match &args.isa {
+                Some(name) => quant::kernel::named(name).map_err(|e| Failure::Usage(e.to_string()))?,
+                None => quant::kernel::active(),
+            };
+            let mut rng = Rng::at(1, Purpose::Test, 0, 0);
+            let x: Vec<u8> = (0..m * k).map(|_| rng.next_u32() as u8).collect();
+            let w: Vec<i8> = (0..n * k).map(|_| rng.next_u32() as i8).collect();
+            let x = IntTensor::from_vec([m, k], x)?;
+            let w = PackedWeights::pack(IntTensor::from_vec([n, k], w)?)?;
+            let seconds = median_seconds(args.repeat, || {
+                integer_linear_with(kernel, &x, 0, &w, None)?;
+                Ok(())
+            })?;
+            (seconds, kernel.name, None)
+        }
+    };
+    let gops = 2.0 * (m * n * k) as f64 / seconds / 1e9;
+    let share = peak.map(|peak| 100.0 * gops * 1e9 / peak);
+    let of = share.map_or(String::new(), |s| format!(", {s:.0}% of the peak of one thread"));
+    context.say(format_args!("{gops:.1} GOP/s with {name}{of}"))?;
+    context.result(&json!({
+        "what": args.what,
+        "numbers": args.numbers,
+        "shape": [m, n, k],
+        "gops": gops,
+        "peak": peak.map(|p| p / 1e9),
+        "percent_of_peak": share,
+        "isa": name,
+        "threads": if args.numbers == Numbers::F32 { 1 } else { context.threads },
+    }))
+}

@@ -1,0 +1,157 @@
+//! The machine-readable contract: keys, streams, reproducibility.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+
+use common::{data, network, records, run_in, shared, text};
+
+/// `.npy` of these numbers.
+fn npy(path: &Path, values: &[f32]) {
+    let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({},), }}", values.len());
+    header.push_str(&" ".repeat(118 - header.len() - 1));
+    header.push('\n');
+    let numbers = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+    fs::write(path, [b"\x93NUMPY\x01\x00\x76\x00".to_vec(), header.into_bytes(), numbers].concat()).unwrap();
+}
+
+#[test]
+fn calibrate_of_a_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.npy");
+    npy(&path, &(0..400).map(|i| ((i * 37 % 400) as f32 / 200.0 - 1.0).powi(3)).collect::<Vec<_>>());
+    let result = run_in(dir.path(), &["calibrate", "--input", text(&path), "--bits", "4", "--json"]);
+    assert!(result.stderr.contains("heuristic"), "the table goes to stderr: {result:?}");
+    let json = result.json();
+    let best = json["optimum"]["mse"].as_f64().unwrap();
+    assert!(json["optimum"]["scale"].as_f64().unwrap() > 0.0 && best > 0.0);
+    for method in ["symmetric", "heuristic", "sawb", "sawb_refit"] {
+        let of =
+            |key: &str| json["methods"][method][key].as_f64().unwrap_or_else(|| panic!("{method}.{key}"));
+        assert!(of("scale") > 0.0 && of("mse") >= best * 0.999 && of("bias").abs() < 1.0);
+        let parts = of("bias_clipping") + of("bias_rounding");
+        assert!((of("bias") - parts).abs() < 1e-12);
+    }
+    assert_eq!(json["methods"]["symmetric"]["scale"], 0.125); // 1 / 2^3
+    let report = fs::read_to_string(dir.path().join(json["report"].as_str().unwrap())).unwrap();
+    assert!(report.contains("</html>") && report.matches("<svg").count() >= 2);
+}
+
+#[test]
+fn calibrate_over_the_data_sets() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = |more: &[&str]| run_in(dir.path(), &[&["calibrate", "--samples", "2000"], more].concat());
+    let json = run(&["--json", "--out", "a", "--threads", "1"]).json();
+    let table = json["table"].as_array().unwrap();
+    assert_eq!(table.len(), 6);
+    assert_eq!((&table[0]["set"], &table[5]["set"]), (&"A".into(), &"B".into()));
+    assert_eq!((&table[0]["bits"], &table[5]["bits"]), (&8.into(), &2.into()));
+    assert!(table.iter().all(
+        |row| row["methods"]["heuristic"]["mse"].as_f64() <= row["methods"]["symmetric"]["mse"].as_f64()
+    ));
+    // The same seed gives the same numbers on any number of threads; another seed does not.
+    assert_eq!(run(&["--json", "--out", "b", "--threads", "3"]).json()["table"], json["table"]);
+    assert_ne!(run(&["--json", "--out", "c", "--seed", "2"]).json()["table"], json["table"]);
+    // A run's configuration repeats it.
+    let config = dir.path().join("c/config.toml");
+    let again = run_in(dir.path(), &["calibrate", "--config", text(&config), "--json", "--out", "d"]).json();
+    assert_eq!(again["table"], run(&["--json", "--out", "e", "--seed", "2"]).json()["table"]);
+    // For people: the table and the histogram on stdout, nothing that is not asked for on stderr.
+    let people = run(&["--out", "f"]);
+    assert_eq!((people.code, people.stderr.as_str()), (0, ""));
+    assert!(
+        people.stdout.contains("sawb_refit") && people.stdout.contains('█') && people.stdout.contains('┴')
+    );
+    for name in
+        ["report.html", "mse.svg", "histogram-1-8.svg", "histogram-2-2.svg", "config.toml", "metrics.jsonl"]
+    {
+        assert!(dir.path().join("f").join(name).exists(), "{name}");
+    }
+    run(&["--out", "f"]).refused(3, &["f: holds a run already"]);
+}
+
+#[test]
+fn eval_keys() {
+    let dir = tempfile::tempdir().unwrap();
+    let weights = network(dir.path());
+    let folder = data(dir.path(), &records(30), &records(20));
+    let base = ["eval", "--weights", text(&weights), "--data", text(&folder), "--json"];
+    let json = run_in(dir.path(), &base).json();
+    assert_eq!(
+        (&json["images"], &json["weights_bytes"]),
+        (&20.into(), &fs::metadata(&weights).unwrap().len().into())
+    );
+    assert!(
+        (0.0..=100.0).contains(&json["top1"].as_f64().unwrap()) && json["seconds"].as_f64().unwrap() > 0.0
+    );
+    let limited = run_in(dir.path(), &[&base[..], &["--split", "train", "--limit", "7"]].concat()).json();
+    assert_eq!((&limited["images"], &limited["split"]), (&7.into(), &"train".into()));
+    assert!(!dir.path().join("runs").exists(), "eval writes nothing");
+}
+
+#[test]
+fn published_checkpoints_through_the_program() {
+    let Some(shared) = shared() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let data = shared.join("data");
+    for (file, more, expected) in [
+        ("resnet20_option_b_92.97.safetensors", [].as_slice(), 94.1),
+        ("resnet20_option_a_91.73.th", &["--normalization", "imagenet"], 91.5),
+    ] {
+        let weights = shared.join("pretrained").join(file);
+        let base = ["eval", "--weights", text(&weights), "--data", text(&data), "--limit", "1000", "--json"];
+        let json = run_in(dir.path(), &[&base[..], more].concat()).json();
+        // One image may fall to the other side of a tie on another instruction set.
+        assert!((json["top1"].as_f64().unwrap() - expected).abs() < 0.11, "{json}");
+    }
+}
+
+#[test]
+fn inspect_keys() {
+    let dir = tempfile::tempdir().unwrap();
+    let weights = network(dir.path());
+    let base = ["inspect", "--weights", text(&weights), "--images", "8", "--json"];
+    let json = run_in(dir.path(), &base).json();
+    let layers = json["layers"].as_array().unwrap();
+    assert_eq!(layers.len(), 10); // conv1, 3 blocks of 2, 2 downsamples, fc
+    assert_eq!(
+        (&layers[0]["name"], &layers[0]["shape"]),
+        (&"conv1".into(), &serde_json::json!([16, 3, 3, 3]))
+    );
+    assert_eq!((&layers[0]["bytes"], &layers[0]["activation"]["signed"]), (&216.into(), &true.into()));
+    assert!(
+        layers[1..].iter().all(|l| l["activation"]["signed"] == false && l["sqnr_db"].as_f64() > Some(5.0))
+    );
+    assert_eq!((&json["bits"], &json["method"]), (&4.into(), &"sawb".into()));
+    let two = run_in(
+        dir.path(),
+        &[&base[..], &["--layers", "fc,conv1", "--bits", "8", "--method", "symmetric"]].concat(),
+    );
+    let two = two.json();
+    assert_eq!(two["layers"].as_array().unwrap().len(), 2);
+    let plots = dir.path().join(two["run"].as_str().unwrap()).join("plots");
+    assert_eq!(fs::read_dir(plots).unwrap().count(), 4);
+}
+
+#[test]
+fn data_verify_of_what_comes_with_the_program() {
+    let dir = tempfile::tempdir().unwrap();
+    let json = run_in(dir.path(), &["data", "verify", "--json"]).json();
+    assert_eq!(
+        (&json["balanced"], &json["complete"], &json["train"]["images"]),
+        (&true.into(), &false.into(), &2000.into())
+    );
+    assert!(json["files"].as_array().unwrap().iter().all(|file| file["listed"] == true));
+}
+
+#[test]
+fn completions_and_help() {
+    let dir = tempfile::tempdir().unwrap();
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let result = run_in(dir.path(), &["completions", shell]);
+        assert!(result.code == 0 && result.stdout.contains("calibrate"), "{shell}");
+    }
+    assert_eq!(run_in(dir.path(), &["--help"]).code, 0);
+    assert_eq!(run_in(dir.path(), &[]).code, 2);
+}

@@ -1,0 +1,172 @@
+//! Training that is ended by force, or by Ctrl-C, and continued, gives the weights of the uninterrupted run, bit for
+//! bit.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{cli, run_in, text};
+use models::Checkpoint;
+
+/// A tiny run: ResNet-8, 48 images, 3 steps an epoch.
+const TINY: [&str; 15] = [
+    "train",
+    "--depth",
+    "8",
+    "--limit",
+    "48",
+    "--test-limit",
+    "10",
+    "--batch",
+    "16",
+    "--epochs",
+    "14",
+    "--checkpoint-every",
+    "1",
+    "--seed",
+    "3",
+];
+
+fn start(folder: &Path, arguments: &[&str]) -> Child {
+    cli(arguments).current_dir(folder).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// Waits until the run has saved `step` steps.
+fn wait_for_step(child: &mut Child, run: &Path, step: usize) {
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(120) {
+        let saved = Checkpoint::read(run.join("state.safetensors")).ok();
+        if saved.and_then(|state| state.get::<usize>("step").unwrap()) >= Some(step) {
+            return;
+        }
+        assert_eq!(child.try_wait().unwrap(), None, "the run ended before step {step}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    panic!("step {step} does not come");
+}
+
+/// The metrics without the times.
+fn metrics(run: &Path) -> Vec<[serde_json::Value; 5]> {
+    let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+    let line = |line: &str| {
+        let value: serde_json::Value = serde_json::from_str(line).unwrap();
+        ["epoch", "step", "loss", "train_top1", "test_top1"].map(|key| value[key].clone())
+    };
+    text.lines().map(line).collect()
+}
+
+#[test]
+fn killed_twice_and_resumed_gives_the_same_bits() {
+    let dir = tempfile::tempdir().unwrap();
+    let [whole, torn] = ["whole", "torn"].map(|name| dir.path().join(name));
+    let json =
+        run_in(dir.path(), &[&TINY[..], &["--out", "whole", "--json", "--threads", "2"]].concat()).json();
+    assert_eq!((&json["steps"], &json["epochs"]), (&42.into(), &14.into()));
+    assert!(json["top1_best"].as_f64() >= json["top1_last"].as_f64());
+
+    let mut child = start(dir.path(), &[&TINY[..], &["--out", "torn"]].concat());
+    wait_for_step(&mut child, &torn, 4); // in the middle of the second epoch, or later
+    child.kill().unwrap(); // SIGKILL
+    child.wait().unwrap();
+    assert!(!torn.join("weights.safetensors").exists(), "the run was over before it was killed");
+    let mut child = start(dir.path(), &["train", "--resume", "torn", "--threads", "1"]);
+    wait_for_step(&mut child, &torn, 14);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!torn.join("weights.safetensors").exists(), "the run was over before it was killed again");
+    let resumed = run_in(dir.path(), &["train", "--resume", "torn", "--json"]).json();
+
+    let bytes = |run: &Path| fs::read(run.join("weights.safetensors")).unwrap();
+    assert!(bytes(&whole) == bytes(&torn), "the weights differ");
+    assert_eq!(metrics(&whole), metrics(&torn));
+    assert_eq!(metrics(&torn).len(), 14);
+    assert_eq!((&resumed["top1_last"], &resumed["loss"]), (&json["top1_last"], &json["loss"]));
+
+    // What it made says where it comes from, and loads.
+    let weights = Checkpoint::read(torn.join("weights.safetensors")).unwrap();
+    assert_eq!((weights.get("epoch").unwrap(), weights.get("seed").unwrap()), (Some(14), Some(3)));
+    let command = weights.metadata["command"].as_str();
+    assert_eq!(
+        command,
+        "cli train --seed 3 --batch 16 --checkpoint-every 1 --depth 8 --epochs 14 --limit 48 --test-limit 10"
+    );
+    assert!(weights.metadata.contains_key("test_accuracy"));
+    let path = torn.join("weights.safetensors");
+    run_in(dir.path(), &["eval", "--weights", text(&path), "--limit", "20", "--json"]).json();
+    assert!(fs::read_to_string(torn.join("curve.svg")).unwrap().contains("<polyline"));
+    // A finished run that is resumed is finished.
+    run_in(dir.path(), &["train", "--resume", "torn", "--json"]).json();
+    assert!(bytes(&whole) == bytes(&torn));
+    let left: Vec<_> = fs::read_dir(&torn).unwrap().map(|f| f.unwrap().file_name()).collect();
+    assert!(left.iter().all(|name| !name.to_string_lossy().ends_with(".partial")), "{left:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_saves_and_says_how_to_go_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = dir.path().join("run");
+    let mut child = start(dir.path(), &[&TINY[..], &["--out", "run"]].concat());
+    wait_for_step(&mut child, &run, 4);
+    let id = child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    let result: common::Result = child.wait_with_output().unwrap().into();
+    assert_eq!(result.code, 130, "{result:?}");
+    let text = "interrupted: everything is saved; continue with `cli train --resume run`";
+    assert!(result.stderr.contains(text), "{result:?}");
+    let state = Checkpoint::read(run.join("state.safetensors")).unwrap();
+    let step: usize = state.get("step").unwrap().unwrap();
+    assert!((4..42).contains(&step) && !run.join("weights.safetensors").exists());
+    assert_eq!(run_in(dir.path(), &["train", "--resume", "run", "--json"]).json()["steps"], 42);
+}
+
+#[test]
+fn resuming_from_another_configuration() {
+    let dir = tempfile::tempdir().unwrap();
+    let tiny =
+        ["train", "--depth", "8", "--limit", "16", "--test-limit", "5", "--batch", "16", "--epochs", "1"];
+    run_in(dir.path(), &[&tiny[..], &["--out", "run", "--json"]].concat()).json();
+    let resume = |more: &[&str]| run_in(dir.path(), &[&["train", "--resume", "run"], more].concat());
+    resume(&["--lr", "0.2"]).refused(3, &["cannot resume: `lr` is 0.2 here and 0.1 in run/config.toml"]);
+    resume(&["--epochs", "9"]).refused(3, &["`epochs` is 9 here and 1"]);
+    resume(&["--seed", "2"]).refused(3, &["`seed` is 2 here and 1"]);
+    fs::write(dir.path().join("other.toml"), "weight_decay = 0.1\n").unwrap();
+    resume(&["--config", "other.toml"]).refused(3, &["`weight_decay` is 0.1 here and 0.0005"]);
+    resume(&["--lr", "0.1", "--json"]).json();
+
+    run_in(dir.path(), &["train", "--resume", "absent"]).refused(3, &["absent"]);
+    fs::write(dir.path().join("run/config.toml"), "verb = \"calibrate\"\n").unwrap();
+    resume(&[]).refused(3, &["settings of `calibrate`, not of `train`"]);
+}
+
+#[test]
+fn a_damaged_state() {
+    let dir = tempfile::tempdir().unwrap();
+    let tiny =
+        ["train", "--depth", "8", "--limit", "16", "--test-limit", "5", "--batch", "16", "--epochs", "1"];
+    run_in(dir.path(), &[&tiny[..], &["--out", "run", "--json"]].concat()).json();
+    let state = dir.path().join("run/state.safetensors");
+    let bytes = fs::read(&state).unwrap();
+    fs::write(&state, &bytes[..bytes.len() - 9]).unwrap();
+    run_in(dir.path(), &["train", "--resume", "run"]).refused(3, &["state.safetensors", "not a complete"]);
+    fs::write(&state, bytes).unwrap();
+    // The state of a network of another depth does not fit.
+    let config = dir.path().join("run/config.toml");
+    let text = fs::read_to_string(&config).unwrap().replace("depth = 8", "depth = 14");
+    fs::write(&config, text).unwrap();
+    let result = run_in(dir.path(), &["train", "--resume", "run"]);
+    assert!(result.code != 0 && !result.stderr.contains("panicked"), "{result:?}");
+}
+
+#[test]
+fn a_run_that_diverges() {
+    let dir = tempfile::tempdir().unwrap();
+    let tiny =
+        ["train", "--depth", "8", "--limit", "64", "--test-limit", "5", "--batch", "16", "--epochs", "4"];
+    let diverging = ["--lr", "1000", "--weight-decay", "1000", "--warmup", "0", "--out", "run"];
+    let result = run_in(dir.path(), &[&tiny[..], &diverging].concat());
+    result.refused(1, &["training", "loss is", "lower the learning rate"]);
+}

@@ -1,0 +1,132 @@
+//! Running the real program.
+#![allow(dead_code)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use engine::Tensor;
+use models::augment::Normalization;
+use models::cifar10::RECORD_BYTES;
+use models::{Checkpoint, Network, Shortcut};
+
+/// The program, away from whatever the environment says.
+pub fn cli(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cli"));
+    command.args(arguments);
+    for name in [
+        "QUANT_ISA",
+        "QUANT_ASSETS",
+        "http_proxy",
+        "HTTP_PROXY",
+        "https_proxy",
+        "HTTPS_PROXY",
+        "all_proxy",
+        "ALL_PROXY",
+    ] {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// What a call printed and returned.
+#[derive(Debug)]
+pub struct Result {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl From<Output> for Result {
+    fn from(output: Output) -> Self {
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        }
+    }
+}
+
+impl Result {
+    /// The JSON object on stdout, which must be all there is.
+    pub fn json(&self) -> serde_json::Value {
+        assert_eq!(self.code, 0, "{self:?}");
+        assert_eq!(self.stdout.lines().count(), 1, "{self:?}");
+        let value: serde_json::Value = serde_json::from_str(&self.stdout).expect("JSON");
+        assert!(value.is_object());
+        value
+    }
+
+    /// Asserts that the call failed with this code and one line that holds these texts.
+    pub fn refused(&self, code: i32, texts: &[&str]) {
+        assert_eq!(self.code, code, "{self:?}");
+        assert!(self.stdout.is_empty() && !self.stderr.contains("panicked"), "{self:?}");
+        let errors: Vec<&str> = self.stderr.lines().filter(|l| l.starts_with("error: ")).collect();
+        assert_eq!(errors.len(), 1, "{self:?}");
+        for text in texts {
+            assert!(errors[0].contains(text), "`{text}` is not in {self:?}");
+        }
+    }
+}
+
+/// Runs the program in `folder`.
+pub fn run_in(folder: &Path, arguments: &[&str]) -> Result {
+    cli(arguments).current_dir(folder).output().expect("the program starts").into()
+}
+
+/// A small network in a file.
+pub fn network(folder: &Path) -> PathBuf {
+    changed_network(folder, "network.safetensors", |_| ())
+}
+
+/// A small network in a file, after `change`.
+pub fn changed_network(folder: &Path, name: &str, change: impl FnOnce(&mut Checkpoint)) -> PathBuf {
+    let network = Network::fresh(8, Shortcut::B, Normalization::COURSE, 5).unwrap();
+    let mut checkpoint = network.checkpoint(&network.params);
+    change(&mut checkpoint);
+    let path = folder.join(name);
+    checkpoint.write(&path).unwrap();
+    path
+}
+
+/// The tensor of this name in a checkpoint.
+pub fn tensor<'a>(checkpoint: &'a mut Checkpoint, name: &str) -> &'a mut Tensor {
+    &mut checkpoint.tensors.iter_mut().find(|(n, _)| n == name).unwrap().1
+}
+
+/// Records of noise with labels 0..=9 over and over.
+pub fn records(count: usize) -> Vec<u8> {
+    let mut state = 1u32;
+    let mut bytes: Vec<u8> = (0..count * RECORD_BYTES)
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        })
+        .collect();
+    bytes.chunks_mut(RECORD_BYTES).enumerate().for_each(|(i, record)| record[0] = (i % 10) as u8);
+    bytes
+}
+
+/// A folder with these training and test records.
+pub fn data(folder: &Path, train: &[u8], test: &[u8]) -> PathBuf {
+    let folder = folder.join("data");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("data_batch_1.bin"), train).unwrap();
+    std::fs::write(folder.join("test_batch.bin"), test).unwrap();
+    folder
+}
+
+/// A path as text.
+pub fn text(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}
+
+/// The folder of data and checkpoints that is shared during development; `None` elsewhere.
+pub fn shared() -> Option<PathBuf> {
+    let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared"));
+    if folder.join("data").exists() && folder.join("pretrained").exists() {
+        return Some(folder);
+    }
+    eprintln!("SKIPPED: no data and checkpoints at {}", folder.display());
+    None
+}

@@ -1,0 +1,171 @@
+//! The float network made ready to classify: batch norm folded into the weights, bias, residual sum and ReLU in
+//! the convolution's epilogue, one image from end to end before the next.
+//!
+//! With `y = gamma (conv(x, w) - mean) / std + beta` the fold is `w' = w gamma / std`, `b' = beta - mean gamma / std`.
+//! (The quantized network does not fold: that would move the grid its weights were trained on.)
+//!
+//! An image's activations stay in the second-level cache from layer to layer. Each lives in a buffer with a border
+//! of zeros as wide as the widest padding; layers write only the inside, so nothing is ever copied to be padded.
+
+mod compile;
+
+use rayon::prelude::*;
+
+use crate::gemm::{Matrix, gemm};
+use crate::kernel::Isa;
+use crate::kernel::conv::{ConvImage, Epilogue, Panels};
+use crate::kernel::tile::Segment;
+use crate::{Error, Result, Tensor};
+
+/// A compiled network. See [`Inference::compile`].
+pub struct Inference {
+    isa: Isa,
+    input: Buffer,
+    steps: Vec<Step>,
+    buffers: Vec<Buffer>,
+    classes: usize,
+}
+
+/// One activation `[h, w, c]` inside a border of `border` zero pixels.
+#[derive(Clone, Copy, Debug)]
+struct Buffer {
+    h: usize,
+    w: usize,
+    c: usize,
+    border: usize,
+}
+
+impl Buffer {
+    /// Floats of a row, borders included.
+    fn row(&self) -> usize {
+        (self.w + 2 * self.border) * self.c
+    }
+
+    fn len(&self) -> usize {
+        (self.h + 2 * self.border) * self.row()
+    }
+
+    /// Offset of pixel (0, 0).
+    fn start(&self) -> usize {
+        self.border * (self.row() + self.c)
+    }
+}
+
+/// One layer; the numbers are places in `buffers`.
+enum Step {
+    Conv { x: usize, y: usize, residual: Option<usize>, relu: bool, conv: Box<Conv> },
+    SubsamplePad { x: usize, y: usize, stride: usize, lo: usize },
+    Pool { x: usize, y: usize },
+    Linear { x: usize, y: usize, w: Tensor, b: Tensor },
+}
+
+struct Conv {
+    panels: Panels,
+    bias: Vec<f32>,
+    segments: Vec<Segment>,
+    stride: usize,
+}
+
+/// The activations of one image; every thread has its own.
+struct Workspace(Vec<Vec<f32>>);
+
+impl Inference {
+    /// Logits `[N, classes]` of images `x [N, H, W, C]`; images are shared out among threads.
+    ///
+    /// # Errors
+    /// If the images are not of the size the network was compiled for.
+    pub fn run(&self, x: &Tensor) -> Result<Tensor> {
+        let Buffer { h, w, c, .. } = self.input;
+        let n = match x.shape().nhwc() {
+            Some((n, xh, xw, xc)) if (xh, xw, xc) == (h, w, c) => n,
+            _ => {
+                let detail = format!("compiled for images [N, {h}, {w}, {c}], got {}", x.shape());
+                return Err(Error::shape("inference", detail));
+            }
+        };
+        let mut logits = Tensor::scratch([n, self.classes]);
+        let images = logits.data_mut().par_chunks_mut(self.classes).zip(x.data().par_chunks(h * w * c));
+        images.for_each_init(
+            || self.workspace(),
+            |workspace, (logits, image)| {
+                self.image(workspace, image);
+                logits.copy_from_slice(workspace.0.last().expect("a network has an output"));
+            },
+        );
+        Ok(logits)
+    }
+
+    fn workspace(&self) -> Workspace {
+        Workspace(self.buffers.iter().map(|b| vec![0.0; b.len()]).collect())
+    }
+
+    /// One image through all layers; the logits end in the last buffer.
+    fn image(&self, Workspace(values): &mut Workspace, image: &[f32]) {
+        let Buffer { w, c, .. } = self.input;
+        let (row, start) = (self.input.row(), self.input.start());
+        for (i, line) in image.chunks_exact(w * c).enumerate() {
+            values[0][start + i * row..][..w * c].copy_from_slice(line);
+        }
+        for step in &self.steps {
+            match step {
+                Step::Conv { x, y, residual, relu, conv } => {
+                    let mut out = std::mem::take(&mut values[*y]);
+                    let epilogue = Epilogue {
+                        bias: Some(&conv.bias),
+                        residual: residual.map(|r| values[r].as_slice()),
+                        relu: *relu,
+                    };
+                    let (from, to) = (self.buffers[*x], self.buffers[*y]);
+                    self.isa.run(ConvImage {
+                        x: &values[*x],
+                        x_row: conv.stride * from.row(),
+                        x_step: conv.stride * from.c,
+                        w: &conv.panels,
+                        segments: &conv.segments,
+                        y: &mut out,
+                        y_start: to.start(),
+                        y_row: to.row(),
+                        y_step: to.c,
+                        epilogue,
+                        rows: to.h,
+                        cols: to.w,
+                    });
+                    values[*y] = out;
+                }
+                Step::SubsamplePad { x, y, stride, lo } => {
+                    let mut out = std::mem::take(&mut values[*y]);
+                    let (from, to) = (self.buffers[*x], self.buffers[*y]);
+                    for (i, j) in (0..to.h).flat_map(|i| (0..to.w).map(move |j| (i, j))) {
+                        let source = from.start() + i * stride * from.row() + j * stride * from.c;
+                        let target = to.start() + i * to.row() + j * to.c + lo;
+                        out[target..target + from.c].copy_from_slice(&values[*x][source..source + from.c]);
+                    }
+                    values[*y] = out;
+                }
+                Step::Pool { x, y } => {
+                    let mut out = std::mem::take(&mut values[*y]);
+                    let from = self.buffers[*x];
+                    out.fill(0.0);
+                    for i in 0..from.h {
+                        let row = &values[*x][from.start() + i * from.row()..][..from.w * from.c];
+                        for pixel in row.chunks_exact(from.c) {
+                            for (sum, x) in out.iter_mut().zip(pixel) {
+                                *sum += x;
+                            }
+                        }
+                    }
+                    let scale = 1.0 / (from.h * from.w) as f32;
+                    out.iter_mut().for_each(|v| *v *= scale);
+                    values[*y] = out;
+                }
+                Step::Linear { x, y, w, b } => {
+                    let mut out = std::mem::take(&mut values[*y]);
+                    let (o, i) = (w.dims()[0], w.dims()[1]);
+                    out.copy_from_slice(b.data());
+                    gemm(Matrix::new(&values[*x], 1, i), Matrix::new(w.data(), o, i).t(), 1.0, &mut out);
+                    values[*y] = out;
+                }
+            }
+        }
+    }
+}
