@@ -49,16 +49,16 @@ pub struct QatArgs {
     #[arg(long, value_enum, default_value_t = SteChoice::Identity)]
     weight_ste: SteChoice,
     /// Rule that chooses the range of activations in each batch; its moving average is used
-    #[arg(long, value_name = "RULE", default_value = "max")]
+    #[arg(long, value_name = "RULE", default_value = "mse")]
     activation_rule: ActivationRule,
     /// Passes over the training images
-    #[arg(long, value_name = "N", default_value_t = 15)]
+    #[arg(long, value_name = "N", default_value_t = 8)]
     epochs: usize,
     /// Images of a step
     #[arg(long, value_name = "N", default_value_t = 128)]
     batch: usize,
     /// First learning rate; half a cosine to zero follows
-    #[arg(long, value_name = "RATE", default_value_t = 0.01)]
+    #[arg(long, value_name = "RATE", default_value_t = 0.005)]
     lr: f64,
     /// Weight decay
     #[arg(long, value_name = "DECAY", default_value_t = 1e-4)]
@@ -67,7 +67,7 @@ pub struct QatArgs {
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     smoothing: f64,
     /// Decay of an average of the weights that is evaluated and kept; 0: no average
-    #[arg(long, value_name = "DECAY", default_value_t = 0.0)]
+    #[arg(long, value_name = "DECAY", default_value_t = 0.95)]
     ema: f64,
     /// Training images to calibrate on, before training
     #[arg(long, value_name = "N", default_value_t = 1000)]
@@ -83,11 +83,9 @@ pub struct QatArgs {
     checkpoint_every: usize,
     /// The run's folder [default: runs/qat-TIMESTAMP]
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
-    #[serde(skip)]
     out: Option<PathBuf>,
     /// Continue the run in this folder
     #[arg(long, value_name = "DIR")]
-    #[serde(skip)]
     resume: Option<PathBuf>,
 }
 

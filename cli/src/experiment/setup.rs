@@ -1,6 +1,6 @@
 //! A float network, a data set, and seeded subsets of its images.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Result;
 use engine::rng::{Purpose, Rng};
@@ -18,8 +18,6 @@ const BATCH: usize = 128;
 
 /// Where every experiment starts.
 pub struct Setup {
-    /// The network's file.
-    pub path: PathBuf,
     /// The float network.
     pub network: Network,
     /// The data.
@@ -59,7 +57,7 @@ impl Setup {
             test.images(),
             data.folder.display()
         ));
-        Ok(Self { path, network, data, train, test, seed: context.seed })
+        Ok(Self { network, data, train, test, seed: context.seed })
     }
 
     /// `count` training images after skipping `skip`, in an order drawn from the seed, or as many as there are;
