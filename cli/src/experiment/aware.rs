@@ -210,13 +210,13 @@ impl Run<'_> {
             let step = self.qat.trainer.step;
             progress.message(format!("loss {:.4} top-1 {:.2}%", self.tally.mean_loss(), self.tally.top1()));
             progress.set(step - epoch * batches);
-            let in_mid_epoch = step % batches != 0;
+            let in_mid_epoch = !step.is_multiple_of(batches);
             if interrupt::requested() && in_mid_epoch {
                 self.save()?;
                 return Err(interrupt::stopped(self.resume).into());
             }
             let every = self.training.checkpoint_every;
-            if in_mid_epoch && every > 0 && step % every == 0 {
+            if in_mid_epoch && every > 0 && step.is_multiple_of(every) {
                 self.save()?;
             }
         }
