@@ -2,6 +2,7 @@
 
 use benches::normal;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use engine::ops::Algorithm;
 use engine::optim::{Decay, Schedule, Sgd};
 use engine::{Float, Hook};
 use models::augment::Normalization;
@@ -17,6 +18,7 @@ fn trainer() -> Trainer {
         sgd: Sgd::new(0.9, true, 5e-4, false),
         schedule: Schedule { base: 0.01, warmup: 0, total: 1, decay: Decay::Constant },
         smoothing: 0.1,
+        algorithm: Algorithm::default(),
         ema: None,
         step: 0,
     }

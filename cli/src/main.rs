@@ -6,6 +6,7 @@
 //! [`exit`] (errors to exit codes), [`settings`] (defaults, `--config FILE`, the command line, in this order),
 //! [`run_folder`] (config, metrics, checkpoints), [`progress`], [`interrupt`] and [`assets`].
 
+mod algorithm;
 mod assets;
 mod bench;
 mod calibrate;

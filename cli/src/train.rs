@@ -22,6 +22,7 @@ use models::{Checkpoint, Network, Progress as Tally, Shortcut, Trainer, evaluate
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::algorithm::AlgorithmChoice;
 use crate::context::Context;
 use crate::exit::Failure;
 use crate::plot::{Series, lines, stack};
@@ -74,6 +75,9 @@ pub struct TrainArgs {
     /// Label smoothing
     #[arg(long, value_name = "SHARE", default_value_t = 0.1)]
     smoothing: f64,
+    /// How convolutions and their gradients are computed
+    #[arg(long, value_enum, default_value_t)]
+    algorithm: AlgorithmChoice,
     /// Decay of the average of the weights that is evaluated and kept; 0: no average
     #[arg(long, value_name = "DECAY", default_value_t = 0.998)]
     ema: f64,
@@ -362,7 +366,15 @@ fn trainer(args: &TrainArgs, seed: u64, normalization: Normalization, batches: u
         decay: Decay::Cosine { end: 0.0 },
     };
     let sgd = Sgd::new(args.momentum as f32, args.nesterov, args.weight_decay as f32, args.decay_all);
-    Ok(Trainer { network, sgd, schedule, smoothing: args.smoothing as f32, ema, step: 0 })
+    Ok(Trainer {
+        network,
+        sgd,
+        schedule,
+        smoothing: args.smoothing as f32,
+        algorithm: args.algorithm.algorithm(),
+        ema,
+        step: 0,
+    })
 }
 
 /// Loss and accuracy by epoch.

@@ -1,5 +1,5 @@
 //! The float network made ready to classify: batch norm folded into the weights, bias, residual sum and ReLU in
-//! the convolution's epilogue, one image from end to end before the next.
+//! the convolution's epilogue, Winograd's kernels where they fit, one image from end to end before the next.
 //!
 //! With `y = gamma (conv(x, w) - mean) / std + beta` the fold is `w' = w gamma / std`, `b' = beta - mean gamma / std`.
 //! (The quantized network does not fold: that would move the grid its weights were trained on.)
@@ -15,6 +15,7 @@ use crate::gemm::{Matrix, gemm};
 use crate::kernel::Isa;
 use crate::kernel::conv::{ConvImage, Epilogue, Panels};
 use crate::kernel::tile::Segment;
+use crate::kernel::winograd::{Filters, WinogradImage};
 use crate::{Error, Result, Tensor};
 
 /// A compiled network. See [`Inference::compile`].
@@ -60,14 +61,26 @@ enum Step {
 }
 
 struct Conv {
-    panels: Panels,
     bias: Vec<f32>,
-    segments: Vec<Segment>,
-    stride: usize,
+    kernel: ConvKernel,
 }
 
-/// The activations of one image; every thread has its own.
-struct Workspace(Vec<Vec<f32>>);
+/// Which kernel computes a convolution.
+enum ConvKernel {
+    Direct {
+        panels: Panels,
+        segments: Vec<Segment>,
+        stride: usize,
+    },
+    /// 3x3 with stride 1 and padding 1, on sides that are multiples of 4.
+    Winograd(Filters),
+}
+
+/// The activations of one image, and space for Winograd's transforms; every thread has its own.
+struct Workspace {
+    values: Vec<Vec<f32>>,
+    scratch: Vec<f32>,
+}
 
 impl Inference {
     /// Logits `[N, classes]` of images `x [N, H, W, C]`; images are shared out among threads.
@@ -85,22 +98,39 @@ impl Inference {
         };
         let mut logits = Tensor::scratch([n, self.classes]);
         let images = logits.data_mut().par_chunks_mut(self.classes).zip(x.data().par_chunks(h * w * c));
-        images.for_each_init(
+        // A few long runs of images per thread: every run begins with a workspace of its own.
+        let run = n.div_ceil(4 * rayon::current_num_threads());
+        images.with_min_len(run).for_each_init(
             || self.workspace(),
             |workspace, (logits, image)| {
                 self.image(workspace, image);
-                logits.copy_from_slice(workspace.0.last().expect("a network has an output"));
+                logits.copy_from_slice(workspace.values.last().expect("a network has an output"));
             },
         );
         Ok(logits)
     }
 
     fn workspace(&self) -> Workspace {
-        Workspace(self.buffers.iter().map(|b| vec![0.0; b.len()]).collect())
+        let values = self.buffers.iter().map(|b| vec![0.0; b.len()]).collect();
+        Workspace { values, scratch: vec![0.0; self.scratch_len()] }
+    }
+
+    /// Floats that the largest of Winograd's transforms need.
+    fn scratch_len(&self) -> usize {
+        let of = |step: &Step| match step {
+            Step::Conv { y, conv, .. } => match &conv.kernel {
+                ConvKernel::Winograd(filters) => {
+                    WinogradImage::scratch_len(filters, [self.buffers[*y].h, self.buffers[*y].w])
+                }
+                ConvKernel::Direct { .. } => 0,
+            },
+            _ => 0,
+        };
+        self.steps.iter().map(of).max().unwrap_or(0)
     }
 
     /// One image through all layers; the logits end in the last buffer.
-    fn image(&self, Workspace(values): &mut Workspace, image: &[f32]) {
+    fn image(&self, Workspace { values, scratch }: &mut Workspace, image: &[f32]) {
         let Buffer { w, c, .. } = self.input;
         let (row, start) = (self.input.row(), self.input.start());
         for (i, line) in image.chunks_exact(w * c).enumerate() {
@@ -116,20 +146,34 @@ impl Inference {
                         relu: *relu,
                     };
                     let (from, to) = (self.buffers[*x], self.buffers[*y]);
-                    self.isa.run(ConvImage {
-                        x: &values[*x],
-                        x_row: conv.stride * from.row(),
-                        x_step: conv.stride * from.c,
-                        w: &conv.panels,
-                        segments: &conv.segments,
-                        y: &mut out,
-                        y_start: to.start(),
-                        y_row: to.row(),
-                        y_step: to.c,
-                        epilogue,
-                        rows: to.h,
-                        cols: to.w,
-                    });
+                    match &conv.kernel {
+                        ConvKernel::Direct { panels, segments, stride } => self.isa.run(ConvImage {
+                            x: &values[*x],
+                            x_row: stride * from.row(),
+                            x_step: stride * from.c,
+                            w: panels,
+                            segments,
+                            y: &mut out,
+                            y_start: to.start(),
+                            y_row: to.row(),
+                            y_step: to.c,
+                            epilogue,
+                            rows: to.h,
+                            cols: to.w,
+                        }),
+                        ConvKernel::Winograd(filters) => self.isa.run(WinogradImage {
+                            x: &values[*x],
+                            x_start: from.start(),
+                            x_row: from.row(),
+                            filters,
+                            dims: [to.h, to.w],
+                            y: &mut out,
+                            y_start: to.start(),
+                            y_row: to.row(),
+                            epilogue,
+                            scratch,
+                        }),
+                    }
                     values[*y] = out;
                 }
                 Step::SubsamplePad { x, y, stride, lo } => {

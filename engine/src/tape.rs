@@ -14,6 +14,7 @@
 //! # Ok::<(), engine::Error>(())
 //! ```
 
+use crate::ops::Algorithm;
 use crate::{Error, Result, Tensor};
 
 /// A value on a [`Tape`].
@@ -73,6 +74,7 @@ struct TapeNode {
 pub struct Tape {
     nodes: Vec<TapeNode>,
     inference: bool,
+    algorithm: Algorithm,
 }
 
 impl Tape {
@@ -84,6 +86,16 @@ impl Tape {
     /// A tape that keeps values but no operations, for inference.
     pub fn inference() -> Self {
         Self { inference: true, ..Self::default() }
+    }
+
+    /// The same tape, computing convolutions and their gradients by `algorithm`.
+    pub fn with_algorithm(self, algorithm: Algorithm) -> Self {
+        Self { algorithm, ..self }
+    }
+
+    /// How convolutions on this tape are computed.
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
     }
 
     /// Whether this tape records for a backward pass.

@@ -4,6 +4,8 @@
 //! rounding by a straight-through estimator and moves the float *shadow* weights. Weight scales are recomputed
 //! in every pass, activation ranges follow a moving average of the batches', batch norm trains as usual.
 
+use engine::kernel::Isa;
+use engine::ops::Algorithm;
 use engine::optim::{Ema, Schedule, Sgd};
 use quant::{FakeQuantHook, Ranges};
 
@@ -34,7 +36,15 @@ impl QatTrainer {
         let QuantizedNetwork { network, quantization: Quantization { config, plan, ranges } } = quantized;
         let ema = ema.map(|decay| Ema::new(decay, &network.params));
         Self {
-            trainer: Trainer { network, sgd, schedule, smoothing, ema, step: 0 },
+            trainer: Trainer {
+                network,
+                sgd,
+                schedule,
+                smoothing,
+                algorithm: Algorithm::Winograd(Isa::active()),
+                ema,
+                step: 0,
+            },
             hook: FakeQuantHook::new(config, plan, ranges, true),
         }
     }

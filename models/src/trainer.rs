@@ -1,5 +1,6 @@
 //! Training and evaluation: batches through a network under a hook.
 
+use engine::ops::Algorithm;
 use engine::optim::{Ema, Schedule, Sgd};
 use engine::{Graph, Hook, Params, Tape, Tensor, ops};
 
@@ -17,6 +18,8 @@ pub struct Trainer {
     pub schedule: Schedule,
     /// Label smoothing.
     pub smoothing: f32,
+    /// How convolutions and their gradients are computed.
+    pub algorithm: Algorithm,
     /// Average of the weights, for evaluation.
     pub ema: Option<Ema>,
     /// Steps taken.
@@ -60,7 +63,7 @@ impl Trainer {
     /// If the hook fails or the loss is not finite: the run has diverged.
     pub fn step(&mut self, batch: Batch, hook: &mut dyn Hook) -> Result<Progress> {
         let images = batch.labels.len();
-        let mut tape = Tape::new();
+        let mut tape = Tape::new().with_algorithm(self.algorithm);
         let Network { graph, params, .. } = &mut self.network;
         let forward = graph.forward_train(params, &mut tape, batch.x, hook)?;
         let correct = ops::accuracy(tape.value(forward.output), &batch.labels);

@@ -2,6 +2,7 @@
 //! prefetching, momentum and an average of the weights.
 
 use engine::Float;
+use engine::ops::Algorithm;
 use engine::optim::{Decay, Ema, Schedule, Sgd};
 use models::augment::{Augment, Normalization};
 use models::cifar10::ImageSet;
@@ -25,6 +26,7 @@ fn train(threads: usize) -> Checkpoint {
             sgd: Sgd::new(0.9, true, 5e-4, false),
             schedule: Schedule { base: 0.1, warmup: 2, total: 3, decay: Decay::Cosine { end: 0.0 } },
             smoothing: 0.1,
+            algorithm: Algorithm::default(),
             ema,
             step: 0,
         };

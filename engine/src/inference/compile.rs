@@ -1,10 +1,11 @@
 //! From a graph and its parameters to an [`Inference`]: which layers merge, folded weights, buffers.
 
-use super::{Buffer, Conv, Inference, Step};
+use super::{Buffer, Conv, ConvKernel, Inference, Step};
 use crate::graph::{Plan, PlanStep};
 use crate::kernel::Isa;
 use crate::kernel::conv::Panels;
 use crate::kernel::tile::Segment;
+use crate::kernel::winograd::{Filters, TILE};
 use crate::{Error, Graph, Layer, NodeId, Params, Result, Tensor};
 
 /// Added to batch norm's variance.
@@ -134,17 +135,22 @@ impl Compiler<'_> {
         let y = self.buffer(Buffer { h: side(from.h), w: side(from.w), c: o, border: self.border });
         let (w, k) = (self.params.get(&format!("{}.weight", node.name))?, kernel * kernel * c);
         let (factor, bias) = self.fold(&norm.name)?;
-        // The field of output pixel (0, 0) starts `padding` pixels before pixel (0, 0).
-        let first = from.start() - padding * (from.row() + from.c);
-        let len = kernel * c;
-        let conv = Conv {
-            panels: Panels::pack(self.isa, k, o, |i, o| w.data()[o * k + i] * factor[o]),
-            bias,
-            segments: (0..kernel)
-                .map(|kh| Segment { x: first + kh * from.row(), k: kh * len, len })
-                .collect(),
-            stride,
+        let winograd = (kernel, stride, padding) == (3, 1, 1)
+            && [from.h, from.w].iter().all(|side| side.is_multiple_of(TILE))
+            && Panels::fit(self.isa, c);
+        let folded = |o: usize, i: usize| w.data()[o * k + i] * factor[o];
+        let kernel = if winograd {
+            let w: Vec<f32> = (0..o * k).map(|at| folded(at / k, at % k)).collect();
+            ConvKernel::Winograd(Filters::new(self.isa, &w, [o, c], false))
+        } else {
+            // The field of output pixel (0, 0) starts `padding` pixels before pixel (0, 0).
+            let first = from.start() - padding * (from.row() + from.c);
+            let len = kernel * c;
+            let segment = |kh: usize| Segment { x: first + kh * from.row(), k: kh * len, len };
+            let panels = Panels::pack(self.isa, k, o, |i, o| folded(o, i));
+            ConvKernel::Direct { panels, segments: (0..kernel).map(segment).collect(), stride }
         };
+        let conv = Conv { bias, kernel };
         self.steps.push(Step::Conv { x, y, residual, relu, conv: Box::new(conv) });
         Ok(y)
     }

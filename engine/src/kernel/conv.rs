@@ -7,6 +7,16 @@
 use super::tile::{Segment, dot};
 use super::{Isa, Kernel, Vector};
 
+/// Vectors in the widest panel.
+pub(crate) const MAX_NR: usize = 4;
+
+/// Vectors in a panel of a layer with `o` output channels: four where a vector is short, else two, where they fit.
+pub(crate) fn panel_vectors(isa: Isa, o: usize) -> usize {
+    let vectors = o / isa.lanes();
+    let widest = if isa.lanes() == 4 { MAX_NR } else { 2 };
+    [widest, 2, 1].into_iter().find(|nr| vectors.is_multiple_of(*nr)).unwrap_or(1)
+}
+
 /// Weights `[K, O]` regrouped as panels `[O / width][K][width]`, `width = NR` vectors.
 pub(crate) struct Panels {
     data: Vec<f32>,
@@ -22,9 +32,7 @@ impl Panels {
 
     /// Packs `K * O` weights; `weight(k, o)` is read once each.
     pub(crate) fn pack(isa: Isa, k: usize, o: usize, weight: impl Fn(usize, usize) -> f32) -> Self {
-        let vectors = o / isa.lanes();
-        let widest = if isa.lanes() == 4 { 4 } else { 2 };
-        let nr = [widest, 2, 1].into_iter().find(|nr| vectors.is_multiple_of(*nr)).unwrap_or(1);
+        let nr = panel_vectors(isa, o);
         let width = nr * isa.lanes();
         let mut data = Vec::with_capacity(k * o);
         for block in (0..o).step_by(width) {
@@ -180,7 +188,7 @@ impl Kernel for ConvImage<'_> {
             match self.w.nr {
                 1 => self.blocks::<V, 1>(),
                 2 => self.blocks::<V, 2>(),
-                _ => self.blocks::<V, 4>(),
+                _ => self.blocks::<V, MAX_NR>(),
             }
         }
     }

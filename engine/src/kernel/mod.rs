@@ -23,6 +23,7 @@ mod scalar;
 pub(crate) mod tile;
 mod vector;
 pub(crate) mod weight_grad;
+pub(crate) mod winograd;
 
 pub use peak::peak_flops;
 use std::sync::OnceLock;

@@ -4,15 +4,16 @@
 //! pixels outside the image being zero. Shapes: `x [N, H, W, C]`, `w [O, KH, KW, C]`, `y [N, OH, OW, O]`,
 //! `OH = (H + 2p - KH) / s + 1`.
 //!
-//! Two algorithms compute it: im2col with a matrix product (general, and the one to read first), and the
-//! direct kernels of [`crate::kernel`] (fast, for channel counts that fill vectors). Both run in parallel over
-//! images; sums over images are taken in chunks whose bounds depend on the batch alone, so that the result
+//! Three algorithms compute it: im2col with a matrix product (general, and the one to read first), the direct
+//! kernels of [`crate::kernel`] (fast, for channel counts that fill vectors), and Winograd's (fastest, for 3x3
+//! kernels with stride 1). All run in parallel over images; sums over images are taken in chunks whose bounds depend on the batch alone, so that the result
 //! has the same bits for any number of threads.
 
 mod backward;
 mod direct;
 mod forward;
 mod shape;
+mod winograd;
 
 pub use backward::{Conv2dGrads, conv2d_backward, conv2d_backward_ref};
 pub use forward::{conv2d_forward, conv2d_ref};
@@ -28,22 +29,26 @@ pub enum Algorithm {
     Im2col,
     /// Read the padded image in place; shapes whose channels do not fill vectors take im2col.
     Direct(Isa),
+    /// Winograd's F(4x4, 3x3) for 3x3 kernels with stride 1 on images whose sides are multiples of 4; other shapes
+    /// take the direct kernels.
+    Winograd(Isa),
 }
 
 impl Default for Algorithm {
-    /// The direct kernels of the instruction set in use.
+    /// The direct kernels of the instruction set in use: Winograd's rounding, small as it is, flips the sign behind
+    /// some ReLUs, and gradients then differ from the exact ones by more than other frameworks' do.
     fn default() -> Self {
         Self::Direct(Isa::active())
     }
 }
 
-/// Convolution, recorded. The bias is optional: a batch norm that follows makes it useless.
+/// Convolution by the tape's algorithm, recorded. The bias is optional: a batch norm that follows makes it useless.
 ///
 /// # Errors
 /// If the shapes do not fit.
 pub fn conv2d(tape: &mut Tape, x: Var, w: Var, b: Option<Var>, stride: usize, padding: usize) -> Result<Var> {
     let shape = Conv2dShape::new(tape.value(x).shape(), tape.value(w).shape(), stride, padding)?;
-    let algorithm = Algorithm::default();
+    let algorithm = tape.algorithm();
     let y = conv2d_forward(algorithm, &shape, tape.value(x), tape.value(w), b.map(|b| tape.value(b)))?;
     let inputs = [Some(x), Some(w), b];
     let inputs: Vec<Var> = inputs.into_iter().flatten().collect();

@@ -1,8 +1,9 @@
 //! A whole ResNet-20 against PyTorch: first gradients, one step, the loss over ten steps. A loss curve that
 //! follows another framework's finds more mistakes than any unit test.
 
+use engine::ops::{self, Algorithm};
 use engine::optim::{Decay, Schedule, Sgd};
-use engine::{Float, Tape, Tensor, ops};
+use engine::{Float, Tape, Tensor};
 use models::augment::Normalization;
 use models::loader::Batch;
 use models::{Network, Shortcut, Trainer};
@@ -34,6 +35,7 @@ fn open(shortcut: Shortcut) -> Case {
         sgd: Sgd::new(0.9, true, 5e-4, true),
         schedule: Schedule { base: 0.05, warmup: 0, total: 10, decay: Decay::Constant },
         smoothing: 0.0,
+        algorithm: Algorithm::default(),
         ema: None,
         step: 0,
     };

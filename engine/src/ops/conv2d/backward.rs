@@ -6,7 +6,7 @@
 
 use rayon::prelude::*;
 
-use super::{Algorithm, Conv2dShape, direct};
+use super::{Algorithm, Conv2dShape, direct, winograd};
 use crate::Tensor;
 use crate::gemm::{Matrix, gemm};
 use crate::im2col::{col2im, im2col};
@@ -40,7 +40,10 @@ pub fn conv2d_backward(
     let dx = needs[0].then(|| {
         let mut dx = Tensor::scratch(x.shape());
         match algorithm {
-            Algorithm::Direct(isa) if direct::fits_backward(isa, shape) => {
+            Algorithm::Winograd(isa) if winograd::fits(isa, shape) => {
+                winograd::input_grad(isa, shape, w.data(), dy.data(), dx.data_mut());
+            }
+            Algorithm::Direct(isa) | Algorithm::Winograd(isa) if direct::fits_backward(isa, shape) => {
                 direct::input_grad(isa, shape, w.data(), dy.data(), dx.data_mut());
             }
             _ => im2col_input_grad(shape, w.data(), dy.data(), dx.data_mut()),
@@ -50,7 +53,10 @@ pub fn conv2d_backward(
     let dw = needs[1].then(|| {
         let mut dw = Tensor::scratch(w.shape());
         match algorithm {
-            Algorithm::Direct(isa) if direct::fits_forward(isa, shape) => {
+            Algorithm::Winograd(isa) if winograd::fits(isa, shape) => {
+                winograd::weight_grad(isa, shape, x.data(), dy.data(), dw.data_mut());
+            }
+            Algorithm::Direct(isa) | Algorithm::Winograd(isa) if direct::fits_forward(isa, shape) => {
                 direct::weight_grad(isa, shape, x.data(), dy.data(), dw.data_mut());
             }
             _ => im2col_weight_grad(shape, x.data(), dy.data(), dw.data_mut()),

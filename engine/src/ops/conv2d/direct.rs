@@ -183,7 +183,12 @@ pub(super) fn weight_grad(isa: Isa, s: &Conv2dShape, x: &[f32], dy: &[f32], dw: 
             });
         }
     });
-    // [K, O] per chunk to [O, K], in order of the chunks.
+    gather(&partial, s, dw);
+}
+
+/// Sums `[K, O]` of every chunk into `dw [O, K]`, in order of the chunks.
+pub(super) fn gather(partial: &Tensor, s: &Conv2dShape, dw: &mut [f32]) {
+    let (_, _, k) = s.lens();
     dw.fill(0.0);
     for partial in partial.data().chunks_exact(k * s.o) {
         for (i, row) in partial.chunks_exact(s.o).enumerate() {

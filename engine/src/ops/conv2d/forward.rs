@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{Algorithm, Conv2dShape, direct};
+use super::{Algorithm, Conv2dShape, direct, winograd};
 use crate::gemm::{Matrix, gemm};
 use crate::im2col::im2col;
 use crate::kernel::pad::with_scratch;
@@ -27,7 +27,10 @@ pub fn conv2d_forward(
     }
     let mut y = Tensor::scratch(shape.y());
     match algorithm {
-        Algorithm::Direct(isa) if direct::fits_forward(isa, shape) => {
+        Algorithm::Winograd(isa) if winograd::fits(isa, shape) => {
+            winograd::forward(isa, shape, x.data(), w.data(), y.data_mut());
+        }
+        Algorithm::Direct(isa) | Algorithm::Winograd(isa) if direct::fits_forward(isa, shape) => {
             direct::forward(isa, shape, x.data(), w.data(), y.data_mut());
         }
         _ => {

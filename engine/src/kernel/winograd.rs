@@ -1,0 +1,142 @@
+//! Winograd's convolution F(4x4, 3x3) (Lavin and Gray 2015, section 4.1): 4x4 outputs of a 3x3 filter from a 6x6
+//! patch with 36 multiplications per channel pair instead of 144.
+//!
+//! ```text
+//! Y = A^T [ (G g G^T) . (B^T d B) ] A        . is element by element, summed over input channels
+//! ```
+//!
+//! With `v = B^T d B` for every tile and `u = G g G^T` for every filter, each of the 36 positions is one matrix
+//! product `m[t, o] = sum over c of v[t, c] u[c, o]`, done by the same register tile as the direct convolution.
+//! The gradients use the same transforms: `dx` is the convolution of `dy` with the flipped filters, and
+//! `dg = G^T [ sum over tiles of (B^T d B) x (A dY A^T) ] G`.
+//!
+//! Price: the transforms amplify rounding. Against `f64`, errors are a few times those of the direct sum (the tests
+//! state the bound).
+
+mod filters;
+mod grad;
+mod image;
+
+pub(crate) use filters::Filters;
+pub(crate) use grad::{FilterGrad, WinogradGrad};
+pub(crate) use image::WinogradImage;
+
+use super::Vector;
+
+/// Side of a patch; its square is the number of products.
+pub(crate) const PATCH: usize = 6;
+/// Positions in a patch.
+pub(crate) const POINTS: usize = PATCH * PATCH;
+/// Side of a tile of outputs.
+pub(crate) const TILE: usize = 4;
+
+/// `B^T x` for a column of six values.
+#[inline(always)]
+unsafe fn input_column<V: Vector>(d: [V; 6]) -> [V; 6] {
+    // SAFETY: the caller vouches for the instructions.
+    unsafe {
+        let c = |x: f32| V::splat(x);
+        let (d0, d1, d2, d3, d4, d5) = (d[0], d[1], d[2], d[3], d[4], d[5]);
+        let even = d4.fma(c(-4.0), d2); // d4 - 4 d2
+        let odd = d3.fma(c(-4.0), d1); // d3 - 4 d1
+        let even2 = d4.fma(c(-1.0), d2); // d4 - d2
+        let odd2 = d3.fma(c(-1.0), d1); // d3 - d1
+        [
+            d4.fma(c(-5.0), d2).fma(c(4.0), d0),
+            even.add(odd),
+            even.fma(c(-1.0), odd),
+            even2.fma(c(2.0), odd2),
+            even2.fma(c(-2.0), odd2),
+            d5.fma(c(-5.0), d3).fma(c(4.0), d1),
+        ]
+    }
+}
+
+/// `A^T m` for a column of six values.
+#[inline(always)]
+unsafe fn output_column<V: Vector>(m: [V; 6]) -> [V; 4] {
+    // SAFETY: the caller vouches for the instructions.
+    unsafe {
+        let c = |x: f32| V::splat(x);
+        let (p, q) = (m[1].add(m[2]), m[1].fma(c(-1.0), m[2]));
+        let (r, s) = (m[3].add(m[4]), m[3].fma(c(-1.0), m[4]));
+        [m[0].add(p).add(r), q.fma(c(2.0), s), p.fma(c(4.0), r), q.fma(c(8.0), s).add(m[5])]
+    }
+}
+
+/// `A y` for a column of four values: the transpose of [`output_column`].
+#[inline(always)]
+unsafe fn gradient_column<V: Vector>(y: [V; 4]) -> [V; 6] {
+    // SAFETY: the caller vouches for the instructions.
+    unsafe {
+        let c = |x: f32| V::splat(x);
+        let (even, odd) = (y[0].add(y[2]), y[1].add(y[3]));
+        let (even4, odd8) = (y[0].fma(c(4.0), y[2]), V::zero().fma(c(2.0), y[1]).fma(c(8.0), y[3]));
+        [y[0], even.add(odd), even.fma(c(-1.0), odd), even4.add(odd8), even4.fma(c(-1.0), odd8), y[3]]
+    }
+}
+
+/// Rows of `G`: from a 3-tap filter to six points.
+const G: [[f32; 3]; 6] = [
+    [1.0 / 4.0, 0.0, 0.0],
+    [-1.0 / 6.0, -1.0 / 6.0, -1.0 / 6.0],
+    [-1.0 / 6.0, 1.0 / 6.0, -1.0 / 6.0],
+    [1.0 / 24.0, 1.0 / 12.0, 1.0 / 6.0],
+    [1.0 / 24.0, -1.0 / 12.0, 1.0 / 6.0],
+    [0.0, 0.0, 1.0],
+];
+
+/// Tiles of an image `[h, w]`.
+pub(crate) fn tiles(h: usize, w: usize) -> usize {
+    (h / TILE) * (w / TILE)
+}
+
+/// Floats from one point's matrix `[tiles, channels]` to the next one's: a cache line more than it holds, because
+/// powers of two would put all 36 into the same few sets of the cache.
+fn point_stride(tiles: usize, channels: usize) -> usize {
+    tiles * channels + 16
+}
+
+/// `v[point, t, c]` of all tiles `t` of an image, which counts as zero outside.
+///
+/// # Safety
+/// `x` holds `h` rows of `w` pixels; `v` is as long as `POINTS` times `stride`.
+#[inline(always)]
+unsafe fn transform_input<V: Vector>(
+    x: *const f32,
+    x_row: usize,
+    [h, w, c]: [usize; 3],
+    v: *mut f32,
+    stride: usize,
+) {
+    // SAFETY: the caller's contract; `inside` keeps the loads in the image.
+    unsafe {
+        for (t, (ty, tx)) in (0..h / TILE).flat_map(|ty| (0..w / TILE).map(move |tx| (ty, tx))).enumerate() {
+            // The patch begins one pixel above and left of its tile.
+            let inside = |tile: usize, i: usize, side: usize| TILE * tile + i >= 1 && TILE * tile + i <= side;
+            for c0 in (0..c).step_by(V::LANES) {
+                let corner = x.wrapping_add(TILE * ty * x_row + TILE * tx * c + c0).wrapping_sub(x_row + c);
+                let mut half = [[V::zero(); PATCH]; PATCH]; // [column][row]
+                for (j, half) in half.iter_mut().enumerate() {
+                    let mut d = [V::zero(); PATCH];
+                    if inside(tx, j, w) {
+                        for (i, d) in d.iter_mut().enumerate() {
+                            if inside(ty, i, h) {
+                                *d = V::load(corner.wrapping_add(i * x_row + j * c));
+                            }
+                        }
+                    }
+                    *half = input_column(d);
+                }
+                for i in 0..PATCH {
+                    let row = input_column([
+                        half[0][i], half[1][i], half[2][i], half[3][i], half[4][i], half[5][i],
+                    ]);
+                    for (j, value) in row.into_iter().enumerate() {
+                        value.store(v.add((i * PATCH + j) * stride + t * c + c0));
+                    }
+                }
+            }
+        }
+    }
+}
