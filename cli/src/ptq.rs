@@ -105,10 +105,7 @@ pub fn run(args: PtqArgs, context: &Context) -> Result<()> {
     let row = page::Row::quantized(format!("PTQ {}", args.bits), args.method, scores, &quantized);
     let rows = [float_row, row];
     context.say(page::table(&rows))?;
-    context.say(format_args!(
-        "agreement of integers and simulation {:.2}% of {} images, logits within {:.2e} of each other (the largest is {:.1})",
-        scores.agreement, scores.images, scores.max_logit_difference, scores.max_logit
-    ))?;
+    context.say(scores)?;
     let report =
         page::write(&folder, &format!("Post-training quantization, {}", args.bits), &command, &rows, &[])?;
     context.say(format_args!("model   {}", model.display()))?;
@@ -119,6 +116,8 @@ pub fn run(args: PtqArgs, context: &Context) -> Result<()> {
         "top1_simulated": scores.top1_simulated,
         "agreement": scores.agreement,
         "max_logit_difference": scores.max_logit_difference,
+        "top1_as_trained": scores.top1_as_trained,
+        "agreement_as_trained": scores.agreement_as_trained,
         "images": scores.images,
         "bits": args.bits,
         "method": args.method,

@@ -173,6 +173,8 @@ pub fn run(args: QatArgs, context: &Context) -> Result<()> {
         "top1_simulated": scores.top1_simulated,
         "agreement": scores.agreement,
         "max_logit_difference": scores.max_logit_difference,
+        "top1_as_trained": scores.top1_as_trained,
+        "agreement_as_trained": scores.agreement_as_trained,
         "top1_last": outcome.top1_last(),
         "top1_best": outcome.best().0,
         "epoch_best": outcome.best().1,
@@ -205,12 +207,8 @@ fn finish(
         args.epochs,
         context.seed
     ))?;
-    context.say(format_args!(
-        "agreement of integers and simulation {:.2}% of {} images; trained at {:.0} images/s",
-        scores.agreement,
-        scores.images,
-        outcome.images_per_s()
-    ))?;
+    context.say(scores)?;
+    context.say(format_args!("trained at {:.0} images/s", outcome.images_per_s()))?;
     context.say(format_args!("model   {}", outcome.model.display()))?;
     context.say(format_args!("report  {}", report.display()))
 }

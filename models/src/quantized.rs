@@ -6,7 +6,7 @@
 
 use engine::Params;
 use quant::mixed::{LayerSize, size_bytes};
-use quant::{FakeQuantHook, Granularity, IntegerHook, Plan, QuantConfig, Ranges};
+use quant::{FakeQuantHook, Granularity, IntegerHook, Plan, QuantConfig, Ranges, SimulateHook};
 use serde::{Deserialize, Serialize};
 
 use crate::augment::Normalization;
@@ -36,8 +36,13 @@ pub struct QuantizedNetwork {
 }
 
 impl Quantization {
-    /// The hook that simulates the integers in floats.
-    pub fn simulated(&self) -> FakeQuantHook {
+    /// The hook that simulates the integers in floats, rounding where they round.
+    pub fn simulated(&self) -> SimulateHook {
+        SimulateHook::new(self.config.clone(), self.plan.clone(), self.ranges.clone())
+    }
+
+    /// The hook that training computes with, its ranges frozen: sums of restored numbers, rounded as floats are.
+    pub fn as_trained(&self) -> FakeQuantHook {
         FakeQuantHook::new(self.config.clone(), self.plan.clone(), self.ranges.clone(), false)
     }
 

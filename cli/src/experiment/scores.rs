@@ -1,5 +1,7 @@
 //! One quantized network, simulated in floats and computed in integers, on the same images.
 
+use std::fmt;
+
 use anyhow::Result;
 use models::QuantizedNetwork;
 use models::loader::Loader;
@@ -21,6 +23,10 @@ pub struct Scores {
     pub max_logit_difference: f64,
     /// Largest logit of the simulation: what the distance is to be compared with.
     pub max_logit: f64,
+    /// Accuracy as training computes: restored numbers, every partial sum rounded.
+    pub top1_as_trained: f64,
+    /// Images that the integers and that computation give the same class.
+    pub agreement_as_trained: f64,
     /// Images measured.
     pub images: usize,
 }
@@ -34,6 +40,7 @@ impl Scores {
         let QuantizedNetwork { network, quantization } = quantized;
         let integer = measure(context, "integers", network, images, &mut quantization.integers()?)?;
         let simulated = measure(context, "simulated", network, images, &mut quantization.simulated())?;
+        let trained = measure(context, "as trained", network, images, &mut quantization.as_trained())?;
         let distance = |(a, b): (&f32, &f32)| f64::from((a - b).abs());
         Ok(Self {
             top1_int: integer.top1(),
@@ -46,7 +53,21 @@ impl Scores {
                 .map(distance)
                 .fold(0.0, f64::max),
             max_logit: simulated.logits.iter().map(|v| f64::from(v.abs())).fold(0.0, f64::max),
+            top1_as_trained: trained.top1(),
+            agreement_as_trained: integer.agreement(&trained),
             images: integer.images,
         })
+    }
+}
+
+impl fmt::Display for Scores {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { agreement, images, max_logit_difference, max_logit, agreement_as_trained, .. } = self;
+        write!(
+            f,
+            "same class in integers and simulated: {agreement:.2}% of {images} images, logits at most \
+             {max_logit_difference:.1e} apart (the largest is {max_logit:.1}); with training's rounded sums \
+             {agreement_as_trained:.2}%"
+        )
     }
 }
