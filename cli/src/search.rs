@@ -1,21 +1,261 @@
-//! `search`.
+//! `search`: a bit width for each layer, for the smallest network above an accuracy.
+//!
+//! Weights only, the activations at 16 bits, where they lose nothing. A candidate is measured as its rounded weights in
+//! the compiled float network, the fastest way to run it; the winner is measured once more through the integer layers.
+//!
+//! The search looks at every second test image and never at the others; on those the front is measured in the end. (The
+//! images the network was trained on would flatter it.)
+
+use std::collections::HashMap;
+use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
+use engine::kernel::Isa;
+use engine::{Inference, Tensor, ops};
+use models::ptq::{ActivationRule, calibrate};
+use models::{Network, Quantization, QuantizedNetwork};
+use quant::mixed::{self, LayerSize, Options, Point};
+use quant::{Policy, QuantConfig, ScaleRule, Widths, fake_quantize};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 
 use crate::context::Context;
 use crate::exit::Failure;
+use crate::experiment::{Scores, Setup};
+use crate::progress::Progress;
+use crate::run_folder::RunFolder;
+use crate::text_table::text_table;
 
 /// Settings of `search`.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct SearchArgs {}
+pub struct SearchArgs {
+    /// The float network [default: the one that comes with the program]
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
+    /// CIFAR-10 in binary format [default: the slice that comes with the program]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// mean,mean,mean/std,std,std, or course, true, imagenet [default: what the file says, else course]
+    #[arg(long, value_name = "MEAN/STD")]
+    normalization: Option<String>,
+    /// Accuracy to stay above, percent
+    #[arg(long, value_name = "PERCENT", default_value_t = 85.0)]
+    floor: f64,
+    /// Rule that chooses the scale of weights
+    #[arg(long, value_name = "RULE", default_value = "heuristic")]
+    method: ScaleRule,
+    /// Fewest bits of a layer
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=8))]
+    min_bits: u32,
+    /// Most bits of a layer
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=8))]
+    max_bits: u32,
+    /// Images to measure candidates on, at most
+    #[arg(long, value_name = "N", default_value_t = 2000)]
+    images: usize,
+    /// Candidates to measure after the sensitivities
+    #[arg(long, value_name = "N", default_value_t = 300)]
+    evaluations: usize,
+    /// Folder of the model [default: runs/search-TIMESTAMP]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
 
-/// Runs the verb.
+/// Searches, measures the front on the other images, saves the smallest network above the floor.
 ///
 /// # Errors
-/// Always: it is not there yet.
-pub fn run(_args: SearchArgs, context: &Context) -> Result<()> {
-    Err(Failure::Usage(format!("`{}` is not there yet", context.verb)).into())
+/// If network or data cannot be read, or nothing reaches the floor.
+pub fn run(args: SearchArgs, context: &Context) -> Result<()> {
+    if !(0.0..=100.0).contains(&args.floor) {
+        return Err(Failure::Usage(format!("--floor {}: expected 0 to 100 percent", args.floor)).into());
+    }
+    if args.min_bits > args.max_bits || args.images == 0 {
+        let text = "--min-bits must not exceed --max-bits, and --images must be at least 1";
+        return Err(Failure::Usage(text.into()).into());
+    }
+    let (weights, normalization) = (args.weights.as_deref(), args.normalization.as_deref());
+    let setup = Setup::open(context, weights, normalization, args.data.as_deref(), None, None)?;
+    let folder = RunFolder::create(context, args.out.as_deref(), &args)?;
+    let mut candidates = Candidates::new(&setup, args.method, args.images)?;
+    let layers = candidates.layers();
+    let planned = layers.len() * (args.max_bits - args.min_bits + 1) as usize + args.evaluations;
+    let progress = Progress::new(context, "search", planned);
+    let options = Options {
+        floor: args.floor,
+        min_bits: args.min_bits,
+        max_bits: args.max_bits,
+        evaluations: args.evaluations,
+    };
+    let mut measured = 0;
+    let outcome = mixed::search(&layers, options, |bits| {
+        measured += 1;
+        progress.set(measured.min(planned));
+        candidates.validate(bits)
+    })?;
+    drop(progress);
+    let Some(best) = &outcome.best else {
+        let text = format!(
+            "no network reaches {}%: with {} bits everywhere it is {:.2}%; lower --floor",
+            args.floor, args.max_bits, outcome.baseline
+        );
+        return Err(Failure::Run(text).into());
+    };
+    let front = outcome.front.iter().map(|point| Ok((point, candidates.test(&point.bits)?)));
+    let front: Vec<(&Point, f64)> = front.collect::<Result<_>>()?;
+
+    let quantized = candidates.quantized(&setup, &best.bits)?;
+    let scores = Scores::measure(context, &quantized, &setup.test)?;
+    let model = folder.path(format!("ResNet{}_mixed.safetensors", setup.network.depth));
+    let mut checkpoint = quantized.checkpoint();
+    checkpoint.set("test_accuracy", format!("{:.2}", scores.top1_int));
+    checkpoint.set("seed", context.seed);
+    checkpoint.write(&model)?;
+
+    let named = |bits: &[u32]| -> Map<String, Value> {
+        layers.iter().zip(bits).map(|(layer, b)| (layer.name.clone(), json!(b))).collect()
+    };
+    let rows: Vec<Vec<String>> = layers
+        .iter()
+        .zip(&best.bits)
+        .map(|(layer, b)| {
+            let bytes = mixed::size_bytes(std::slice::from_ref(layer), &[*b]);
+            vec![layer.name.clone(), layer.weights.to_string(), b.to_string(), bytes.to_string()]
+        })
+        .collect();
+    context.say(text_table(&["layer", "weights", "bits", "bytes"], 1, &rows))?;
+    context.say(format_args!(
+        "{:.1} KiB of weights: {:.2}% of {} images searched on; {:.2}% of all {} test images in integers",
+        best.bytes as f64 / 1024.0,
+        best.accuracy,
+        candidates.validation.labels.len(),
+        scores.top1_int,
+        scores.images
+    ))?;
+    context.say(format_args!("{} candidates measured; model {}", outcome.evaluations, model.display()))?;
+    context.result(&json!({
+        "front": front.iter().map(|(point, test)| json!({
+            "bytes": point.bytes, "top1_val": point.accuracy, "top1_test": test, "bits": named(&point.bits),
+        })).collect::<Vec<_>>(),
+        "best": {
+            "bytes": best.bytes, "top1_val": best.accuracy, "top1_int": scores.top1_int, "bits": named(&best.bits),
+        },
+        "baseline": outcome.baseline,
+        "evaluations": outcome.evaluations,
+        "floor": args.floor,
+        "method": args.method,
+        "seed": context.seed,
+        "model": model,
+        "run": folder.folder(),
+    }))
+}
+
+/// Images in one tensor, and their classes.
+struct Images {
+    x: Tensor,
+    labels: Vec<usize>,
+}
+
+impl Images {
+    /// Every second test image from `first` on, at most `count`.
+    fn every_second(setup: &Setup, first: usize, count: usize) -> Result<Self> {
+        let chosen: Vec<usize> =
+            setup.test.indices.iter().copied().skip(first).step_by(2).take(count).collect();
+        let mut loader = setup.test.clone().over(chosen);
+        loader.batch_size = loader.indices.len().max(1);
+        let batch = loader.epoch(0).next();
+        let batch = batch.ok_or_else(|| Failure::BadInput("the data set has no test images".into()))?;
+        Ok(Self { x: batch.x, labels: batch.labels })
+    }
+}
+
+/// Measures networks with rounded weights.
+struct Candidates {
+    network: Network,
+    method: ScaleRule,
+    validation: Images,
+    test: Images,
+    /// Rounded weights by layer and bits: the search comes back to them again and again.
+    rounded: HashMap<(usize, u32), Tensor>,
+    /// Names of the layers with weights.
+    names: Vec<String>,
+}
+
+impl Candidates {
+    fn new(setup: &Setup, method: ScaleRule, images: usize) -> Result<Self> {
+        Ok(Self {
+            network: setup.network.clone(),
+            method,
+            validation: Images::every_second(setup, 0, images)?,
+            test: Images::every_second(setup, 1, usize::MAX)?,
+            rounded: HashMap::new(),
+            names: setup.network.graph.weighted().map(|node| node.name.clone()).collect(),
+        })
+    }
+
+    fn layers(&self) -> Vec<LayerSize> {
+        let size = |name: &String| {
+            let weights = self.network.params.get(&weight(name)).map_or(0, Tensor::len);
+            LayerSize { name: name.clone(), weights, scales: 1 }
+        };
+        self.names.iter().map(size).collect()
+    }
+
+    /// The network with its weights rounded to `bits`, ready to run.
+    fn compile(&mut self, bits: &[u32]) -> Result<Inference> {
+        let mut params = self.network.params.clone();
+        for (layer, &b) in bits.iter().enumerate() {
+            let name = weight(&self.names[layer]);
+            if !self.rounded.contains_key(&(layer, b)) {
+                let w = self.network.params.get(&name)?;
+                let config = QuantConfig { weight_rule: self.method, ..QuantConfig::default() };
+                let w_hat = fake_quantize(w, &config.weight_params(w, b)?)?;
+                self.rounded.insert((layer, b), w_hat);
+            }
+            params.get_mut(&name)?.clone_from(&self.rounded[&(layer, b)]);
+        }
+        Ok(Inference::compile(&self.network.graph, &params, [32, 32, 3], Isa::active())?)
+    }
+
+    fn validate(&mut self, bits: &[u32]) -> Result<f64> {
+        let compiled = self.compile(bits)?;
+        accuracy(&compiled, &self.validation)
+    }
+
+    fn test(&mut self, bits: &[u32]) -> Result<f64> {
+        let compiled = self.compile(bits)?;
+        accuracy(&compiled, &self.test)
+    }
+
+    /// The network to save: these bits, activations at 16.
+    fn quantized(&self, setup: &Setup, bits: &[u32]) -> Result<QuantizedNetwork> {
+        let widths = Widths { w: 8, a: 16 };
+        let config = QuantConfig {
+            bits: widths,
+            policy: Policy::Product,
+            weight_rule: self.method,
+            ..QuantConfig::default()
+        };
+        let mut plan = config.policy.plan(&self.network.graph, widths);
+        for (name, &w) in self.names.iter().zip(bits) {
+            plan.set(name, Some(Widths { w, a: 16 }))?;
+        }
+        let images = setup.subset(0, 256);
+        let rule = ActivationRule::Scale(ScaleRule::SYMMETRIC);
+        let ranges = calibrate(&self.network, &plan, rule, images.epoch(0))?;
+        Ok(QuantizedNetwork {
+            network: self.network.clone(),
+            quantization: Quantization { config, plan, ranges },
+        })
+    }
+}
+
+fn weight(layer: &str) -> String {
+    format!("{layer}.weight")
+}
+
+fn accuracy(compiled: &Inference, images: &Images) -> Result<f64> {
+    let logits = compiled.run(&images.x)?;
+    Ok(100.0 * ops::accuracy(&logits, &images.labels) as f64 / images.labels.len() as f64)
 }
