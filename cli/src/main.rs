@@ -15,6 +15,7 @@ mod context;
 mod data;
 mod eval;
 mod exit;
+mod experiment;
 mod histogram;
 mod inspect;
 mod interrupt;

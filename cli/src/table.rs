@@ -1,21 +1,299 @@
-//! `table`.
+//! `table`: Table 1, bits x (PTQ, QAT) x scale rule of the weights, cell by cell.
+//!
+//! ```text
+//! FOLDER/
+//!     config.toml                   the settings; `--resume FOLDER` fills the cells that are missing
+//!     cells/QAT_W4A4_sawb.json      a finished cell, written as a whole
+//!     cells/QAT_W4A4_sawb/          the cell's run: state and metrics of QAT, the model
+//!     table.md  table.json          all finished cells
+//! ```
+//!
+//! PTQ comes in two recipes. `--ptq plain` is the assignment's: activations by their largest value, nothing corrected.
+//! `--ptq best` clips activations for the least squared error and takes the batch norms' statistics anew.
+
+use std::path::PathBuf;
 
 use anyhow::Result;
-use clap::Args;
+use clap::{Args, ValueEnum};
+use models::ptq::{ActivationRule, Correction};
+use quant::{Policy, ScaleRule, Widths};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::context::Context;
 use crate::exit::Failure;
+use crate::experiment::aware::{Training, train};
+use crate::experiment::{Recipe, Scores, Setup, Source, model_name};
+use crate::run_folder::RunFolder;
+use crate::text_table::text_table;
 
 /// Settings of `table`.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct TableArgs {}
+pub struct TableArgs {
+    /// The float network to start from [default: the one that comes with the program]
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
+    /// CIFAR-10 in binary format [default: the slice that comes with the program]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// mean,mean,mean/std,std,std, or course, true, imagenet [default: what the file says, else course]
+    #[arg(long, value_name = "MEAN/STD")]
+    normalization: Option<String>,
+    /// Rows: bits of weights and activations
+    #[arg(long, value_name = "WxAy,...", value_delimiter = ',', default_value = "W8A8,W4A4,W8A2,W2A8,W2A2")]
+    bits: Vec<Widths>,
+    /// Columns: scale rules of the weights
+    #[arg(long, value_name = "RULE,...", value_delimiter = ',', default_value = "sawb,symmetric")]
+    methods: Vec<ScaleRule>,
+    /// Columns: with or without training
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "ptq,qat")]
+    modes: Vec<Mode>,
+    /// course: all layers but the first; product: all layers, the first and the last with 8 bits
+    #[arg(long, value_name = "NAME", default_value = "course")]
+    policy: Policy,
+    /// How PTQ calibrates
+    #[arg(long, value_enum, default_value_t = Ptq::Best)]
+    ptq: Ptq,
+    /// Training images to calibrate on
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    calibration_images: usize,
+    /// Passes over the training images of each QAT cell
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    epochs: usize,
+    /// First learning rate of QAT
+    #[arg(long, value_name = "RATE", default_value_t = 0.01)]
+    lr: f64,
+    /// Decay of the average of the weights in QAT; 0: no average
+    #[arg(long, value_name = "DECAY", default_value_t = 0.95)]
+    ema: f64,
+    /// Only the first N training images
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
+    /// Only the first N test images
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    test_limit: Option<u32>,
+    /// The table's folder [default: runs/table-TIMESTAMP]
+    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    out: Option<PathBuf>,
+    /// Fill the missing cells of the table in this folder
+    #[arg(long, value_name = "DIR")]
+    resume: Option<PathBuf>,
+}
 
-/// Runs the verb.
+/// With or without training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Mode {
+    /// Post-training quantization.
+    Ptq,
+    /// Quantization-aware training.
+    Qat,
+}
+
+impl Mode {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Ptq => "PTQ",
+            Self::Qat => "QAT",
+        }
+    }
+}
+
+/// How PTQ calibrates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Ptq {
+    /// Activations by their largest value, nothing corrected: the assignment's
+    Plain,
+    /// Activations clipped for the least squared error, batch norm statistics taken anew
+    Best,
+}
+
+/// A finished cell.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Cell {
+    bits: Widths,
+    mode: Mode,
+    method: ScaleRule,
+    /// Of the integer layers, percent; of QAT, the best epoch's.
+    top1: f64,
+    /// Of QAT, the last epoch's.
+    top1_last: Option<f64>,
+    epoch_best: Option<usize>,
+    top1_simulated: f64,
+    agreement: f64,
+    images: usize,
+    seed: u64,
+    /// Size with weights packed at their real width.
+    packed_bytes: usize,
+    model: PathBuf,
+}
+
+/// Fills the table.
 ///
 /// # Errors
-/// Always: it is not there yet.
-pub fn run(_args: TableArgs, context: &Context) -> Result<()> {
-    Err(Failure::Usage(format!("`{}` is not there yet", context.verb)).into())
+/// If network or data cannot be read, the folder cannot be written to, or a cell's run diverges.
+pub fn run(args: TableArgs, context: &Context) -> Result<()> {
+    let setup = Setup::open(
+        context,
+        args.weights.as_deref(),
+        args.normalization.as_deref(),
+        args.data.as_deref(),
+        args.limit,
+        args.test_limit,
+    )?;
+    let folder = match &args.resume {
+        Some(folder) => RunFolder::open(folder)?,
+        None => RunFolder::create(context, args.out.as_deref(), &args)?,
+    };
+    let top1_float = setup.float(context)?.top1();
+    context.note(format_args!("float top-1 {top1_float:.2}%"));
+    let mut cells = Vec::new();
+    for &bits in &args.bits {
+        for &mode in &args.modes {
+            for &method in &args.methods {
+                let cell = cell(&args, context, &setup, &folder, (bits, mode, method))?;
+                context.note(format_args!("{} {bits} {method}: {:.2}%", mode.name(), cell.top1));
+                cells.push(cell);
+                write(&args, context, &folder, top1_float, &cells)?;
+            }
+        }
+    }
+    context.say(text(&args, top1_float, &cells))?;
+    context.say(format_args!("table   {}", folder.path("table.md").display()))?;
+    context.result(&json!({
+        "top1_float": top1_float,
+        "cells": cells,
+        "policy": args.policy,
+        "seed": context.seed,
+        "run": folder.folder(),
+    }))
+}
+
+/// A cell: read back where it is finished, else computed.
+fn cell(
+    args: &TableArgs,
+    context: &Context,
+    setup: &Setup,
+    folder: &RunFolder,
+    (bits, mode, method): (Widths, Mode, ScaleRule),
+) -> Result<Cell> {
+    let name = format!("{}_{bits}_{method}", mode.name());
+    let file = PathBuf::from("cells").join(format!("{name}.json"));
+    if let Ok(text) = std::fs::read_to_string(folder.path(&file)) {
+        let broken = |e| Failure::BadInput(format!("{}: {e}; delete it", folder.path(&file).display()));
+        return Ok(serde_json::from_str(&text).map_err(broken)?);
+    }
+    let clip = ActivationRule::Scale(ScaleRule::HEURISTIC);
+    let (activation_rule, correction) = match (mode, args.ptq) {
+        (Mode::Ptq, Ptq::Plain) => ("max".parse()?, Correction::None),
+        _ => (clip, Correction::BatchNorm),
+    };
+    let images = args.calibration_images;
+    let recipe = Recipe {
+        bits,
+        method,
+        policy: args.policy,
+        activation_rule,
+        source: Source::Images,
+        images,
+        correction,
+    };
+    recipe.check()?;
+    let place = folder.path(PathBuf::from("cells").join(&name));
+    let run = if place.join("config.toml").exists() {
+        RunFolder::open(&place)?
+    } else {
+        RunFolder::create(context, Some(&place), args)?
+    };
+    let start = recipe.quantize(context, setup)?;
+    let (quantized, top1_last, epoch_best) = match mode {
+        Mode::Ptq => (start, None, None),
+        Mode::Qat => {
+            let training = Training {
+                epochs: args.epochs,
+                batch: 128,
+                lr: args.lr,
+                weight_decay: 1e-4,
+                smoothing: 0.0,
+                ema: args.ema,
+                checkpoint_every: 200,
+            };
+            training.check()?;
+            let resume = format!("cli table --resume {}", folder.folder().display());
+            let outcome = train(context, setup, start, training, &run, &resume)?;
+            let (last, best) = (outcome.top1_last(), outcome.best().1);
+            (outcome.best, Some(last), Some(best))
+        }
+    };
+    let scores = Scores::measure(context, &quantized, &setup.test)?;
+    let model = run.path(model_name(setup.network.depth, bits));
+    let mut checkpoint = quantized.checkpoint();
+    checkpoint.set("test_accuracy", format!("{:.2}", scores.top1_int));
+    checkpoint.set("seed", context.seed);
+    checkpoint.write(&model)?;
+    let cell = Cell {
+        bits,
+        mode,
+        method,
+        top1: scores.top1_int,
+        top1_last,
+        epoch_best,
+        top1_simulated: scores.top1_simulated,
+        agreement: scores.agreement,
+        images: scores.images,
+        seed: context.seed,
+        packed_bytes: quantized.quantization.packed_bytes(&quantized.network),
+        model,
+    };
+    folder.write(&file, serde_json::to_string_pretty(&cell)?.as_bytes())?;
+    Ok(cell)
+}
+
+/// Head and rows of the table: a row per width, a column per mode and method.
+fn grid(args: &TableArgs, cells: &[Cell]) -> (Vec<String>, Vec<Vec<String>>) {
+    let columns: Vec<(Mode, ScaleRule)> =
+        args.modes.iter().flat_map(|mode| args.methods.iter().map(|method| (*mode, *method))).collect();
+    let mut head = vec!["bits".to_string()];
+    head.extend(columns.iter().map(|(mode, method)| format!("{} {method}", mode.name())));
+    head.push("KiB".into());
+    let row = |bits: &Widths| {
+        let find = |mode, method| cells.iter().find(|c| (c.bits, c.mode, c.method) == (*bits, mode, method));
+        let percent = |cell: Option<&Cell>| cell.map_or(String::new(), |c| format!("{:.2}", c.top1));
+        let mut row = vec![bits.to_string()];
+        row.extend(columns.iter().map(|(mode, method)| percent(find(*mode, *method))));
+        let size = cells.iter().find(|c| c.bits == *bits).map(|c| c.packed_bytes as f64 / 1024.0);
+        row.push(size.map_or(String::new(), |kib| format!("{kib:.1}")));
+        row
+    };
+    (head, args.bits.iter().map(row).collect())
+}
+
+fn text(args: &TableArgs, top1_float: f64, cells: &[Cell]) -> String {
+    let (head, rows) = grid(args, cells);
+    let head: Vec<&str> = head.iter().map(String::as_str).collect();
+    let images = cells.first().map_or(0, |c| c.images);
+    format!(
+        "top-1 % of the integer layers on {images} test images; float {top1_float:.2}%\n{}",
+        text_table(&head, 1, &rows)
+    )
+}
+
+/// `table.md` and `table.json`, replaced as a whole.
+fn write(
+    args: &TableArgs,
+    context: &Context,
+    folder: &RunFolder,
+    top1_float: f64,
+    cells: &[Cell],
+) -> Result<()> {
+    let (head, rows) = grid(args, cells);
+    let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+    let mut markdown = line(&head) + &line(&vec!["---".to_string(); head.len()]);
+    rows.iter().for_each(|row| markdown += &line(row));
+    markdown += &format!("\nFloat: {top1_float:.2}%. Policy {}, seed {}.\n", args.policy, context.seed);
+    folder.write("table.md", markdown.as_bytes())?;
+    folder.write("table.json", serde_json::to_string_pretty(&json!({ "cells": cells }))?.as_bytes())?;
+    Ok(())
 }

@@ -163,7 +163,7 @@ impl Inference {
                         }),
                         ConvKernel::Winograd(filters) => self.isa.run(WinogradImage {
                             x: &values[*x],
-                            x_start: from.start() - from.row() - from.c,
+                            x_start: from.start(),
                             x_row: from.row(),
                             filters,
                             dims: [to.h, to.w],

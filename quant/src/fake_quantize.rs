@@ -46,16 +46,30 @@ pub enum Ste {
 /// # Errors
 /// If a value is NaN or the channels are not those of `q`.
 pub fn fake_quantize(x: &Tensor, q: &QParams) -> Result<Tensor> {
-    let mut x_hat = Tensor::scratch(x.shape());
+    rounded(x, q, |r, s| r * s)
+}
+
+/// `x_int + z` of every value, as floats: [`fake_quantize`] without the scale.
+///
+/// # Errors
+/// As [`fake_quantize`].
+pub fn codes(x: &Tensor, q: &QParams) -> Result<Tensor> {
+    rounded(x, q, |r, _| r)
+}
+
+/// `finish(x_int + z, s)` of every value.
+#[inline(always)]
+fn rounded(x: &Tensor, q: &QParams, finish: impl Fn(f32, f32) -> f32 + Sync) -> Result<Tensor> {
+    let mut y = Tensor::scratch(x.shape());
     for_each_channel("fake_quantize", x.shape(), q, |channel, span| {
         let (s, z) = q.channel(channel);
-        let (x, x_hat) = (&x.data()[span.clone()], &mut x_hat.data_mut()[span]);
+        let (x, y) = (&x.data()[span.clone()], &mut y.data_mut()[span]);
         x.par_chunks(CHUNK)
-            .zip(x_hat.par_chunks_mut(CHUNK))
-            .try_for_each(|(x, x_hat)| round_slice(x, x_hat, s, z, q.grid(), |r| r * s))
+            .zip(y.par_chunks_mut(CHUNK))
+            .try_for_each(|(x, y)| round_slice(x, y, s, z, q.grid(), |r| finish(r, s)))
     })
     .map_err(|e| name_nan("fake_quantize", x, e))?;
-    Ok(x_hat)
+    Ok(y)
 }
 
 /// [`fake_quantize`] on a tape, with the gradient of `ste`. The scale is a constant of this pass.

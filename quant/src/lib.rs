@@ -11,6 +11,7 @@
 //! 8. [`kernel`]: the micro-kernels under the integer layers, one file per instruction set.
 //! 9. [`policy`] and [`mixed`]: which layer gets how many bits.
 //! 10. [`hook`]: all of it applied to a network: calibrate, fake-quantize, run in integers.
+//! 11. [`simulate`]: the integers in exact floats, for any width.
 
 pub mod analysis;
 pub mod entry;
@@ -23,6 +24,7 @@ pub mod mixed;
 pub mod observer;
 pub mod policy;
 pub mod scale;
+pub mod simulate;
 pub mod uniform;
 
 pub use engine::{Error, Result};
@@ -40,4 +42,5 @@ pub use integer::{
 pub use observer::{Histogram, MinMax, MovingAverage, Observer, Range};
 pub use policy::{Plan, Policy, QuantConfig, Widths};
 pub use scale::ScaleRule;
+pub use simulate::SimulateHook;
 pub use uniform::{Granularity, Grid, QParams};

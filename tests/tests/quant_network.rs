@@ -2,8 +2,8 @@
 
 use engine::{Float, Graph, Layer, Params, Tape, Tensor, ops};
 use quant::{
-    CalibrateHook, FakeQuantHook, Granularity, IntegerHook, Policy, QuantConfig, Ranges, ScaleRule, Ste,
-    Widths,
+    CalibrateHook, FakeQuantHook, Granularity, IntegerHook, Policy, QuantConfig, Ranges, ScaleRule,
+    SimulateHook, Ste, Widths,
 };
 
 /// conv - bn - relu - conv - bn - relu, a residual, pooling, classifier.
@@ -64,6 +64,38 @@ fn what_is_simulated_is_what_runs() {
             }
         }
     }
+}
+
+/// Codes as floats, scaled after the sum: every bit of the integers' result, as long as sums stay below 2^24.
+#[test]
+fn the_simulation_in_codes_is_exact() {
+    for policy in [Policy::Course, Policy::Product] {
+        for bits in ["W8A8", "W4A4", "W2A2", "W1A1"] {
+            for weight_granularity in [Granularity::PerTensor, Granularity::PerChannel] {
+                let bits: Widths = bits.parse().unwrap();
+                let config = QuantConfig { bits, policy, weight_granularity, ..QuantConfig::default() };
+                let (graph, params, plan, ranges) = calibrated(&config);
+                let mut simulated = SimulateHook::new(config.clone(), plan.clone(), ranges.clone());
+                let y = graph.infer(&params, images(9, 5), &mut simulated).unwrap();
+                let mut integer = IntegerHook::new(config, plan, ranges).unwrap();
+                assert_eq!(y, graph.infer(&params, images(9, 5), &mut integer).unwrap(), "{policy} {bits}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_simulation_takes_widths_the_integers_do_not() {
+    let config = QuantConfig { bits: "W12A16".parse().unwrap(), ..QuantConfig::default() };
+    let (graph, params, plan, ranges) = calibrated(&config);
+    let float = graph.infer(&params, images(9, 5), &mut Float).unwrap();
+    let mut simulated = SimulateHook::new(config.clone(), plan.clone(), ranges.clone());
+    let y = graph.infer(&params, images(9, 5), &mut simulated).unwrap();
+    let worst = y.data().iter().zip(float.data()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(worst > 0.0 && worst < 0.01, "{worst}");
+    let other = SimulateHook::new(config, plan, Ranges::default());
+    let error = graph.infer(&params, images(1, 5), &mut { other }).unwrap_err().to_string();
+    assert!(error.contains("conv2") && error.contains("calibrate first"), "{error}");
 }
 
 #[test]

@@ -8,10 +8,10 @@ use super::tile::{Segment, dot};
 use super::{Isa, Kernel, Vector};
 
 /// Vectors in the widest panel.
-pub(super) const MAX_NR: usize = 4;
+pub(crate) const MAX_NR: usize = 4;
 
 /// Vectors in a panel of a layer with `o` output channels: four where a vector is short, else two, where they fit.
-pub(super) fn panel_vectors(isa: Isa, o: usize) -> usize {
+pub(crate) fn panel_vectors(isa: Isa, o: usize) -> usize {
     let vectors = o / isa.lanes();
     let widest = if isa.lanes() == 4 { MAX_NR } else { 2 };
     [widest, 2, 1].into_iter().find(|nr| vectors.is_multiple_of(*nr)).unwrap_or(1)

@@ -31,7 +31,7 @@ pub(crate) struct Segment {
 /// # Safety
 /// Every index above lies in the memory behind `x` and `w`; the machine has the instructions of `V`.
 #[inline(always)]
-pub(super) unsafe fn dot<V: Vector, const MR: usize, const NR: usize>(
+pub(crate) unsafe fn dot<V: Vector, const MR: usize, const NR: usize>(
     x: *const f32,
     x_step: usize,
     w: *const f32,
@@ -63,7 +63,7 @@ pub(super) unsafe fn dot<V: Vector, const MR: usize, const NR: usize>(
 /// # Safety
 /// As for [`dot`].
 #[inline(always)]
-pub(super) unsafe fn outer<V: Vector, const MR: usize, const NR: usize>(
+pub(crate) unsafe fn outer<V: Vector, const MR: usize, const NR: usize>(
     acc: &mut [[V; NR]; MR],
     x: *const f32,
     x_step: usize,

@@ -23,7 +23,7 @@ pub(super) fn fits_backward(isa: Isa, s: &Conv2dShape) -> bool {
 }
 
 /// The padding of `x`.
-pub(super) fn pad_x(s: &Conv2dShape) -> Padding {
+fn pad_x(s: &Conv2dShape) -> Padding {
     Padding { h: s.h, w: s.w, c: s.c, before: s.padding, after: [s.padding; 2] }
 }
 
