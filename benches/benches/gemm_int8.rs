@@ -13,9 +13,11 @@ fn bench(c: &mut Criterion) {
         let x: Vec<u8> = codes(m * k, 0, 255).map(|v| v as u8).collect();
         let w: Vec<i8> = codes(n * k, -128, 127).map(|v| v as i8).collect();
         let x = IntTensor::from_vec([m, k], x).expect("m * k codes");
-        let w = PackedWeights::pack(IntTensor::from_vec([n, k], w).expect("n * k codes")).expect("weights");
+        let w = |shift| w.iter().map(|w| w >> shift).collect::<Vec<i8>>();
         group.throughput(Throughput::Elements(2 * (m * n * k) as u64)); // operations
         for kernel in KERNELS.iter().filter(|k| k.available()) {
+            let w = IntTensor::from_vec([n, k], w(u32::from(kernel.max_weight < 128))).expect("n * k codes");
+            let w = PackedWeights::pack_for(kernel, w).expect("weights in range");
             group.bench_function(format!("{}/{m}x{n}x{k}", kernel.name), |bench| {
                 bench.iter(|| integer_linear_with(kernel, &x, 0, &w, None).expect("fits"));
             });

@@ -241,7 +241,7 @@ fn product(args: &BenchArgs, context: &Context) -> Result<()> {
             let x: Vec<u8> = (0..m * k).map(|_| rng.next_u32() as u8).collect();
             let w: Vec<i8> = (0..n * k).map(|_| rng.next_u32() as i8).collect();
             let x = IntTensor::from_vec([m, k], x)?;
-            let w = PackedWeights::pack(IntTensor::from_vec([n, k], w)?)?;
+            let w = PackedWeights::pack_for(kernel, IntTensor::from_vec([n, k], w)?)?;
             let seconds = median_seconds(args.repeat, || {
                 integer_linear_with(kernel, &x, 0, &w, None)?;
                 Ok(())

@@ -12,13 +12,15 @@ use quant::{
     reset_scale_and_zero_point, reset_scales_and_zero_points,
 };
 
-/// The micro-kernels this machine can run; the others are named on stderr.
-fn kernels() -> impl Iterator<Item = &'static MicroKernel> {
-    KERNELS.iter().filter(|k| {
+/// The micro-kernels this machine can run and that take these weights; what the machine lacks is named on
+/// stderr.
+fn kernels(w: &IntTensor<i8>) -> impl Iterator<Item = &'static MicroKernel> {
+    let largest = w.data().iter().map(|&w| i32::from(w).abs()).max().unwrap_or(0);
+    KERNELS.iter().filter(move |k| {
         if !k.available() {
             eprintln!("SKIPPED: this CPU does not have {}", k.name);
         }
-        k.available()
+        k.available() && k.max_weight >= largest
     })
 }
 
@@ -47,14 +49,23 @@ struct Case {
     bias: Option<i32>,
     seed: u64,
     extreme: bool,
+    /// Weights have `8 - shift` bits.
+    shift: u32,
 }
 
 fn cases() -> impl Strategy<Value = Case> {
     let extents = (1usize..4, 1usize..10, 1usize..10, 1usize..21, 1usize..40, 1usize..5, 1usize..5);
-    let rest =
-        (1usize..4, 0usize..3, -120i32..1, prop::option::of(0i32..i32::MAX), any::<u64>(), any::<bool>());
+    let rest = (
+        1usize..4,
+        0usize..3,
+        -120i32..1,
+        prop::option::of(0i32..i32::MAX),
+        any::<u64>(),
+        any::<bool>(),
+        0u32..3,
+    );
     (extents, rest)
-        .prop_map(|((n, h, w, c, o, kh, kw), (stride, padding, z, bias, seed, extreme))| Case {
+        .prop_map(|((n, h, w, c, o, kh, kw), (stride, padding, z, bias, seed, extreme, shift))| Case {
             x: [n, h, w, c],
             o,
             k: [kh, kw],
@@ -64,6 +75,7 @@ fn cases() -> impl Strategy<Value = Case> {
             bias,
             seed,
             extreme,
+            shift,
         })
         .prop_filter("the window fits", |c| {
             c.x[1] + 2 * c.padding >= c.k[0] && c.x[2] + 2 * c.padding >= c.k[1]
@@ -74,14 +86,15 @@ fn check_conv<X: Activation>(case: &Case) -> Result<(), TestCaseError> {
     let x =
         IntTensor::from_vec(case.x, codes::<X>(case.seed, case.x.iter().product(), case.extreme)).unwrap();
     let shape = [case.o, case.k[0], case.k[1], case.x[3]];
-    let w =
-        IntTensor::from_vec(shape, codes::<i8>(!case.seed, shape.iter().product(), case.extreme)).unwrap();
+    let mut w: Vec<i8> = codes(!case.seed, shape.iter().product(), case.extreme);
+    w.iter_mut().for_each(|w| *w >>= case.shift);
+    let w = IntTensor::from_vec(shape, w).unwrap();
     let bias: Option<Vec<i32>> = case.bias.map(|b| {
         codes::<i16>(case.seed ^ 7, case.o, false).iter().map(|&s| if s < 0 { -b } else { b }).collect()
     });
     let want = integer_conv2d_ref(&x, case.z, &w, bias.as_deref(), case.stride, case.padding);
     let packed = PackedWeights::pack(w).unwrap();
-    for kernel in kernels() {
+    for kernel in kernels(packed.w_int()) {
         let got =
             integer_conv2d_with(kernel, &x, case.z, &packed, bias.as_deref(), case.stride, case.padding)
                 .unwrap();
@@ -92,7 +105,7 @@ fn check_conv<X: Activation>(case: &Case) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(150))]
+    #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
     fn conv2d_u8(case in cases()) { check_conv::<u8>(&case)?; }
@@ -117,7 +130,7 @@ proptest! {
             integer_linear_ref(&x, z, &w, Some(&bias)),
             integer_linear_ref(&x16, z, &w, Some(&bias)),
         );
-        for kernel in kernels() {
+        for kernel in kernels(packed.w_int()) {
             let got = integer_linear_with(kernel, &x, z, &packed, Some(&bias)).unwrap();
             prop_assert_eq!(&got.to_i64(), want.data(), "{}", kernel.name);
             let got = integer_linear_with(kernel, &x16, z, &packed, Some(&bias)).unwrap();
@@ -157,7 +170,7 @@ fn all_minus_128_by_all_255() {
     let packed = PackedWeights::pack(w.clone()).unwrap();
     let want = integer_conv2d_ref(&x, 0, &w, None, 1, 1);
     assert!(want.data().contains(&(-128 * 255 * 576)));
-    for kernel in kernels() {
+    for kernel in kernels(packed.w_int()) {
         let got = integer_conv2d_with(kernel, &x, 0, &packed, None, 1, 1).unwrap();
         assert!(matches!(got, Accumulators::I32(_)));
         assert_eq!(got.to_i64(), want.data(), "{}", kernel.name);
@@ -171,7 +184,7 @@ fn sixteen_bits_take_64_bit_sums_where_they_must() {
         let w = IntTensor::from_vec([5, 3, 3, 64], vec![w; 5 * 576]).unwrap();
         let want = integer_conv2d_ref(&x, 0, &w, None, 1, 0);
         let packed = PackedWeights::pack(w).unwrap();
-        for kernel in kernels() {
+        for kernel in kernels(packed.w_int()) {
             let got = integer_conv2d_with(kernel, &x, 0, &packed, None, 1, 0).unwrap();
             assert_eq!(matches!(got, Accumulators::I64(_)), wide);
             assert_eq!(got.to_i64(), want.data(), "{}", kernel.name);
@@ -256,6 +269,21 @@ fn what_does_not_fit_is_refused_in_one_line() {
     let overflow = quantize_bias(&[1.0, 1e6], &[1e-3, 1e-9]).unwrap_err().to_string();
     assert!(overflow.contains("channel 1"), "{overflow}");
     assert!(quantize_bias(&[f32::NAN], &[1.0]).is_err());
+}
+
+#[test]
+fn the_range_of_the_weights_chooses_the_kernel_when_they_are_packed() {
+    let avx2 = KERNELS.iter().filter(|k| k.isa == "avx2" && k.available());
+    let weights = |w| IntTensor::from_vec([1, 4], vec![w; 4]).unwrap();
+    for kernel in avx2 {
+        let largest = PackedWeights::pack_for(kernel, weights(-128));
+        assert_eq!(largest.is_ok(), kernel.max_weight == 128, "{}", kernel.name);
+        assert!(PackedWeights::pack_for(kernel, weights(-64)).is_ok());
+    }
+    for w in [-128, -64, 0] {
+        let kernel = PackedWeights::pack(weights(w)).unwrap().kernel();
+        assert!(kernel.isa == kernel::active().isa && kernel.max_weight >= -i32::from(w));
+    }
 }
 
 #[test]

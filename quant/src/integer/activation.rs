@@ -15,11 +15,20 @@ pub trait Activation: Code {
     fn byte(self, part: usize) -> u8 {
         ((self.to_i32() + Self::OFFSET) >> (8 * part)) as u8
     }
+
+    /// The codes, if they are the bytes already.
+    fn as_bytes(_codes: &[Self]) -> Option<&[u8]> {
+        None
+    }
 }
 
 impl Activation for u8 {
     const OFFSET: i32 = 0;
     const BYTES: usize = 1;
+
+    fn as_bytes(codes: &[Self]) -> Option<&[u8]> {
+        Some(codes)
+    }
 }
 
 impl Activation for i8 {

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::bound::{accumulator_bound, fits_i32};
 use super::weights::product_scales;
 use super::{Accumulators, Activation, PackedWeights};
-use crate::kernel::{self, MAX_MR, MicroKernel, NR, Operands, Tile};
+use crate::kernel::{At, Epilogue, K_GROUP, Layer, MicroKernel, NR, Scratch, Tile};
 use crate::{Code, IntTensor, QParams};
 
 /// `sum (x_int + z_x) w_int + b_int` over the windows of an image, exactly.
@@ -25,15 +25,15 @@ pub fn integer_conv2d<X: Activation>(
     stride: usize,
     padding: usize,
 ) -> Result<Accumulators> {
-    integer_conv2d_with(kernel::active(), x_int, z_x, w, b_int, stride, padding)
+    integer_conv2d_with(w.kernel, x_int, z_x, w, b_int, stride, padding)
 }
 
-/// [`integer_conv2d`] on a given micro-kernel.
+/// [`integer_conv2d`] on a given micro-kernel. Weights that are packed for another one are packed anew.
 ///
 /// # Errors
-/// As [`integer_conv2d`].
+/// As [`integer_conv2d`]; or if the kernel is not exact for weights as large as these.
 pub fn integer_conv2d_with<X: Activation>(
-    kernel: &MicroKernel,
+    kernel: &'static MicroKernel,
     x_int: &IntTensor<X>,
     z_x: i32,
     w: &PackedWeights,
@@ -48,8 +48,9 @@ pub fn integer_conv2d_with<X: Activation>(
         ));
     };
     let image = Image { h, w: width, c };
+    let w = &*w.for_kernel(kernel)?;
     let window = Window::new(w, image, stride, padding)?;
-    let plan = Plan::new(kernel, w, window, z_x, b_int)?;
+    let plan = Plan::new(w, window, z_x, b_int)?;
     if padding > 0 && !(X::RANGE.0..=X::RANGE.1).contains(&-z_x) {
         let detail = format!("padding needs the code {} of real zero, beyond the activations' type", -z_x);
         return Err(Error::value("conv2d", detail));
@@ -146,7 +147,6 @@ impl Window {
 
 /// Everything about a layer that does not depend on the values of its input.
 pub(super) struct Plan<'a> {
-    kernel: &'a MicroKernel,
     weights: &'a PackedWeights,
     window: Window,
     /// `b_int`, or zeros.
@@ -157,7 +157,6 @@ pub(super) struct Plan<'a> {
 
 impl<'a> Plan<'a> {
     pub(super) fn new(
-        kernel: &'a MicroKernel,
         weights: &'a PackedWeights,
         window: Window,
         z_x: i32,
@@ -171,7 +170,7 @@ impl<'a> Plan<'a> {
             Some(b) => b.iter().map(|&b| i64::from(b)).collect(),
             None => vec![0; weights.outputs()],
         };
-        Ok(Self { kernel, weights, window, bias, pad: -z_x })
+        Ok(Self { weights, window, bias, pad: -z_x })
     }
 
     /// Runs the layer over all images, in the width the bound allows.
@@ -195,13 +194,14 @@ impl<'a> Plan<'a> {
             *b += i64::from(z_x - X::OFFSET) * sum;
         }
         Ok(if narrow {
-            let y = self.run(x, shape, |tiles: &[Tile], m, n, channel| {
+            let bias: Vec<i32> = bias.iter().map(|&b| b as i32).collect();
+            let y = self.run(x, shape, |tiles, m, n, channel| {
                 let acc = tiles.iter().rev().fold(0i32, |acc, t| (acc << 8).wrapping_add(t[m][n]));
-                acc.wrapping_add(bias[channel] as i32)
+                acc.wrapping_add(bias[channel])
             });
             Accumulators::I32(IntTensor::from_vec(shape, y)?)
         } else {
-            let y = self.run(x, shape, |tiles: &[Tile], m, n, channel| {
+            let y = self.run(x, shape, |tiles, m, n, channel| {
                 let acc = tiles.iter().rev().fold(0i64, |acc, t| (acc << 8) + i64::from(t[m][n]));
                 acc + bias[channel]
             });
@@ -209,52 +209,68 @@ impl<'a> Plan<'a> {
         })
     }
 
-    /// Tiles over every image; `finish(tiles of each byte, m, n, channel)` makes a result of the sums.
+    /// Sweeps over every image; `finish(tiles of each byte, m, n, channel)` makes a result of the sums. A
+    /// linear layer's rows, an image of height 1, are dealt out in blocks.
     fn run<X: Activation, Y: Copy + Default + Send>(
         &self,
         x: &[X],
-        [_, oh, ow, o]: [usize; 4],
-        finish: impl Fn(&[Tile], usize, usize, usize) -> Y + Sync,
+        [n, oh, ow, o]: [usize; 4],
+        finish: impl Fn(&[&Tile], usize, usize, usize) -> Y + Sync,
     ) -> Vec<Y> {
-        let Image { h, w, c } = self.window.image;
-        let (positions, per_image) = (oh * ow, oh * ow * o);
-        let mut y = vec![Y::default(); x.len() / (h * w * c).max(1) * per_image];
+        let mut y = vec![Y::default(); n * oh * ow * o];
         if y.is_empty() {
             return y;
         }
-        let images = y.par_chunks_mut(per_image).zip(x.par_chunks(h * w * c));
-        images.for_each_init(
-            || vec![Vec::new(); X::BYTES],
-            |padded, (y, x)| {
-                for (part, padded) in padded.iter_mut().enumerate() {
-                    self.pad_image(x, part, padded);
-                }
-                let mut tiles = [[[0i32; NR]; MAX_MR]; 2];
-                for first in (0..positions).step_by(self.kernel.mr) {
-                    let rows = self.row_starts(first, positions);
-                    let valid = self.kernel.mr.min(positions - first);
-                    for panel in 0..o.div_ceil(NR) {
-                        for (padded, tile) in padded.iter().zip(&mut tiles) {
-                            self.kernel.run(&self.operands(padded, &rows, panel), tile);
-                        }
-                        let channels = panel * NR..o.min((panel + 1) * NR);
-                        for m in 0..valid {
-                            let y = &mut y[(first + m) * o..][channels.clone()];
-                            for (n, y) in y.iter_mut().enumerate() {
-                                *y = finish(&tiles[..X::BYTES], m, n, channels.start + n);
-                            }
-                        }
+        let Image { h, w, c } = self.window.image;
+        let block = if self.is_linear() { LINEAR_ROWS.min(w) } else { h * w };
+        let results = if self.is_linear() { block } else { oh * ow };
+        y.par_chunks_mut(results * o).zip(x.par_chunks(block * c)).for_each_init(
+            || (vec![Vec::new(); X::BYTES], Scratch::default()),
+            |(padded, scratch), (y, x)| {
+                let plain = X::as_bytes(x).filter(|_| self.is_linear() && c == self.weights.channels_padded);
+                if plain.is_none() {
+                    for (part, padded) in padded.iter_mut().enumerate() {
+                        self.pad_image(x, part, padded);
                     }
                 }
+                let planes: Vec<&[u8]> =
+                    plain.map_or_else(|| padded.iter().map(|p| &p[..]).collect(), |x| vec![x]);
+                let cols = if self.is_linear() { y.len() / o } else { ow };
+                let mut epilogue = Finish { y, channels: o, finish: &finish };
+                self.weights.kernel.sweep(&self.layer(&planes, cols), scratch, &mut epilogue);
             },
         );
         y
     }
 
-    /// Byte `part` of one image, inside its border of padding, channels rounded up to whole groups.
+    fn is_linear(&self) -> bool {
+        let [_, kh, kw, _] = self.weights.dims;
+        [kh, kw, self.window.image.h, self.window.stride, self.window.padding] == [1, 1, 1, 1, 0]
+    }
+
+    fn layer<'b>(&'b self, planes: &'b [&'b [u8]], cols: usize) -> Layer<'b> {
+        let (Window { image, stride, padding, oh, .. }, [_, kh, kw, _]) = (self.window, self.weights.dims);
+        let cp = self.weights.channels_padded;
+        let row = (image.w + 2 * padding) * cp;
+        Layer {
+            planes,
+            rows: oh,
+            cols,
+            row_step: stride * row,
+            col_step: stride * cp,
+            segments: kh,
+            segment_stride: row,
+            groups: kw * cp / K_GROUP,
+            panels: &self.weights.panels,
+        }
+    }
+
+    /// Byte `part` of one image (or block of rows), inside its border of padding, channels rounded up to
+    /// whole groups.
     fn pad_image<X: Activation>(&self, x: &[X], part: usize, padded: &mut Vec<u8>) {
-        let (Window { image: Image { h, w, c }, padding, .. }, cp) =
+        let (Window { image: Image { h, c, .. }, padding, .. }, cp) =
             (self.window, self.weights.channels_padded);
+        let w = x.len() / (h * c);
         let row = (w + 2 * padding) * cp;
         padded.clear();
         padded.resize((h + 2 * padding) * row, X::from_i32(self.pad).byte(part));
@@ -274,28 +290,6 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Where the windows of output positions `first ..` start in the padded image. Rows beyond the last
-    /// position repeat it.
-    fn row_starts(&self, first: usize, positions: usize) -> [usize; MAX_MR] {
-        let (Window { image, stride, padding, ow, .. }, cp) = (self.window, self.weights.channels_padded);
-        std::array::from_fn(|m| {
-            let position = (first + m).min(positions - 1);
-            ((position / ow * stride) * (image.w + 2 * padding) + position % ow * stride) * cp
-        })
-    }
-
-    fn operands<'b>(&'b self, padded: &'b [u8], rows: &'b [usize], panel: usize) -> Operands<'b> {
-        let ([_, kh, kw, _], cp) = (self.weights.dims, self.weights.channels_padded);
-        Operands {
-            a: padded,
-            rows: &rows[..self.kernel.mr],
-            segments: kh,
-            segment_stride: (self.window.image.w + 2 * self.window.padding) * cp,
-            groups: kw * cp / kernel::K_GROUP,
-            panel: self.weights.panels.panel(panel),
-        }
-    }
-
     /// The reference, for layers too large for the kernels' 32 bits.
     fn wide<X: Activation>(&self, x: &[X], [n, ..]: [usize; 4], z_x: i32) -> IntTensor<i64> {
         let Image { h, w, c } = self.window.image;
@@ -304,5 +298,28 @@ impl<'a> Plan<'a> {
         let weights = weights.expect("the same weights in rank 4");
         let bias: Vec<i32> = self.bias.iter().map(|&b| b as i32).collect();
         integer_conv2d_ref(&x, z_x, &weights, Some(&bias), self.window.stride, self.window.padding)
+    }
+}
+
+/// Rows of a linear layer that are one task.
+const LINEAR_ROWS: usize = 256;
+
+/// Writes each tile's results where they belong.
+struct Finish<'a, Y, F> {
+    y: &'a mut [Y],
+    channels: usize,
+    finish: &'a F,
+}
+
+impl<Y, F: Fn(&[&Tile], usize, usize, usize) -> Y> Epilogue for Finish<'_, Y, F> {
+    #[inline(always)]
+    fn tile(&mut self, tiles: &[&Tile], at: At) {
+        let channels = NR.min(self.channels - at.channel);
+        for m in 0..at.rows {
+            let y = &mut self.y[(at.position + m) * self.channels + at.channel..][..channels];
+            for (n, y) in y.iter_mut().enumerate() {
+                *y = (self.finish)(tiles, m, n, at.channel + n);
+            }
+        }
     }
 }

@@ -5,7 +5,7 @@ use engine::{Error, Result, Tensor};
 use super::conv2d::{Image, Plan, Window};
 use super::weights::product_scales;
 use super::{Accumulators, Activation, PackedWeights};
-use crate::kernel::{self, MicroKernel};
+use crate::kernel::MicroKernel;
 use crate::{IntTensor, QParams};
 
 /// `sum (x_int + z_x) w_int + b_int`, exactly: `[N, I]` by weights `[O, I]` gives `[N, O]`. 32-bit results
@@ -21,15 +21,15 @@ pub fn integer_linear<X: Activation>(
     w: &PackedWeights,
     b_int: Option<&[i32]>,
 ) -> Result<Accumulators> {
-    integer_linear_with(kernel::active(), x_int, z_x, w, b_int)
+    integer_linear_with(w.kernel, x_int, z_x, w, b_int)
 }
 
-/// [`integer_linear`] on a given micro-kernel.
+/// [`integer_linear`] on a given micro-kernel. Weights that are packed for another one are packed anew.
 ///
 /// # Errors
 /// As [`integer_linear`].
 pub fn integer_linear_with<X: Activation>(
-    kernel: &MicroKernel,
+    kernel: &'static MicroKernel,
     x_int: &IntTensor<X>,
     z_x: i32,
     w: &PackedWeights,
@@ -45,8 +45,9 @@ pub fn integer_linear_with<X: Activation>(
     if n == 0 {
         return Ok(Accumulators::I32(IntTensor::from_vec([0, outputs], Vec::new())?));
     }
+    let w = &*w.for_kernel(kernel)?;
     let window = Window::new(w, Image { h: 1, w: n, c: inputs }, 1, 0)?;
-    let plan = Plan::new(kernel, w, window, z_x, b_int)?;
+    let plan = Plan::new(w, window, z_x, b_int)?;
     Ok(match plan.accumulate(x_int.data(), [1, 1, n, outputs], X::RANGE, z_x)? {
         Accumulators::I32(t) => Accumulators::I32(IntTensor::from_vec([n, outputs], t.into_vec())?),
         Accumulators::I64(t) => Accumulators::I64(IntTensor::from_vec([n, outputs], t.into_vec())?),

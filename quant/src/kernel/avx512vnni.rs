@@ -4,51 +4,76 @@
 //! summed in 32 bits. A line of the panel is one register: lane `n` holds the four `k` of channel `n`.
 //!
 //! ```text
-//! acc[m] += vpdpbusd( x of row m, 4 bytes in every lane ; line )
+//! acc[p][m] += vpdpbusd( x of row m, 4 bytes in every lane ; line of panel p )
 //! ```
 //!
-//! Registers: 12 accumulators, one line, one row; the twelve independent sums cover the instruction's
-//! latency (4 cycles, up to 2 a cycle).
+//! Two tiles: 8 rows by 2 panels where there are two, else 12 rows by 1. See `docs/kernels.md`.
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::*;
 
-use super::{K_GROUP, MicroKernel, NR, Operands, Tile};
-
-const MR: usize = 12;
+use super::pack::Layout;
+use super::sweep::{self, Field, Micro, RegisterTile};
+use super::{Epilogue, Id, K_GROUP, Layer, MAX_MR, MicroKernel, NR, Scratch, Tile};
 
 /// The table's line.
 pub const KERNEL: MicroKernel = MicroKernel {
     name: "avx512vnni",
-    mr: MR,
-    nr: NR,
-    k_group: K_GROUP,
+    isa: "avx512vnni",
+    tile: [8, 2 * NR],
+    max_weight: 128,
+    layout: Layout::Quads,
     available: || is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vnni"),
-    run,
+    id: Id::avx512vnni,
 };
 
 /// # Safety
-/// As `TileFn`: AVX-512 F and VNNI are there, `rows` has `MR` entries, every run lies within `a`, and
-/// the panel has `segments * groups` lines.
+/// The CPU has AVX-512 F and VNNI; the layer was checked.
 #[target_feature(enable = "avx512f,avx512vnni")]
-unsafe fn run(operands: &Operands<'_>, tile: &mut Tile) {
-    let Operands { a, rows, segments, segment_stride, groups, panel } = *operands;
-    let mut acc = [_mm512_setzero_si512(); MR];
-    for segment in 0..segments {
-        let starts: [*const u8; MR] =
-            std::array::from_fn(|m| a.as_ptr().wrapping_add(rows[m] + segment * segment_stride));
-        for (group, line) in panel[segment * groups..][..groups].iter().enumerate() {
-            // SAFETY: a line is 64 bytes, aligned to 64.
-            let w = unsafe { _mm512_load_si512((&raw const line.0).cast()) };
+pub(super) unsafe fn sweep<E: Epilogue>(layer: &Layer<'_>, scratch: &mut Scratch, epilogue: &mut E) {
+    // SAFETY: the caller's promise is this function's.
+    unsafe { sweep::sweep::<Avx512Vnni, E>(layer, scratch, epilogue) }
+}
+
+struct Avx512Vnni;
+
+impl Micro for Avx512Vnni {
+    type Wide = Zmm<8, 2>;
+    type Narrow = Zmm<12, 1>;
+}
+
+/// `MR` rows by `P` panels of one register each.
+struct Zmm<const MR: usize, const P: usize>;
+
+impl<const MR: usize, const P: usize> RegisterTile for Zmm<MR, P> {
+    const MR: usize = MR;
+    const PANELS: usize = P;
+
+    #[inline(always)]
+    unsafe fn run(field: &Field, x: &[*const u8; MAX_MR], tiles: &mut [Tile; 2]) {
+        // SAFETY: the caller vouches for the instructions, the codes and the lines; a tile's row is 64 bytes.
+        unsafe {
+            let mut acc = [[_mm512_setzero_si512(); P]; MR];
+            let mut w = field.w;
+            for segment in 0..field.segments {
+                let x: [*const u8; MR] = std::array::from_fn(|m| x[m].add(segment * field.stride));
+                for group in 0..field.groups {
+                    let lines: [__m512i; P] =
+                        std::array::from_fn(|p| _mm512_load_si512(w.add(p * field.panel).cast()));
+                    for m in 0..MR {
+                        let x = _mm512_set1_epi32(x[m].add(group * K_GROUP).cast::<i32>().read_unaligned());
+                        for p in 0..P {
+                            acc[m][p] = _mm512_dpbusd_epi32(acc[m][p], x, lines[p]);
+                        }
+                    }
+                    w = w.add(1);
+                }
+            }
             for m in 0..MR {
-                // SAFETY: the run of row `m` has `groups * 4` bytes within `a`.
-                let x = unsafe { starts[m].add(group * K_GROUP).cast::<i32>().read_unaligned() };
-                acc[m] = _mm512_dpbusd_epi32(acc[m], _mm512_set1_epi32(x), w);
+                for p in 0..P {
+                    _mm512_storeu_si512(tiles[p][m].as_mut_ptr().cast(), acc[m][p]);
+                }
             }
         }
-    }
-    for m in 0..MR {
-        // SAFETY: a row of the tile holds 16 numbers, 64 bytes.
-        unsafe { _mm512_storeu_si512(tile[m].as_mut_ptr().cast(), acc[m]) };
     }
 }

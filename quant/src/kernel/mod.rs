@@ -1,115 +1,125 @@
 //! Micro-kernels: the inner loop of every integer layer, one file per instruction set.
 //!
-//! A micro-kernel computes one tile of `MR` output positions by `NR` output channels,
+//! A micro-kernel computes a tile of `MR` output positions by 16 or 32 output channels,
 //!
 //! ```text
 //! tile[m][n] = sum over k of  a[m][k] * w[n][k]        a: u8, w: s8, tile: i32, exact
 //! ```
 //!
-//! keeping the whole tile in registers while `k` runs. `k` advances `K_GROUP` = 4 bytes at a time, the
-//! amount one 32-bit lane multiplies at once. The weights come from a [`pack`]ed panel; the
-//! activations are read where they lie: row `m` starts at `rows[m]` and consists of `segments` runs of
-//! bytes, `segment_stride` apart. For a convolution over a padded NHWC image those are the `KH` rows of
-//! the window, each `KW * C` bytes long and contiguous: so no im2col copy is ever made. A linear layer
-//! has one segment.
+//! keeping the whole tile in registers while `k` runs. The weights come from [`pack`]ed panels; the
+//! activations are read where they lie (see [`Layer`]): no im2col copy is ever made. [`MicroKernel::sweep`]
+//! runs all tiles of a layer over one image and hands each finished tile to an [`Epilogue`], which is
+//! compiled for the kernel's instruction set too: one indirect step per layer, none per tile.
 //!
 //! # Dispatch
-//! [`KERNELS`] lists the micro-kernels best first. [`active`] picks, once, the first one this CPU has;
-//! `QUANT_ISA=scalar|avx2|avx512vnni` forces one ([`forced`]). All give the same bits, and one test suite
-//! runs over the table: a new one is a file here and a line there.
+//! [`KERNELS`] lists the micro-kernels best first. Which one a layer gets depends on the machine *and* on
+//! the range of its weights ([`MicroKernel::max_weight`]), so it is chosen when the weights are packed
+//! ([`select`]). `QUANT_ISA=scalar|avx2|avxvnni|avx512vnni|neon|neondot` forces an instruction set
+//! ([`forced`]). All kernels give the same bits, and one test suite runs over the table: a new one is a
+//! file here and a line there.
+//!
+//! `docs/kernels.md` draws the register tiles and derives their sizes.
 
 use std::sync::OnceLock;
 
 use engine::{Error, Result};
 
-#[cfg(target_arch = "x86_64")]
-mod avx2;
-#[cfg(target_arch = "x86_64")]
-mod avx512vnni;
 pub mod pack;
-mod scalar;
+mod sweep;
+#[cfg(test)]
+mod tests;
 
-use pack::Line;
+pub use sweep::{At, Epilogue, Layer, Scratch, sweep_ref};
 
-/// Output channels in a tile: one panel.
+use pack::Layout;
+
+/// Output channels in a panel.
 pub const NR: usize = 16;
-/// Bytes of `k` taken at once.
+/// Codes of `k` taken at once; rows of activations are padded to a multiple of it.
 pub const K_GROUP: usize = 4;
 /// No kernel has taller tiles than this.
 pub const MAX_MR: usize = 16;
 
-/// One tile's operands.
-pub struct Operands<'a> {
-    /// The bytes of the activations.
-    pub a: &'a [u8],
-    /// Where each of the `MR` rows starts in `a`.
-    pub rows: &'a [usize],
-    /// Runs of bytes in a row.
-    pub segments: usize,
-    /// Bytes from one run to the next.
-    pub segment_stride: usize,
-    /// Length of a run, in groups of [`K_GROUP`] bytes.
-    pub groups: usize,
-    /// The panel of weights: `segments * groups` lines.
-    pub panel: &'a [Line],
-}
-
-/// A tile of results, `[MAX_MR][NR]`; a kernel writes the first `MR` rows.
+/// A tile of results for one panel; a kernel writes its first `MR` rows.
 pub type Tile = [[i32; NR]; MAX_MR];
 
-/// One implementation.
+/// One implementation: a line of [`KERNELS`].
 pub struct MicroKernel {
-    /// The name `QUANT_ISA` knows it by.
+    /// Its own name.
     pub name: &'static str,
-    /// Rows (output positions) in a tile.
-    pub mr: usize,
-    /// Columns (output channels) in a tile.
-    pub nr: usize,
-    /// Bytes of `k` taken at once.
-    pub k_group: usize,
+    /// The instruction set, which is the name `QUANT_ISA` knows it by.
+    pub isa: &'static str,
+    /// Rows (output positions) and columns (output channels) of its widest tile.
+    pub tile: [usize; 2],
+    /// The largest `|w|` for which it is exact.
+    pub max_weight: i32,
+    /// The order in which it reads weights.
+    pub layout: Layout,
     available: fn() -> bool,
-    run: TileFn,
+    id: Id,
 }
 
-/// # Safety
-/// The CPU must have the kernel's instructions, `rows` must have `mr` entries, and every run of bytes
-/// must lie within `a`.
-type TileFn = unsafe fn(&Operands<'_>, &mut Tile);
+/// Declares the modules, the table and the one `match` that enters a kernel.
+macro_rules! kernels {
+    ($($(#[$cfg:meta])* $module:ident),* $(,)?) => {
+        $($(#[$cfg])* mod $module;)*
 
-/// Every micro-kernel of this architecture, best first.
-pub const KERNELS: &[MicroKernel] = &[
-    #[cfg(target_arch = "x86_64")]
-    avx512vnni::KERNEL,
-    #[cfg(target_arch = "x86_64")]
-    avx2::KERNEL,
-    scalar::KERNEL,
-];
+        #[allow(non_camel_case_types)]
+        #[derive(Clone, Copy)]
+        enum Id { $($(#[$cfg])* $module),* }
+
+        /// Every micro-kernel of this architecture, best first.
+        pub const KERNELS: &[MicroKernel] = &[$($(#[$cfg])* $module::KERNEL),*];
+
+        impl MicroKernel {
+            /// Runs all tiles of `layer` and gives each to `epilogue`, in no promised order; each output
+            /// position and channel comes exactly once.
+            ///
+            /// # Panics
+            /// If this CPU lacks the kernel, or the layer's parts do not fit together: a position whose
+            /// codes end beyond a plane, panels of another length or packed for another layout, weights
+            /// beyond `max_weight`.
+            pub fn sweep<E: Epilogue>(&self, layer: &Layer<'_>, scratch: &mut Scratch, epilogue: &mut E) {
+                assert!(self.available(), "{} is not available on this CPU", self.name);
+                layer.check(self);
+                match self.id {
+                    $(
+                        $(#[$cfg])*
+                        #[allow(unsafe_code)]
+                        // SAFETY: the CPU has the instructions, and the layer was checked.
+                        Id::$module => unsafe { $module::sweep(layer, scratch, epilogue) },
+                    )*
+                }
+            }
+        }
+    };
+}
+
+kernels! {
+    #[cfg(target_arch = "x86_64")] avx512vnni,
+    #[cfg(target_arch = "x86_64")] avxvnni,
+    #[cfg(target_arch = "x86_64")] avx2_w7,
+    #[cfg(target_arch = "x86_64")] avx2,
+    scalar,
+}
 
 impl MicroKernel {
     /// Whether this CPU can run it.
     pub fn available(&self) -> bool {
         (self.available)()
     }
+}
 
-    /// Computes one tile.
-    ///
-    /// # Panics
-    /// If the operands do not fit together: too few rows, a run beyond `a`, a panel of another length.
-    #[inline]
-    pub fn run(&self, operands: &Operands<'_>, tile: &mut Tile) {
-        let Operands { a, rows, segments, segment_stride, groups, panel } = *operands;
-        assert_eq!(rows.len(), self.mr, "one start for each row");
-        assert_eq!(panel.len(), segments * groups, "the panel is as long as the rows");
-        let farthest =
-            rows.iter().max().map_or(0, |m| m + (segments - 1) * segment_stride + groups * K_GROUP);
-        assert!(segments > 0 && farthest <= a.len(), "a row ends beyond the activations");
-        assert!(self.available(), "{} is not available on this CPU", self.name);
-        #[allow(unsafe_code)]
-        // SAFETY: the four assertions above are the contract of `TileFn`.
-        unsafe {
-            (self.run)(operands, tile);
-        }
-    }
+/// The best kernel of this CPU that is exact for weights up to `max_weight` in absolute value, of the
+/// instruction set `QUANT_ISA` forces if it does.
+pub fn select(max_weight: i32) -> &'static MicroKernel {
+    of_isa(active().isa, max_weight)
+}
+
+/// The best kernel of an instruction set for these weights.
+fn of_isa(isa: &str, max_weight: i32) -> &'static MicroKernel {
+    let fits = |k: &&MicroKernel| k.isa == isa && k.max_weight >= max_weight;
+    KERNELS.iter().find(fits).expect("every instruction set has a kernel for all weights")
 }
 
 /// The micro-kernel that `QUANT_ISA` asks for; `None` if it is not set.
@@ -123,33 +133,35 @@ pub fn forced() -> Result<Option<&'static MicroKernel>> {
     }
 }
 
-/// The micro-kernel of this name.
+/// The micro-kernel of this instruction set that takes all weights.
 ///
 /// # Errors
 /// If the name is unknown or this CPU cannot run it.
 pub fn named(name: &str) -> Result<&'static MicroKernel> {
-    let known: Vec<_> = KERNELS.iter().map(|k| k.name).collect();
-    match KERNELS.iter().find(|k| k.name == name) {
+    let all = || KERNELS.iter().filter(|k| k.max_weight >= 128);
+    match all().find(|k| k.isa == name) {
         Some(kernel) if kernel.available() => Ok(kernel),
         Some(_) => Err(Error::value("QUANT_ISA", format!("this CPU does not have `{name}`"))),
         None => {
+            let known: Vec<_> = all().map(|k| k.isa).collect();
             let detail = format!("unknown instruction set `{name}`; known: {}", known.join(", "));
             Err(Error::value("QUANT_ISA", detail))
         }
     }
 }
 
-/// The micro-kernel in use: the forced one, else the best this CPU has. Decided once. A `QUANT_ISA`
-/// that cannot be honoured is reported on stderr and ignored here; a program that wants to stop
-/// instead asks [`forced`] first.
+/// The micro-kernel in use where weights may be anything: the forced one, else the best this CPU has.
+/// Decided once. A `QUANT_ISA` that cannot be honoured is reported on stderr and ignored here; a program
+/// that wants to stop instead asks [`forced`] first.
 pub fn active() -> &'static MicroKernel {
     static ACTIVE: OnceLock<&'static MicroKernel> = OnceLock::new();
     ACTIVE.get_or_init(|| {
-        let best = KERNELS.iter().find(|k| k.available()).expect("scalar is always available");
+        let all = |k: &&MicroKernel| k.max_weight >= 128 && k.available();
+        let best = KERNELS.iter().find(all).expect("scalar is always available");
         match forced() {
             Ok(kernel) => kernel.unwrap_or(best),
             Err(error) => {
-                eprintln!("{error}; using {}", best.name);
+                eprintln!("{error}; using {}", best.isa);
                 best
             }
         }

@@ -1,29 +1,57 @@
 //! The micro-kernel in plain Rust: what the others must equal, and what runs where they cannot.
+#![allow(unsafe_code)]
 
-use super::{K_GROUP, MicroKernel, NR, Operands, Tile};
-
-const MR: usize = 4;
+use super::pack::Layout;
+use super::sweep::{self, Field, Micro, RegisterTile};
+use super::{Epilogue, Id, K_GROUP, Layer, MAX_MR, MicroKernel, NR, Scratch, Tile};
 
 /// The table's line.
-pub const KERNEL: MicroKernel =
-    MicroKernel { name: "scalar", mr: MR, nr: NR, k_group: K_GROUP, available: || true, run };
+pub const KERNEL: MicroKernel = MicroKernel {
+    name: "scalar",
+    isa: "scalar",
+    tile: [4, NR],
+    max_weight: 128,
+    layout: Layout::Quads,
+    available: || true,
+    id: Id::scalar,
+};
 
-fn run(operands: &Operands<'_>, tile: &mut Tile) {
-    let Operands { a, rows, segments, segment_stride, groups, panel } = *operands;
-    let mut acc = [[0i32; NR]; MR];
-    for segment in 0..segments {
-        for group in 0..groups {
-            let line = &panel[segment * groups + group].0;
-            for m in 0..MR {
-                let at = rows[m] + segment * segment_stride + group * K_GROUP;
-                let x: [u8; K_GROUP] = a[at..at + K_GROUP].try_into().expect("four bytes");
-                for n in 0..NR {
-                    for k in 0..K_GROUP {
-                        acc[m][n] += i32::from(x[k]) * i32::from(line[n][k]);
+/// # Safety
+/// The layer was checked.
+pub(super) unsafe fn sweep<E: Epilogue>(layer: &Layer<'_>, scratch: &mut Scratch, epilogue: &mut E) {
+    // SAFETY: the caller's promise is this function's.
+    unsafe { sweep::sweep::<Scalar, E>(layer, scratch, epilogue) }
+}
+
+struct Scalar;
+
+impl Micro for Scalar {
+    type Wide = Self;
+    type Narrow = Self;
+}
+
+impl RegisterTile for Scalar {
+    const MR: usize = 4;
+    const PANELS: usize = 1;
+
+    #[inline(always)]
+    unsafe fn run(field: &Field, x: &[*const u8; MAX_MR], tiles: &mut [Tile; 2]) {
+        let mut acc = [[0i32; NR]; 4];
+        for segment in 0..field.segments {
+            for group in 0..field.groups {
+                // SAFETY: the panel has `segments * groups` lines.
+                let line = unsafe { &*field.w.add(segment * field.groups + group) }.quads();
+                for m in 0..4 {
+                    // SAFETY: the run has `groups * 4` codes.
+                    let x = unsafe { x[m].add(segment * field.stride + group * K_GROUP).cast::<[u8; 4]>().read() };
+                    for n in 0..NR {
+                        for k in 0..K_GROUP {
+                            acc[m][n] += i32::from(x[k]) * i32::from(line[n][k]);
+                        }
                     }
                 }
             }
         }
+        tiles[0][..4].copy_from_slice(&acc);
     }
-    tile[..MR].copy_from_slice(&acc);
 }

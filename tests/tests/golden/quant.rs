@@ -132,7 +132,8 @@ fn integer_convolutions_are_exact() {
         let want = int_tensor(&golden.bytes(key).0, &golden.i32(key));
         let packed = PackedWeights::pack(int_tensor(&w_dims, &w)).unwrap();
         let x = int_tensor(&x_dims, &x);
-        for kernel in KERNELS.iter().filter(|k| k.available()) {
+        let largest = packed.w_int().data().iter().map(|&w| i32::from(w).abs()).max().unwrap_or(0);
+        for kernel in KERNELS.iter().filter(|k| k.available() && k.max_weight >= largest) {
             let got = integer_conv2d_with(kernel, &x, 0, &packed, Some(&bias), stride, padding).unwrap();
             assert_eq!(got, Accumulators::I32(want.clone()), "{case} on {}", kernel.name);
         }

@@ -1,0 +1,256 @@
+//! All tiles of a layer over one image: which activations meet which weights, in which order, and what
+//! becomes of the sums.
+//!
+//! ```text
+//! for each block of positions                 whose codes stay in the second-level cache
+//!   for each panel (or two)                   whose lines stay in the first-level cache
+//!     for each MR positions of the block
+//!       tile                                  in registers
+//!       epilogue
+//! ```
+#![allow(unsafe_code)]
+
+use super::pack::{Line, Panels};
+use super::{K_GROUP, MAX_MR, MicroKernel, NR, Tile};
+
+/// One layer's work on one image.
+///
+/// Output position `(y, x)` multiplies the codes at `y * row_step + x * col_step`: `segments` runs of
+/// `groups * 4` codes, `segment_stride` apart. For a convolution over a padded NHWC image those are the
+/// `KH` rows of the window, each `KW * C` codes long and contiguous. A linear layer has one segment.
+#[derive(Clone, Copy)]
+pub struct Layer<'a> {
+    /// The padded image; codes of 16 bits come as two planes, low bytes first.
+    pub planes: &'a [&'a [u8]],
+    /// Rows of output positions.
+    pub rows: usize,
+    /// Output positions in a row.
+    pub cols: usize,
+    /// Codes from a row's positions to the next row's.
+    pub row_step: usize,
+    /// Codes from a position to the next.
+    pub col_step: usize,
+    /// Runs of a position.
+    pub segments: usize,
+    /// Codes from one run to the next.
+    pub segment_stride: usize,
+    /// Length of a run, in groups of [`K_GROUP`] codes.
+    pub groups: usize,
+    /// The weights.
+    pub panels: &'a Panels,
+}
+
+/// What is done with the sums while they are hot.
+pub trait Epilogue {
+    /// `tiles[plane][m][n]` is the sum of position `at.position + m` and channel `at.channel + n`; rows
+    /// from `at.rows` on, and channels beyond the layer's last, are without meaning.
+    ///
+    /// Implementations are `#[inline(always)]`, so that they are compiled for the kernel's instruction set.
+    fn tile(&mut self, tiles: &[&Tile], at: At);
+}
+
+/// Where a tile stands.
+#[derive(Clone, Copy, Debug)]
+pub struct At {
+    /// Its first position, `y * cols + x`.
+    pub position: usize,
+    /// Number of positions.
+    pub rows: usize,
+    /// Its first channel, a multiple of [`NR`].
+    pub channel: usize,
+}
+
+/// Memory some kernels need; one per thread, kept from layer to layer.
+#[derive(Default)]
+pub struct Scratch {
+    wide: Vec<u16>,
+}
+
+impl Layer<'_> {
+    /// What makes the kernels' unchecked indexing sound.
+    pub(super) fn check(&self, kernel: &MicroKernel) {
+        assert!(self.rows > 0 && self.cols > 0 && self.segments > 0 && self.groups > 0, "an empty layer");
+        assert!(matches!(self.planes.len(), 1 | 2), "one plane or two");
+        let reach = || {
+            let y = (self.rows - 1).checked_mul(self.row_step)?;
+            let x = (self.cols - 1).checked_mul(self.col_step)?;
+            let run = (self.segments - 1).checked_mul(self.segment_stride)?;
+            let len = self.groups.checked_mul(K_GROUP)?;
+            y.checked_add(x)?.checked_add(run)?.checked_add(len)
+        };
+        let reach = reach().expect("positions beyond all memory");
+        assert!(self.planes.iter().all(|p| reach <= p.len()), "a position's codes end beyond the plane");
+        let (panels, lines) = (self.panels, kernel.layout.lines_per_group());
+        assert_eq!(panels.layout(), kernel.layout, "panels packed for another kernel");
+        assert_eq!(panels.lines_per_panel(), self.segments * self.groups * lines, "panels of another length");
+        assert!(panels.max_weight() <= kernel.max_weight, "weights too large for {}", kernel.name);
+    }
+}
+
+/// Every sum as the formula reads, in 64 bits: `[plane][position][channel]`, channels up to a multiple of
+/// [`NR`].
+pub fn sweep_ref(layer: &Layer<'_>) -> Vec<i64> {
+    let (positions, channels) = (layer.rows * layer.cols, layer.panels.count() * NR);
+    let mut sums = Vec::with_capacity(layer.planes.len() * positions * channels);
+    for i in 0..layer.planes.len() * positions * channels {
+        let (plane, position, channel) = (i / channels / positions, i / channels % positions, i % channels);
+        let start = position / layer.cols * layer.row_step + position % layer.cols * layer.col_step;
+        let run = layer.groups * K_GROUP;
+        let product = |k| {
+            let x = layer.planes[plane][start + k / run * layer.segment_stride + k % run];
+            i64::from(x) * i64::from(layer.panels.weight(channel, k))
+        };
+        sums.push((0..layer.segments * run).map(product).sum());
+    }
+    sums
+}
+
+/// An instruction set's tiles.
+pub(super) trait Micro {
+    /// Bytes of a code as the tiles read it: with 2, [`Scratch`] holds a widened copy.
+    const CODE_BYTES: usize = 1;
+    /// What the tiles subtract from each code to make it signed; [`sweep`] corrects for it.
+    const OFFSET: i32 = 0;
+    /// For as many panels as are left.
+    type Wide: RegisterTile;
+    /// For a single panel.
+    type Narrow: RegisterTile;
+}
+
+/// A block of sums that stays in registers while `k` runs.
+pub(super) trait RegisterTile {
+    /// Positions.
+    const MR: usize;
+    /// Panels of 16 channels.
+    const PANELS: usize;
+
+    /// # Safety
+    /// The CPU has the instructions; `MR` entries of `x`, and `PANELS` of the field's panels, lead to as
+    /// many codes and lines as the field says.
+    unsafe fn run(field: &Field, x: &[*const u8; MAX_MR], tiles: &mut [Tile; 2]);
+}
+
+/// What the tiles of a layer have in common.
+#[derive(Clone, Copy)]
+pub(super) struct Field {
+    /// Runs of a position.
+    pub segments: usize,
+    /// Bytes from one run to the next.
+    pub stride: usize,
+    /// Groups in a run.
+    pub groups: usize,
+    /// The first panel.
+    pub w: *const Line,
+    /// Lines from a panel to the next.
+    pub panel: usize,
+}
+
+/// Activations of a block of positions: half of a small second-level cache.
+const BLOCK_BYTES: usize = 256 << 10;
+
+/// Runs the layer with the tiles of `M`. Each instruction set calls it from a function that has its
+/// instructions.
+///
+/// # Safety
+/// The CPU has the instructions; [`Layer::check`] passed.
+#[inline(always)]
+pub(super) unsafe fn sweep<M: Micro, E: Epilogue>(
+    layer: &Layer<'_>,
+    scratch: &mut Scratch,
+    epilogue: &mut E,
+) {
+    let mut planes = [std::ptr::null::<u8>(); 2];
+    if M::CODE_BYTES == 2 {
+        scratch.wide.clear();
+        for plane in layer.planes {
+            scratch.wide.extend(plane.iter().map(|&code| u16::from(code)));
+        }
+        let mut start = scratch.wide.as_ptr();
+        for (to, plane) in planes.iter_mut().zip(layer.planes) {
+            *to = start.cast();
+            start = start.wrapping_add(plane.len());
+        }
+    } else {
+        for (to, plane) in planes.iter_mut().zip(layer.planes) {
+            *to = plane.as_ptr();
+        }
+    }
+    let planes = &planes[..layer.planes.len()];
+    let positions = layer.rows * layer.cols;
+    let position_bytes = layer.segments * layer.groups * K_GROUP * M::CODE_BYTES;
+    let block = (BLOCK_BYTES / position_bytes).next_multiple_of(MAX_MR).max(MAX_MR);
+    for first in (0..positions).step_by(block) {
+        let block = first..positions.min(first + block);
+        let mut panel = 0;
+        while panel < layer.panels.count() {
+            // SAFETY: the caller's contract; `panel` and the `PANELS - 1` after it exist.
+            unsafe {
+                if layer.panels.count() - panel >= M::Wide::PANELS {
+                    tiles::<M, M::Wide, E>(layer, planes, panel, block.clone(), epilogue);
+                    panel += M::Wide::PANELS;
+                } else {
+                    tiles::<M, M::Narrow, E>(layer, planes, panel, block.clone(), epilogue);
+                    panel += M::Narrow::PANELS;
+                }
+            }
+        }
+    }
+}
+
+/// All tiles of one panel (or two) over a block of positions. In the last tile, rows beyond the last
+/// position repeat it.
+///
+/// # Safety
+/// As [`sweep`]; the panels exist.
+#[inline(always)]
+unsafe fn tiles<M: Micro, T: RegisterTile, E: Epilogue>(
+    layer: &Layer<'_>,
+    planes: &[*const u8],
+    panel: usize,
+    block: std::ops::Range<usize>,
+    epilogue: &mut E,
+) {
+    let field = Field {
+        segments: layer.segments,
+        stride: layer.segment_stride * M::CODE_BYTES,
+        groups: layer.groups,
+        w: layer.panels.panel(panel).as_ptr(),
+        panel: layer.panels.lines_per_panel(),
+    };
+    let mut sums = [[[[0i32; NR]; MAX_MR]; 2]; 2]; // [plane][panel][m][n]
+    let (mut y, mut x) = (block.start / layer.cols, block.start % layer.cols);
+    let mut position = block.start;
+    while position < block.end {
+        let rows = T::MR.min(block.end - position);
+        let mut starts = [0; MAX_MR];
+        for start in &mut starts[..rows] {
+            *start = (y * layer.row_step + x * layer.col_step) * M::CODE_BYTES;
+            x += 1;
+            if x == layer.cols {
+                (y, x) = (y + 1, 0);
+            }
+        }
+        for m in rows..T::MR {
+            starts[m] = starts[rows - 1];
+        }
+        for (sums, &codes) in sums.iter_mut().zip(planes) {
+            let x = starts.map(|start| codes.wrapping_add(start));
+            // SAFETY: the caller's contract: `check` bounded every position's codes.
+            unsafe { T::run(&field, &x, sums) };
+            if M::OFFSET != 0 {
+                for (p, tile) in sums[..T::PANELS].iter_mut().enumerate() {
+                    for row in &mut tile[..T::MR] {
+                        for (sum, w) in row.iter_mut().zip(layer.panels.sums(panel + p)) {
+                            *sum = sum.wrapping_add(w.wrapping_mul(M::OFFSET));
+                        }
+                    }
+                }
+            }
+        }
+        for p in 0..T::PANELS {
+            let tiles = [&sums[0][p], &sums[1][p]];
+            epilogue.tile(&tiles[..planes.len()], At { position, rows, channel: (panel + p) * NR });
+        }
+        position += rows;
+    }
+}

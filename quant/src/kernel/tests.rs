@@ -1,0 +1,194 @@
+//! One suite for every line of the table: each sum of each kernel against [`sweep_ref`], bit for bit.
+
+use super::pack::Panels;
+use super::*;
+use engine::rng::{Purpose, Rng};
+
+/// All sums of a sweep, as [`sweep_ref`] orders them.
+pub(super) struct Collect {
+    pub sums: Vec<i32>,
+    /// How often each position and channel came.
+    seen: Vec<u8>,
+    planes: usize,
+    channels: usize,
+}
+
+impl Collect {
+    pub(super) fn new(layer: &Layer<'_>) -> Self {
+        let channels = layer.panels.count() * NR;
+        let seen = vec![0; layer.rows * layer.cols * channels];
+        Self { sums: vec![0; seen.len() * layer.planes.len()], seen, planes: layer.planes.len(), channels }
+    }
+}
+
+impl Epilogue for Collect {
+    #[inline(always)]
+    fn tile(&mut self, tiles: &[&Tile], at: At) {
+        assert_eq!(tiles.len(), self.planes);
+        for (plane, tile) in tiles.iter().enumerate() {
+            for m in 0..at.rows {
+                let to = (at.position + m) * self.channels + at.channel;
+                self.sums[plane * self.seen.len() + to..][..NR].copy_from_slice(&tile[m]);
+                if plane == 0 {
+                    self.seen[to..to + NR].iter_mut().for_each(|n| *n += 1);
+                }
+            }
+        }
+    }
+}
+
+/// How the suite runs the kernel under test.
+pub(super) type Sweep<'a> = &'a dyn Fn(&Layer<'_>, &mut Scratch, &mut Collect);
+
+/// A layer of one position.
+pub(super) fn dot<'a>(planes: &'a [&'a [u8]], panels: &'a Panels, groups: usize) -> Layer<'a> {
+    Layer {
+        planes,
+        rows: 1,
+        cols: 1,
+        row_step: 0,
+        col_step: 0,
+        segments: 1,
+        segment_stride: 0,
+        groups,
+        panels,
+    }
+}
+
+/// The extents of a convolution.
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    /// Rows and columns of the padded image, and its channels.
+    image: [usize; 3],
+    /// Output channels, height and width of the window.
+    w: [usize; 3],
+    stride: usize,
+    planes: usize,
+    /// Only the smallest and largest codes and weights.
+    extreme: bool,
+}
+
+impl Case {
+    fn random(rng: &mut Rng) -> Self {
+        let (kh, kw) = (1 + rng.below(5), 1 + rng.below(5));
+        Self {
+            image: [kh + rng.below(12), kw + rng.below(12), 1 + rng.below(24)],
+            w: [1 + rng.below(70), kh, kw],
+            stride: 1 + rng.below(3),
+            planes: 1 + rng.below(2),
+            extreme: rng.below(4) == 0,
+        }
+    }
+
+    fn check(self, kernel: &MicroKernel, run: Sweep<'_>, scratch: &mut Scratch, rng: &mut Rng) {
+        let ([h, w, c], [o, kh, kw]) = (self.image, self.w);
+        let cp = c.next_multiple_of(K_GROUP);
+        let most = kernel.max_weight;
+        let mut weight = || match (self.extreme, rng.below(4 * most as usize)) {
+            (true, r) => [-most, (most - 1).max(1), 0][r % 3],
+            (false, r) => r as i32 / 2 - most,
+        };
+        let mut panel = vec![0i8; o * kh * kw * cp];
+        for (i, to) in panel.iter_mut().enumerate() {
+            *to = if i % cp < c { weight().clamp(-most, most.min(127)) as i8 } else { 0 };
+        }
+        let panels = Panels::new(kernel.layout, o, kh, kw * cp, |o, y, k| panel[(o * kh + y) * kw * cp + k]);
+        // The channels that pad an image may hold anything: their weights are zero.
+        let mut code = |_| if self.extreme { [0, 255][rng.below(2)] } else { rng.below(256) as u8 };
+        let codes: Vec<Vec<u8>> =
+            (0..self.planes).map(|_| (0..h * w * cp).map(&mut code).collect()).collect();
+        let planes: Vec<&[u8]> = codes.iter().map(|p| &p[..]).collect();
+        let layer = Layer {
+            planes: &planes,
+            rows: (h - kh) / self.stride + 1,
+            cols: (w - kw) / self.stride + 1,
+            row_step: self.stride * w * cp,
+            col_step: self.stride * cp,
+            segments: kh,
+            segment_stride: w * cp,
+            groups: kw * cp / K_GROUP,
+            panels: &panels,
+        };
+        let mut got = Collect::new(&layer);
+        run(&layer, scratch, &mut got);
+        assert!(got.seen.iter().all(|&n| n == 1), "{}: {self:?}", kernel.name);
+        let got: Vec<i64> = got.sums.into_iter().map(i64::from).collect();
+        assert!(got == sweep_ref(&layer), "{}: {self:?}", kernel.name);
+    }
+}
+
+/// Every convolution of ResNet-20, its classifier, 500 random layers, and rows long enough to be blocked.
+pub(super) fn suite(kernel: &MicroKernel, run: Sweep<'_>) {
+    let (mut rng, mut scratch) = (Rng::at(4, Purpose::Test, 0, 0), Scratch::default());
+    let conv = |side, c, o, k: usize, stride| Case {
+        image: [side + 2 * (k / 2), side + 2 * (k / 2), c],
+        w: [o, k, k],
+        stride,
+        planes: 1,
+        extreme: false,
+    };
+    let resnet = [
+        conv(32, 3, 16, 3, 1),
+        conv(32, 16, 16, 3, 1),
+        conv(32, 16, 32, 3, 2),
+        conv(32, 16, 32, 1, 2),
+        conv(16, 32, 32, 3, 1),
+        conv(16, 32, 64, 3, 2),
+        conv(16, 32, 64, 1, 2),
+        conv(8, 64, 64, 3, 1),
+        conv(1, 64, 10, 1, 1),
+    ];
+    for case in resnet {
+        for extreme in [false, true] {
+            Case { extreme, ..case }.check(kernel, run, &mut scratch, &mut rng);
+        }
+    }
+    for _ in 0..500 {
+        Case::random(&mut rng).check(kernel, run, &mut scratch, &mut rng);
+    }
+    // 40 rows of 16 KiB: several blocks of positions.
+    let deep = Case { image: [40, 1, 16_384], w: [35, 1, 1], stride: 1, planes: 1, extreme: false };
+    deep.check(kernel, run, &mut scratch, &mut rng);
+}
+
+#[test]
+fn every_kernel_is_exact() {
+    for kernel in KERNELS {
+        if !kernel.available() {
+            eprintln!("SKIPPED: this CPU does not have {}", kernel.name);
+            continue;
+        }
+        let start = std::time::Instant::now();
+        suite(kernel, &|layer, scratch, sums| kernel.sweep(layer, scratch, sums));
+        eprintln!("{}: {:.1} s", kernel.name, start.elapsed().as_secs_f64());
+    }
+}
+
+#[test]
+fn every_instruction_set_has_a_kernel_for_all_weights() {
+    for kernel in KERNELS {
+        let all = KERNELS.iter().filter(|k| k.isa == kernel.isa && k.max_weight >= 128);
+        assert_eq!(all.count(), 1, "{}", kernel.isa);
+        assert!(kernel.tile[0] <= MAX_MR && kernel.tile[1] % NR == 0);
+    }
+}
+
+#[test]
+fn the_range_of_the_weights_decides() {
+    assert!(KERNELS.iter().all(|k| of_isa(k.isa, 128).max_weight >= 128 && of_isa(k.isa, 128).isa == k.isa));
+    #[cfg(target_arch = "x86_64")]
+    {
+        assert_eq!(of_isa("avx2", 64).name, "avx2_w7");
+        assert_eq!(of_isa("avx2", 65).name, "avx2");
+        assert_eq!(of_isa("avx512vnni", 1).name, "avx512vnni");
+    }
+}
+
+#[test]
+#[should_panic(expected = "beyond the plane")]
+fn a_layer_that_leaves_its_plane_is_refused() {
+    let panels = Panels::new(of_isa("scalar", 128).layout, 1, 1, 8, |_, _, _| 1);
+    let planes: [&[u8]; 1] = [&[0; 7]];
+    let layer = dot(&planes, &panels, 2);
+    of_isa("scalar", 128).sweep(&layer, &mut Scratch::default(), &mut Collect::new(&layer));
+}
