@@ -70,10 +70,12 @@ proptest! {
             let (got, want) = (h.scale(rule, grid), exact(rule));
             prop_assert!((got / want - 1.0).abs() < bound, "{rule}: {got} for {want}");
         }
-        // The heuristic may settle in another dip of almost the same error: compare errors.
+        // The heuristic may settle in another dip of almost the same error: compare errors. A bin is up to
+        // `2^b / 1024` steps wide, and not knowing where in it a value lies blurs squared errors by that squared.
+        let blur = (f64::from(1u32 << bits) / 1024.0).powi(2);
         let mse = |s| quant::analysis::error_report(&tensor, &QParams::per_tensor(grid, s, 0).unwrap()).unwrap().mse;
         let (got, want) = (mse(h.scale(ScaleRule::HEURISTIC, grid)), mse(exact(ScaleRule::HEURISTIC)));
-        prop_assert!(got <= want * 1.03, "{got} for {want}");
+        prop_assert!(got <= want * (1.03 + blur), "{got} for {want}");
     }
 }
 
