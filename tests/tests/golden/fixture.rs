@@ -12,8 +12,12 @@ pub struct Golden(Vec<u8>);
 impl Golden {
     /// `<name>.safetensors` from `$GOLDEN_DIR`, else from `tests/fixtures`.
     pub fn open(name: &str) -> Self {
-        let folder = std::env::var_os("GOLDEN_DIR")
-            .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures"), PathBuf::from);
+        let package = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+        // cargo runs tests in their package's folder; a relative path is meant from the workspace's.
+        let folder = match std::env::var_os("GOLDEN_DIR") {
+            Some(folder) => package.join("..").join(folder),
+            None => package.join("fixtures"),
+        };
         let path = folder.join(name).with_extension("safetensors");
         Self(std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display())))
     }
