@@ -13,6 +13,7 @@ mod context;
 mod data;
 mod eval;
 mod exit;
+mod experiment;
 mod histogram;
 mod inspect;
 mod interrupt;

@@ -1,21 +1,135 @@
-//! `ptq`.
+//! `ptq`: a trained network quantized without training.
+//!
+//! Calibrates on a few training images (or on none: noise), corrects the batch norms, and measures what comes out
+//! through the integer layers, with the float simulation beside it.
+
+use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
+use models::ptq::{ActivationRule, Correction};
+use quant::{Policy, ScaleRule, Widths};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::context::Context;
-use crate::exit::Failure;
+use crate::experiment::{Recipe, Scores, Setup, Source, file_bytes, model_name, page};
+use crate::run_folder::RunFolder;
+use crate::settings;
 
 /// Settings of `ptq`.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct PtqArgs {}
+pub struct PtqArgs {
+    /// The float network [default: the one that comes with the program]
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
+    /// CIFAR-10 in binary format [default: the slice that comes with the program]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// mean,mean,mean/std,std,std, or course, true, imagenet [default: what the file says, else course]
+    #[arg(long, value_name = "MEAN/STD")]
+    normalization: Option<String>,
+    /// Bits of weights and activations
+    #[arg(long, value_name = "WxAy", default_value = "W4A4")]
+    bits: Widths,
+    /// Rule that chooses the scale of weights
+    #[arg(long, value_name = "RULE", default_value = "sawb")]
+    method: ScaleRule,
+    /// course: all layers but the first; product: all layers, the first and the last with 8 bits
+    #[arg(long, value_name = "NAME", default_value = "course")]
+    policy: Policy,
+    /// Rule that chooses the range of activations: max, mse, percentile, moving_average, ...
+    #[arg(long, value_name = "RULE", default_value = "mse")]
+    activation_rule: ActivationRule,
+    /// Images to calibrate on
+    #[arg(long, value_enum, default_value_t = Source::Images)]
+    calibration: Source,
+    /// How many of them
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    calibration_images: usize,
+    /// What to correct after rounding: none, bias (means), batch_norm (means and variances)
+    #[arg(long, value_name = "WHAT", default_value = "batch_norm")]
+    correction: Correction,
+    /// Only the first N test images
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
+    /// Folder of the model and the report [default: runs/ptq-TIMESTAMP]
+    #[arg(long, value_name = "DIR")]
+    #[serde(skip)]
+    out: Option<PathBuf>,
+}
 
-/// Runs the verb.
+impl PtqArgs {
+    fn recipe(&self) -> Recipe {
+        Recipe {
+            bits: self.bits,
+            method: self.method,
+            policy: self.policy,
+            activation_rule: self.activation_rule,
+            source: self.calibration,
+            images: self.calibration_images,
+            correction: self.correction,
+        }
+    }
+}
+
+/// Quantizes, measures, saves.
 ///
 /// # Errors
-/// Always: it is not there yet.
-pub fn run(_args: PtqArgs, context: &Context) -> Result<()> {
-    Err(Failure::Usage(format!("`{}` is not there yet", context.verb)).into())
+/// If network or data cannot be read, or the folder cannot be written to.
+pub fn run(args: PtqArgs, context: &Context) -> Result<()> {
+    let recipe = args.recipe();
+    recipe.check()?;
+    let setup = Setup::open(
+        context,
+        args.weights.as_deref(),
+        args.normalization.as_deref(),
+        args.data.as_deref(),
+        None,
+        args.limit,
+    )?;
+    let folder = RunFolder::create(context, args.out.as_deref(), &args)?;
+    let top1_float = setup.float(context)?.top1();
+    let quantized = recipe.quantize(context, &setup)?;
+    let scores = Scores::measure(context, &quantized, &setup.test)?;
+
+    let command = settings::command(&context.verb, context.seed, &args)?;
+    let mut checkpoint = quantized.checkpoint();
+    checkpoint.set("test_accuracy", format!("{:.2}", scores.top1_int));
+    checkpoint.set("seed", context.seed);
+    checkpoint.set("command", &command);
+    let model = folder.path(model_name(setup.network.depth, args.bits));
+    checkpoint.write(&model)?;
+
+    let float_row = page::Row::float(top1_float, &setup.network);
+    let row = page::Row::quantized(format!("PTQ {}", args.bits), args.method, scores, &quantized);
+    let rows = [float_row, row];
+    context.say(page::table(&rows))?;
+    context.say(format_args!(
+        "agreement of integers and simulation {:.2}% of {} images, logits within {:.2e} of each other (the largest is {:.1})",
+        scores.agreement, scores.images, scores.max_logit_difference, scores.max_logit
+    ))?;
+    let report =
+        page::write(&folder, &format!("Post-training quantization, {}", args.bits), &command, &rows, &[])?;
+    context.say(format_args!("model   {}", model.display()))?;
+    context.say(format_args!("report  {}", report.display()))?;
+    context.result(&json!({
+        "top1_float": top1_float,
+        "top1_int": scores.top1_int,
+        "top1_simulated": scores.top1_simulated,
+        "agreement": scores.agreement,
+        "max_logit_difference": scores.max_logit_difference,
+        "images": scores.images,
+        "bits": args.bits,
+        "method": args.method,
+        "policy": args.policy,
+        "activation_rule": args.activation_rule,
+        "correction": args.correction,
+        "seed": context.seed,
+        "model_bytes": file_bytes(&model)?,
+        "packed_bytes": quantized.quantization.packed_bytes(&quantized.network),
+        "model": model,
+        "report": report,
+    }))
 }

@@ -1,21 +1,218 @@
-//! `qat`.
+//! `qat`: fine-tunes a trained network with the quantization in place.
+//!
+//! Without flags: the network and the slice of CIFAR-10 that come with the program; float accuracy, post-training
+//! quantization at W4A4, a short training under fake quantization, the accuracy of the integers, a table, and where
+//! everything was saved.
+
+use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
+use models::QuantizedNetwork;
+use models::ptq::{ActivationRule, Correction};
+use quant::{Policy, ScaleRule, Widths};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::context::Context;
-use crate::exit::Failure;
+use crate::experiment::aware::{Outcome, Training, train};
+use crate::experiment::{Recipe, Scores, Setup, Source, SteChoice, file_bytes, page};
+use crate::run_folder::RunFolder;
+use crate::settings;
 
 /// Settings of `qat`.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct QatArgs {}
+pub struct QatArgs {
+    /// The float network to start from [default: the one that comes with the program]
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
+    /// CIFAR-10 in binary format [default: the slice that comes with the program]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// mean,mean,mean/std,std,std, or course, true, imagenet [default: what the file says, else course]
+    #[arg(long, value_name = "MEAN/STD")]
+    normalization: Option<String>,
+    /// Bits of weights and activations
+    #[arg(long, value_name = "WxAy", default_value = "W4A4")]
+    bits: Widths,
+    /// Rule that chooses the scale of weights, at every step
+    #[arg(long, value_name = "RULE", default_value = "sawb")]
+    method: ScaleRule,
+    /// course: all layers but the first; product: all layers, the first and the last with 8 bits
+    #[arg(long, value_name = "NAME", default_value = "course")]
+    policy: Policy,
+    /// Gradient of activations that clip: identity passes it on, clipped stops it
+    #[arg(long, value_enum, default_value_t = SteChoice::Clipped)]
+    ste: SteChoice,
+    /// Gradient of weights that clip
+    #[arg(long, value_enum, default_value_t = SteChoice::Identity)]
+    weight_ste: SteChoice,
+    /// Rule that chooses the range of activations in each batch; its moving average is used
+    #[arg(long, value_name = "RULE", default_value = "max")]
+    activation_rule: ActivationRule,
+    /// Passes over the training images
+    #[arg(long, value_name = "N", default_value_t = 15)]
+    epochs: usize,
+    /// Images of a step
+    #[arg(long, value_name = "N", default_value_t = 128)]
+    batch: usize,
+    /// First learning rate; half a cosine to zero follows
+    #[arg(long, value_name = "RATE", default_value_t = 0.01)]
+    lr: f64,
+    /// Weight decay
+    #[arg(long, value_name = "DECAY", default_value_t = 1e-4)]
+    weight_decay: f64,
+    /// Label smoothing
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    smoothing: f64,
+    /// Decay of an average of the weights that is evaluated and kept; 0: no average
+    #[arg(long, value_name = "DECAY", default_value_t = 0.0)]
+    ema: f64,
+    /// Training images to calibrate on, before training
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    calibration_images: usize,
+    /// Only the first N training images
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
+    /// Only the first N test images
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    test_limit: Option<u32>,
+    /// Save the state every N steps too, not only after each epoch; 0: never
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    checkpoint_every: usize,
+    /// The run's folder [default: runs/qat-TIMESTAMP]
+    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    #[serde(skip)]
+    out: Option<PathBuf>,
+    /// Continue the run in this folder
+    #[arg(long, value_name = "DIR")]
+    #[serde(skip)]
+    resume: Option<PathBuf>,
+}
 
-/// Runs the verb.
+impl QatArgs {
+    /// Quantization without training, to compare with.
+    fn post_training(&self) -> Recipe {
+        Recipe {
+            bits: self.bits,
+            method: self.method,
+            policy: self.policy,
+            activation_rule: ActivationRule::Scale(ScaleRule::HEURISTIC),
+            source: Source::Images,
+            images: self.calibration_images,
+            correction: Correction::BatchNorm,
+        }
+    }
+
+    /// Where training starts.
+    fn start(&self, context: &Context, setup: &Setup) -> Result<QuantizedNetwork> {
+        let recipe = Recipe { activation_rule: self.activation_rule, ..self.post_training() };
+        let mut start = recipe.quantize(context, setup)?;
+        start.quantization.config.activation_ste = self.ste.into();
+        start.quantization.config.weight_ste = self.weight_ste.into();
+        Ok(start)
+    }
+
+    fn training(&self) -> Training {
+        Training {
+            epochs: self.epochs,
+            batch: self.batch,
+            lr: self.lr,
+            weight_decay: self.weight_decay,
+            smoothing: self.smoothing,
+            ema: self.ema,
+            checkpoint_every: self.checkpoint_every,
+        }
+    }
+}
+
+/// Trains to the end, or until Ctrl-C.
 ///
 /// # Errors
-/// Always: it is not there yet.
-pub fn run(_args: QatArgs, context: &Context) -> Result<()> {
-    Err(Failure::Usage(format!("`{}` is not there yet", context.verb)).into())
+/// If network or data cannot be read, the folder cannot be written to, or the run diverges.
+pub fn run(args: QatArgs, context: &Context) -> Result<()> {
+    let (recipe, training) = (args.post_training(), args.training());
+    recipe.check()?;
+    training.check()?;
+    let setup = Setup::open(
+        context,
+        args.weights.as_deref(),
+        args.normalization.as_deref(),
+        args.data.as_deref(),
+        args.limit,
+        args.test_limit,
+    )?;
+    let folder = match &args.resume {
+        Some(folder) => RunFolder::open(folder)?,
+        None => RunFolder::create(context, args.out.as_deref(), &args)?,
+    };
+    let top1_float = setup.float(context)?.top1();
+    context.note(format_args!("float            top-1 {top1_float:.2}%"));
+    let post_training = recipe.quantize(context, &setup)?;
+    let ptq = Scores::measure(context, &post_training, &setup.test)?;
+    context.note(format_args!("PTQ {:<12} top-1 {:.2}% in integers", args.bits.to_string(), ptq.top1_int));
+
+    let start = args.start(context, &setup)?;
+    let resume = format!("cli qat --resume {}", folder.folder().display());
+    let outcome = train(context, &setup, start, training, &folder, &resume)?;
+    let scores = Scores::measure(context, &outcome.best, &setup.test)?;
+
+    let rows = [
+        page::Row::float(top1_float, &setup.network),
+        page::Row::quantized(format!("PTQ {}", args.bits), args.method, ptq, &post_training),
+        page::Row::quantized(format!("QAT {}", args.bits), args.method, scores, &outcome.best),
+    ];
+    context.say(page::table(&rows))?;
+    let command = settings::command(&context.verb, context.seed, &args)?;
+    let title = format!("Quantization-aware training, {}", args.bits);
+    let report = page::write(&folder, &title, &command, &rows, &[outcome.curve()])?;
+    finish(&args, context, &outcome, scores, &report)?;
+    context.result(&json!({
+        "top1_float": top1_float,
+        "top1_ptq": ptq.top1_int,
+        "top1_int": scores.top1_int,
+        "top1_simulated": scores.top1_simulated,
+        "agreement": scores.agreement,
+        "max_logit_difference": scores.max_logit_difference,
+        "top1_last": outcome.top1_last(),
+        "top1_best": outcome.best().0,
+        "epoch_best": outcome.best().1,
+        "images_per_s": outcome.images_per_s(),
+        "images": scores.images,
+        "bits": args.bits,
+        "method": args.method,
+        "policy": args.policy,
+        "epochs": args.epochs,
+        "seed": context.seed,
+        "model_bytes": file_bytes(&outcome.model)?,
+        "packed_bytes": outcome.best.quantization.packed_bytes(&outcome.best.network),
+        "model": outcome.model,
+        "report": report,
+        "run": folder.folder(),
+    }))
+}
+
+fn finish(
+    args: &QatArgs,
+    context: &Context,
+    outcome: &Outcome,
+    scores: Scores,
+    report: &std::path::Path,
+) -> Result<()> {
+    let (best, epoch) = outcome.best();
+    context.say(format_args!(
+        "top-1 in integers {best:.2}% after epoch {epoch} (the best, saved), {:.2}% after epoch {} (the last); seed {}",
+        outcome.top1_last(),
+        args.epochs,
+        context.seed
+    ))?;
+    context.say(format_args!(
+        "agreement of integers and simulation {:.2}% of {} images; trained at {:.0} images/s",
+        scores.agreement,
+        scores.images,
+        outcome.images_per_s()
+    ))?;
+    context.say(format_args!("model   {}", outcome.model.display()))?;
+    context.say(format_args!("report  {}", report.display()))
 }

@@ -69,6 +69,21 @@ impl Graph {
         Ok(self.run(params, tape, x, Mode::Eval, hook)?.0)
     }
 
+    /// The statistics of the batch `x` at every batch norm, by node name, each normalised by them on the way
+    /// to the next: what training would see. The parameters stay as they are.
+    ///
+    /// # Errors
+    /// If a shape does not fit or the hook fails.
+    pub fn batch_statistics(
+        &self,
+        params: &Params,
+        x: Tensor,
+        hook: &mut dyn Hook,
+    ) -> Result<Vec<(String, BatchStats)>> {
+        let statistics = self.run(params, &mut Tape::inference(), x, Mode::Train, hook)?.1;
+        Ok(statistics.into_iter().map(|(id, stats)| (self.nodes[id].name.clone(), stats)).collect())
+    }
+
     /// The output for `x` in floats or under `hook`, and nothing else.
     ///
     /// # Errors

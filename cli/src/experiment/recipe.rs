@@ -1,0 +1,130 @@
+//! Everything that is chosen about a post-training quantization, and its steps: calibrate, correct.
+
+use anyhow::Result;
+use clap::ValueEnum;
+use models::augment::Normalization;
+use models::loader::Loader;
+use models::ptq::{ActivationRule, Correction, Reference, calibrate};
+use models::synthetic::noise_images;
+use models::{Quantization, QuantizedNetwork};
+use quant::{Policy, QuantConfig, ScaleRule, Ste, Widths};
+use serde::{Deserialize, Serialize};
+
+use super::Setup;
+use crate::context::Context;
+use crate::exit::Failure;
+
+/// Where calibration images come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
+pub enum Source {
+    /// Training images.
+    Images,
+    /// Gaussian noise with the spectrum of photographs: no data at all.
+    Noise,
+}
+
+/// What the gradient of clipped activations is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SteChoice {
+    /// It passes through.
+    Identity,
+    /// It is zero.
+    Clipped,
+}
+
+impl From<SteChoice> for Ste {
+    fn from(choice: SteChoice) -> Self {
+        match choice {
+            SteChoice::Identity => Self::Identity,
+            SteChoice::Clipped => Self::Clipped,
+        }
+    }
+}
+
+/// A post-training quantization.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recipe {
+    /// Bits of weights and activations.
+    pub bits: Widths,
+    /// The scale rule of weights.
+    pub method: ScaleRule,
+    /// Which layers.
+    pub policy: Policy,
+    /// How the ranges of activations are chosen.
+    pub activation_rule: ActivationRule,
+    /// Where the calibration images come from.
+    pub source: Source,
+    /// How many.
+    pub images: usize,
+    /// What is corrected afterwards.
+    pub correction: Correction,
+}
+
+impl Recipe {
+    /// The configuration of hooks.
+    pub fn config(&self) -> QuantConfig {
+        QuantConfig {
+            bits: self.bits,
+            policy: self.policy,
+            weight_rule: self.method,
+            activation_rule: self.activation_rule.scale_rule(),
+            ..QuantConfig::default()
+        }
+    }
+
+    /// Refuses what the integer layers cannot run.
+    ///
+    /// # Errors
+    /// If weights have more than 8 bits, or there are no calibration images.
+    pub fn check(&self) -> Result<()> {
+        if self.bits.w > 8 {
+            let text = format!("--bits {}: the integer layers take weights of at most 8 bits", self.bits);
+            return Err(Failure::Usage(text).into());
+        }
+        if self.images == 0 {
+            return Err(Failure::Usage("--calibration-images must be at least 1".into()).into());
+        }
+        Ok(())
+    }
+
+    /// The calibration images.
+    ///
+    /// # Errors
+    /// If more noise images are asked for than are made at once.
+    pub fn calibration(&self, setup: &Setup, seed: u64) -> Result<Loader> {
+        match self.source {
+            Source::Images => Ok(setup.subset(0, self.images)),
+            Source::Noise => {
+                let noise = noise_images(self.images, 6, &Normalization::TRUE, seed)?;
+                Ok(Loader::evaluation(&noise, setup.test.batch_size, setup.network.normalization))
+            }
+        }
+    }
+
+    /// Quantizes the float network of `setup`.
+    ///
+    /// # Errors
+    /// If the recipe asks for the impossible.
+    pub fn quantize(&self, context: &Context, setup: &Setup) -> Result<QuantizedNetwork> {
+        self.check()?;
+        let config = self.config();
+        let plan = config.policy.plan(&setup.network.graph, config.bits);
+        let images = self.calibration(setup, context.seed)?;
+        context.detail(format_args!("  calibrating on {} images", images.images()));
+        let mut network = setup.network.clone();
+        let ranges = calibrate(&network, &plan, self.activation_rule, images.epoch(0))?;
+        let quantization = Quantization { config, plan, ranges };
+        if self.correction != Correction::None {
+            context.detail(format_args!("  correcting: {}", self.correction));
+            Reference::new(&setup.network, images.epoch(0))?.correct(
+                &mut network,
+                &quantization,
+                self.correction,
+            )?;
+        }
+        Ok(QuantizedNetwork { network, quantization })
+    }
+}

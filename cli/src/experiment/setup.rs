@@ -1,0 +1,97 @@
+//! A float network, a data set, and seeded subsets of its images.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use engine::rng::{Purpose, Rng};
+use engine::{Float, Hook};
+use models::cifar10::Cifar10;
+use models::loader::Loader;
+use models::{Evaluation, Network, evaluate};
+
+use crate::assets;
+use crate::context::Context;
+use crate::progress::Progress;
+
+/// Images computed at once in calibration and evaluation.
+const BATCH: usize = 128;
+
+/// Where every experiment starts.
+pub struct Setup {
+    /// The network's file.
+    pub path: PathBuf,
+    /// The float network.
+    pub network: Network,
+    /// The data.
+    pub data: Cifar10,
+    /// The training images in use.
+    pub train: Vec<usize>,
+    /// The test images in use.
+    pub test: Loader,
+    seed: u64,
+}
+
+impl Setup {
+    /// Loads network and data, each the one given or the one that comes with the program; at most `limit` training
+    /// and `test_limit` test images are used, the first ones.
+    ///
+    /// # Errors
+    /// If either cannot be read.
+    pub fn open(
+        context: &Context,
+        weights: Option<&Path>,
+        normalization: Option<&str>,
+        data: Option<&Path>,
+        limit: Option<u32>,
+        test_limit: Option<u32>,
+    ) -> Result<Self> {
+        let (path, network) = assets::load_network(weights, assets::normalization(normalization)?)?;
+        let data = assets::open_data(data)?;
+        let first = |len: usize, limit: Option<u32>| limit.map_or(len, |limit| len.min(limit as usize));
+        let test = Loader::evaluation(&data.test, BATCH, network.normalization)
+            .over((0..first(data.test.len(), test_limit)).collect::<Vec<_>>());
+        let train = (0..first(data.train.len(), limit)).collect();
+        context.note(format_args!(
+            "{}: ResNet-{} option {}; {} test images of {}",
+            path.display(),
+            network.depth,
+            network.shortcut,
+            test.images(),
+            data.folder.display()
+        ));
+        Ok(Self { path, network, data, train, test, seed: context.seed })
+    }
+
+    /// `count` training images after skipping `skip`, in an order drawn from the seed, or as many as there are;
+    /// without augmentation. Equal `skip + count` of two calls make disjoint subsets.
+    pub fn subset(&self, skip: usize, count: usize) -> Loader {
+        let mut order = self.train.clone();
+        Rng::at(self.seed, Purpose::Subset, 0, 0).shuffle(&mut order);
+        let chosen: Vec<usize> = order.into_iter().skip(skip).take(count).collect();
+        Loader::evaluation(&self.data.train, BATCH, self.network.normalization).over(chosen)
+    }
+
+    /// The accuracy of the float network on the test images.
+    ///
+    /// # Errors
+    /// If the images do not fit the network.
+    pub fn float(&self, context: &Context) -> Result<Evaluation> {
+        measure(context, "float", &self.network, &self.test, &mut Float)
+    }
+}
+
+/// Evaluates `network` under `hook`, with a progress bar.
+///
+/// # Errors
+/// If the hook fails.
+pub fn measure(
+    context: &Context,
+    what: &str,
+    network: &Network,
+    images: &Loader,
+    hook: &mut dyn Hook,
+) -> Result<Evaluation> {
+    let progress = Progress::new(context, format!("  {what}"), images.images());
+    let batches = images.prefetch(0, 0, 2);
+    Ok(evaluate(&network.graph, &network.params, batches, hook, |done| progress.set(done))?)
+}

@@ -1,0 +1,190 @@
+//! A network together with everything that makes integers of it: widths, scale rules, activation ranges.
+//!
+//! The weights kept are the float ones (the shadow weights of quantization-aware training): a weight's scale is
+//! a function of the weight by the chosen rule, so the integers follow from what is here, and training can go
+//! on from it. In a file this is an ordinary checkpoint with one more key in its metadata, `quantization`.
+
+use engine::Params;
+use quant::mixed::{LayerSize, size_bytes};
+use quant::{FakeQuantHook, Granularity, IntegerHook, Plan, QuantConfig, Ranges};
+use serde::{Deserialize, Serialize};
+
+use crate::augment::Normalization;
+use crate::{Checkpoint, Error, Network, Result};
+
+/// The key of the metadata that makes a checkpoint a quantized network.
+pub const KEY: &str = "quantization";
+
+/// How a network is quantized.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Quantization {
+    /// Bits, policy, scale rules, straight-through estimators.
+    pub config: QuantConfig,
+    /// The widths of each layer.
+    pub plan: Plan,
+    /// The range of each quantized layer's input.
+    pub ranges: Ranges,
+}
+
+/// A network and how it is quantized.
+#[derive(Clone, Debug)]
+pub struct QuantizedNetwork {
+    /// The network in floats.
+    pub network: Network,
+    /// What makes integers of it.
+    pub quantization: Quantization,
+}
+
+impl Quantization {
+    /// The hook that simulates the integers in floats.
+    pub fn simulated(&self) -> FakeQuantHook {
+        FakeQuantHook::new(self.config.clone(), self.plan.clone(), self.ranges.clone(), false)
+    }
+
+    /// The hook that computes every quantized layer in integers.
+    ///
+    /// # Errors
+    /// If a weight has more than 8 bits, or a layer no range.
+    pub fn integers(&self) -> Result<IntegerHook> {
+        Ok(IntegerHook::new(self.config.clone(), self.plan.clone(), self.ranges.clone())?)
+    }
+
+    /// Bytes of all parameters of `network` as integers take them: quantized weights packed at their widths with
+    /// a scale of 4 bytes per tensor (or channel), everything else in 32 bits.
+    pub fn packed_bytes(&self, network: &Network) -> usize {
+        let bytes = |param: &engine::Param| {
+            let layer = param.name.strip_suffix(".weight").and_then(|layer| self.plan.get(layer));
+            let weights = param.value.len();
+            let Some(widths) = layer else { return 4 * weights };
+            let size = LayerSize { name: String::new(), weights, scales: self.scales(param) };
+            size_bytes(&[size], &[widths.w])
+        };
+        network.params.iter().map(bytes).sum()
+    }
+
+    /// The quantized layers, as the search over bit widths sees them.
+    pub fn layer_sizes(&self, params: &Params) -> Result<Vec<LayerSize>> {
+        let quantized = self.plan.layers().iter().filter(|(_, widths)| widths.is_some());
+        let size = |name: &String| {
+            let weight = format!("{name}.weight");
+            let param = params.iter().find(|p| p.name == weight);
+            let param = param.ok_or_else(|| Error::Value(format!("layer `{name}` has no weight")))?;
+            Ok(LayerSize { name: name.clone(), weights: param.value.len(), scales: self.scales(param) })
+        };
+        quantized.map(|(name, _)| size(name)).collect()
+    }
+
+    fn scales(&self, param: &engine::Param) -> usize {
+        match self.config.weight_granularity {
+            Granularity::PerTensor => 1,
+            Granularity::PerChannel => param.value.dims()[0],
+        }
+    }
+}
+
+impl QuantizedNetwork {
+    /// A checkpoint of the float weights, with the quantization in its metadata.
+    pub fn checkpoint(&self) -> Checkpoint {
+        let mut checkpoint = self.network.checkpoint(&self.network.params);
+        let Quantization { config, .. } = &self.quantization;
+        checkpoint.set("bits", config.bits);
+        checkpoint.set("policy", config.policy);
+        checkpoint.set("method", config.weight_rule);
+        let json = serde_json::to_string(&self.quantization).expect("numbers and names are JSON");
+        checkpoint.set(KEY, json);
+        checkpoint
+    }
+
+    /// The quantized network in a checkpoint; `None` if it holds a float network.
+    ///
+    /// # Errors
+    /// If the quantization cannot be read or does not belong to the network.
+    pub fn from_checkpoint(
+        checkpoint: &Checkpoint,
+        normalization: Option<Normalization>,
+    ) -> Result<Option<Self>> {
+        let Some(json) = checkpoint.metadata.get(KEY) else { return Ok(None) };
+        let broken =
+            |detail: String| Error::malformed(&checkpoint.path, format!("metadata `{KEY}`: {detail}"));
+        let quantization: Quantization = serde_json::from_str(json).map_err(|e| broken(e.to_string()))?;
+        let network = Network::from_checkpoint(checkpoint.clone(), normalization)?;
+        let names = network.graph.weighted().map(|node| &node.name);
+        if !names.eq(quantization.plan.layers().iter().map(|(name, _)| name)) {
+            return Err(broken("its layers are not those of the network".into()));
+        }
+        for (layer, widths) in quantization.plan.layers() {
+            if let Some(widths) = widths {
+                quantization.ranges.params(layer, widths.a).map_err(|e| broken(e.to_string()))?;
+            }
+        }
+        Ok(Some(Self { network, quantization }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quant::Range;
+
+    use super::*;
+    use crate::Shortcut;
+
+    fn quantized() -> QuantizedNetwork {
+        let network = Network::fresh(8, Shortcut::B, Normalization::TRUE, 3).unwrap();
+        let config = QuantConfig { bits: "W4A3".parse().unwrap(), ..QuantConfig::default() };
+        let plan = config.policy.plan(&network.graph, config.bits);
+        let range = |i: usize| Range { min: 0.0, max: 1.0 / (i + 1) as f32 };
+        let ranges = plan.layers().iter().enumerate().map(|(i, (name, _))| (name.clone(), range(i)));
+        let ranges = Ranges(ranges.skip(1).collect());
+        QuantizedNetwork { network, quantization: Quantization { config, plan, ranges } }
+    }
+
+    #[test]
+    fn a_file_brings_back_every_bit() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("q.safetensors");
+        let quantized = quantized();
+        quantized.checkpoint().write(&path).unwrap();
+        let back =
+            QuantizedNetwork::from_checkpoint(&Checkpoint::read(&path).unwrap(), None).unwrap().unwrap();
+        assert_eq!(back.quantization, quantized.quantization);
+        assert_eq!(back.network.params, quantized.network.params);
+        let float = quantized.network.checkpoint(&quantized.network.params);
+        assert!(QuantizedNetwork::from_checkpoint(&float, None).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_quantization_of_another_network_is_refused() {
+        let message = |change: &dyn Fn(&mut Quantization)| {
+            let mut quantized = quantized();
+            change(&mut quantized.quantization);
+            QuantizedNetwork::from_checkpoint(&quantized.checkpoint(), None).unwrap_err().to_string()
+        };
+        let other = Network::fresh(14, Shortcut::B, Normalization::TRUE, 3).unwrap();
+        let m = message(&|q| q.plan = q.config.policy.plan(&other.graph, q.config.bits));
+        assert!(m.contains("its layers are not those of the network"), "{m}");
+        let m = message(&|q| _ = q.ranges.0.remove("layer2.0.conv1"));
+        assert!(m.contains("layer2.0.conv1"), "{m}");
+        let mut checkpoint = quantized().checkpoint();
+        checkpoint.set(KEY, "{");
+        let m = QuantizedNetwork::from_checkpoint(&checkpoint, None).unwrap_err().to_string();
+        assert!(m.contains("metadata `quantization`"), "{m}");
+    }
+
+    #[test]
+    fn packed_bytes_by_hand() {
+        let q = quantized();
+        let by_hand: usize = q
+            .network
+            .params
+            .iter()
+            .map(|p| {
+                let quantized =
+                    p.name != "conv1.weight" && (p.value.dims().len() == 4 || p.name == "fc.weight");
+                if quantized { p.value.len() / 2 + 4 } else { 4 * p.value.len() }
+            })
+            .sum();
+        assert_eq!(q.quantization.packed_bytes(&q.network), by_hand);
+        let sizes = q.quantization.layer_sizes(&q.network.params).unwrap();
+        assert_eq!((sizes[0].name.as_str(), sizes[0].weights), ("layer1.0.conv1", 16 * 9 * 16));
+    }
+}
