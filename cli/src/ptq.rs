@@ -56,7 +56,6 @@ pub struct PtqArgs {
     limit: Option<u32>,
     /// Folder of the model and the report [default: runs/ptq-TIMESTAMP]
     #[arg(long, value_name = "DIR")]
-    #[serde(skip)]
     out: Option<PathBuf>,
 }
 

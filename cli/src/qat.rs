@@ -83,11 +83,9 @@ pub struct QatArgs {
     checkpoint_every: usize,
     /// The run's folder [default: runs/qat-TIMESTAMP]
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
-    #[serde(skip)]
     out: Option<PathBuf>,
     /// Continue the run in this folder
     #[arg(long, value_name = "DIR")]
-    #[serde(skip)]
     resume: Option<PathBuf>,
 }
 
