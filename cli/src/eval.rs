@@ -1,19 +1,21 @@
-//! `eval`: the accuracy of a network on CIFAR-10.
+//! `eval`: the accuracy of a network on CIFAR-10, in the arithmetic that its file asks for: a quantized network in
+//! integers, any other in floats.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use engine::Float;
+use engine::{Float, Hook};
 use models::cifar10::{CLASS_NAMES, CLASSES, Cifar10, ImageSet};
-use models::evaluate;
 use models::loader::Loader;
+use models::{Network, Quantization, QuantizedNetwork, evaluate, import};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::assets;
 use crate::context::Context;
+use crate::exit::Failure;
 use crate::progress::Progress;
 
 /// Settings of `eval`.
@@ -35,6 +37,9 @@ pub struct EvalArgs {
     /// Only the first N images
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
+    /// How to compute [default: integer for a quantized network, float for any other]
+    #[arg(long, value_enum)]
+    arithmetic: Option<Arithmetic>,
     /// Images computed at once
     #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=4096))]
     batch: u32,
@@ -60,13 +65,56 @@ impl Split {
     }
 }
 
+/// How the layers with weights are computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Arithmetic {
+    /// In floats, as if nothing were quantized.
+    Float,
+    /// In floats whose values are those of the integers.
+    Simulated,
+    /// In integers.
+    Integer,
+}
+
+impl Arithmetic {
+    /// The hook that computes so.
+    fn hook(self, quantization: Option<&Quantization>, path: &Path) -> Result<Box<dyn Hook>> {
+        Ok(match (self, quantization) {
+            (Self::Float, _) => Box::new(Float),
+            (Self::Simulated, Some(quantization)) => Box::new(quantization.simulated()),
+            (Self::Integer, Some(quantization)) => Box::new(quantization.integers()?),
+            (_, None) => {
+                let text = format!(
+                    "{}: holds a float network, which has no integers; make a quantized one with `cli ptq` or `cli qat`",
+                    path.display()
+                );
+                return Err(Failure::BadInput(text).into());
+            }
+        })
+    }
+}
+
+/// A float network, or a quantized one with what makes integers of it.
+fn load(path: &Path, normalization: Option<&str>) -> Result<(Network, Option<Quantization>)> {
+    let normalization = assets::normalization(normalization)?;
+    let checkpoint = import::load_checkpoint(path)?;
+    Ok(match QuantizedNetwork::from_checkpoint(&checkpoint, normalization)? {
+        Some(QuantizedNetwork { network, quantization }) => (network, Some(quantization)),
+        None => (Network::from_checkpoint(checkpoint, normalization)?, None),
+    })
+}
+
 /// Measures and prints.
 ///
 /// # Errors
 /// If the network or the data cannot be read.
 pub fn run(args: EvalArgs, context: &Context) -> Result<()> {
-    let normalization = assets::normalization(args.normalization.as_deref())?;
-    let (path, network) = assets::load_network(args.weights.as_deref(), normalization)?;
+    let path = assets::weights(args.weights.as_deref())?;
+    let (network, quantization) = load(&path, args.normalization.as_deref())?;
+    let default = if quantization.is_some() { Arithmetic::Integer } else { Arithmetic::Float };
+    let arithmetic = args.arithmetic.unwrap_or(default);
+    let mut hook = arithmetic.hook(quantization.as_ref(), &path)?;
     let data = assets::open_data(args.data.as_deref())?;
     let set = args.split.of(&data);
     let images = args.limit.map_or(set.len(), |limit| set.len().min(limit as usize));
@@ -77,23 +125,29 @@ pub fn run(args: EvalArgs, context: &Context) -> Result<()> {
     let evaluation = {
         let progress = Progress::new(context, "eval", images);
         let batches = loader.prefetch(0, 0, 2);
-        evaluate(&network.graph, &network.params, batches, &mut Float, |done| progress.set(done))?
+        evaluate(&network.graph, &network.params, batches, hook.as_mut(), |done| progress.set(done))?
     };
     let seconds = start.elapsed().as_secs_f64();
 
     let weights_bytes = size(&path)?;
+    let config = quantization.as_ref().map(|q| &q.config);
+    let quantized = config.map_or(String::new(), |c| {
+        format!(", {} by policy `{}`, weights by `{}`", c.bits, c.policy, c.weight_rule)
+    });
     context.say(format_args!(
-        "{}: ResNet-{} option {}, normalisation {}",
+        "{}: ResNet-{} option {}{}, normalisation {}",
         path.display(),
         network.depth,
         network.shortcut,
+        quantized,
         network.normalization
     ))?;
     context.say(format_args!(
-        "top-1 {:.2}% of {images} images of {} in {seconds:.1} s ({:.0} images/s)",
+        "top-1 {:.2}% of {images} images of {} in {seconds:.1} s ({:.0} images/s, {} arithmetic)",
         evaluation.top1(),
         data.folder.display(),
-        images as f64 / seconds
+        images as f64 / seconds,
+        arithmetic.to_possible_value().expect("no variant is hidden").get_name(),
     ))?;
     let per_class = per_class(&evaluation.logits, set, images);
     for (name, (correct, count)) in CLASS_NAMES.iter().zip(per_class) {
@@ -108,6 +162,10 @@ pub fn run(args: EvalArgs, context: &Context) -> Result<()> {
         "weights": path,
         "data": data.folder,
         "split": args.split,
+        "arithmetic": arithmetic,
+        "bits": config.map(|c| c.bits),
+        "policy": config.map(|c| c.policy),
+        "method": config.map(|c| c.weight_rule),
         "depth": network.depth,
         "shortcut": network.shortcut.to_string(),
         "normalization": network.normalization.to_string(),

@@ -1,8 +1,10 @@
 //! `inspect`: what is in a network, and what quantization would do to each layer.
 //!
-//! Weights are quantized with one scale by the chosen rule. Activations are what each layer sees as its input on a
-//! few images; they take the symmetric rule (the largest value), unsigned where nothing is negative. No layer is
-//! spared here, also not those that a policy would leave in floats: the table shows what it would cost.
+//! A quantized network is shown as it is: each layer's widths, scales and errors. For a float network the question is
+//! "what if": weights take one scale by the chosen rule, activations (what each layer sees as its input on a few
+//! images) the symmetric rule, unsigned where nothing is negative, and no layer is spared, also not those that a
+//! policy would leave in floats: the table shows what it would cost. `--bits` and `--method` ask that of a quantized
+//! network too.
 
 use std::path::{Path, PathBuf};
 
@@ -11,9 +13,10 @@ use clap::Args;
 use engine::{Hook, Layer, Node, Tape, Tensor, Var};
 use models::layout::torch_shape;
 use models::loader::Loader;
-use models::{Network, evaluate, import};
+use models::quantized::KEY;
+use models::{Network, Quantization, QuantizedNetwork, evaluate, import};
 use quant::analysis::{ErrorReport, error_report};
-use quant::{Mode, QParams, ScaleRule, reset_scale_and_zero_point};
+use quant::{Granularity, Mode, QParams, ScaleRule, reset_scale_and_zero_point};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -34,12 +37,12 @@ pub struct InspectArgs {
     /// The network [default: the one that comes with the program]
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
-    /// Width to quantize to, 1 to 16
-    #[arg(long, value_name = "B", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=16))]
-    bits: u32,
-    /// Rule that chooses the scale of weights
-    #[arg(long, value_name = "RULE", default_value = "sawb")]
-    method: ScaleRule,
+    /// Width to quantize to, 1 to 16 [default: what the file says, else 4]
+    #[arg(long, value_name = "B", value_parser = clap::value_parser!(u32).range(1..=16))]
+    bits: Option<u32>,
+    /// Rule that chooses the scale of weights [default: what the file says, else sawb]
+    #[arg(long, value_name = "RULE")]
+    method: Option<ScaleRule>,
     /// Only these layers
     #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
     layers: Vec<String>,
@@ -65,25 +68,87 @@ struct LayerReport {
     /// On disk: `[O, I, KH, KW]`.
     shape: Vec<usize>,
     parameters: usize,
-    bits: u32,
-    scale: f32,
+    /// Of the weights.
     #[serde(flatten)]
-    error: ErrorReport,
-    min: f32,
-    max: f32,
+    weights: TensorReport,
+    /// Bytes of the weights, packed.
     bytes: usize,
-    activation: Option<ActivationReport>,
+    /// Of what the layer sees.
+    activation: Option<TensorReport>,
 }
 
-/// The input of a layer.
+/// A tensor and, if it is quantized, its error.
 #[derive(Serialize)]
-struct ActivationReport {
+struct TensorReport {
+    /// `None`: it stays in floats.
+    bits: Option<u32>,
     signed: bool,
-    scale: f32,
+    /// The largest, where each channel has its own.
+    scale: Option<f32>,
     #[serde(flatten)]
-    error: ErrorReport,
+    error: Option<ErrorReport>,
     min: f32,
     max: f32,
+}
+
+impl TensorReport {
+    fn new(x: &Tensor, q: Option<&QParams>) -> Result<Self> {
+        let (min, max) = range(x);
+        Ok(Self {
+            bits: q.map(|q| q.grid().bits()),
+            signed: min < 0.0,
+            scale: q.map(|q| q.scales().iter().copied().fold(0.0, f32::max)),
+            error: q.map(|q| error_report(x, q)).transpose()?,
+            min,
+            max,
+        })
+    }
+
+    fn sqnr(&self) -> f64 {
+        self.error.map_or(f64::NAN, |e| e.sqnr_db)
+    }
+}
+
+/// How the network is to be quantized.
+enum Quantizers {
+    /// As its file says.
+    Own(Box<Quantization>),
+    /// What if.
+    Asked { bits: u32, method: ScaleRule },
+}
+
+impl Quantizers {
+    fn of_weight(&self, layer: &str, w: &Tensor) -> Result<Option<QParams>> {
+        Ok(match self {
+            Self::Own(q) => {
+                q.plan.get(layer).map(|widths| q.config.weight_params(w, widths.w)).transpose()?
+            }
+            Self::Asked { bits, method } => {
+                Some(reset_scale_and_zero_point(w, *bits, *method, Mode::Symmetric, true)?)
+            }
+        })
+    }
+
+    fn of_input(&self, layer: &str, x: &Tensor) -> Result<Option<QParams>> {
+        Ok(match self {
+            Self::Own(q) => q.plan.get(layer).map(|widths| q.ranges.params(layer, widths.a)).transpose()?,
+            Self::Asked { bits, .. } => {
+                let signed = range(x).0 < 0.0;
+                Some(reset_scale_and_zero_point(x, *bits, ScaleRule::SYMMETRIC, Mode::Symmetric, signed)?)
+            }
+        })
+    }
+
+    /// In words.
+    fn describe(&self) -> String {
+        match self {
+            Self::Own(q) => format!(
+                "{} by policy `{}`, weights by `{}`",
+                q.config.bits, q.config.policy, q.config.weight_rule
+            ),
+            Self::Asked { bits, method } => format!("all at {bits} bits, weights by `{method}`"),
+        }
+    }
 }
 
 /// Inspects, prints, plots.
@@ -92,10 +157,19 @@ struct ActivationReport {
 /// If the network or the data cannot be read, a layer does not exist, or the folder cannot be written to.
 pub fn run(args: InspectArgs, context: &Context) -> Result<()> {
     let path = assets::weights(args.weights.as_deref())?;
+    let normalization = assets::normalization(args.normalization.as_deref())?;
     let checkpoint = import::load_checkpoint(&path)?;
-    let metadata = checkpoint.metadata.clone();
-    let network =
-        Network::from_checkpoint(checkpoint, assets::normalization(args.normalization.as_deref())?)?;
+    let mut metadata = checkpoint.metadata.clone();
+    metadata.remove(KEY); // long, and shown in the table
+    let (network, quantizers) = match QuantizedNetwork::from_checkpoint(&checkpoint, normalization)? {
+        Some(QuantizedNetwork { network, quantization }) if args.bits.is_none() && args.method.is_none() => {
+            (network, Quantizers::Own(Box::new(quantization)))
+        }
+        _ => {
+            let (bits, method) = (args.bits.unwrap_or(4), args.method.unwrap_or(ScaleRule::SAWB));
+            (Network::from_checkpoint(checkpoint, normalization)?, Quantizers::Asked { bits, method })
+        }
+    };
     let nodes = chosen(&network, &args.layers)?;
     let inputs = inputs(&args, context, &network)?;
     let folder = RunFolder::create(context, args.out.as_deref(), &args)?;
@@ -104,31 +178,23 @@ pub fn run(args: InspectArgs, context: &Context) -> Result<()> {
     let mut plots = Vec::new();
     for node in nodes {
         let w = network.params.get(&format!("{}.weight", node.name))?;
-        let q = reset_scale_and_zero_point(w, args.bits, args.method, Mode::Symmetric, true)?;
-        plots.push(plot(&format!("{}: weights", node.name), w, &q)?);
+        let q = quantizers.of_weight(&node.name, w)?;
+        plots.push(plot(&format!("{}: weights", node.name), w, q.as_ref())?);
         let activation = match inputs.iter().find(|(name, _)| *name == node.name) {
             None => None,
             Some((_, x)) => {
-                let signed = x.data().iter().any(|v| *v < 0.0);
-                let q =
-                    reset_scale_and_zero_point(x, args.bits, ScaleRule::SYMMETRIC, Mode::Symmetric, signed)?;
-                plots.push(plot(&format!("{}: input", node.name), x, &q)?);
-                let (min, max) = range(x);
-                Some(ActivationReport { signed, scale: q.scales()[0], error: error_report(x, &q)?, min, max })
+                let q = quantizers.of_input(&node.name, x)?;
+                plots.push(plot(&format!("{}: input", node.name), x, q.as_ref())?);
+                Some(TensorReport::new(x, q.as_ref())?)
             }
         };
-        let (min, max) = range(w);
         layers.push(LayerReport {
             name: node.name.clone(),
             kind: if matches!(node.layer, Layer::Linear { .. }) { "linear" } else { "conv2d" },
             shape: torch_shape(w.shape()).dims().to_vec(),
             parameters: w.len(),
-            bits: args.bits,
-            scale: q.scales()[0],
-            error: error_report(w, &q)?,
-            min,
-            max,
-            bytes: (w.len() * args.bits as usize).div_ceil(8),
+            weights: TensorReport::new(w, q.as_ref())?,
+            bytes: (w.len() * q.as_ref().map_or(32, |q| q.grid().bits() as usize)).div_ceil(8),
             activation,
         });
     }
@@ -136,13 +202,13 @@ pub fn run(args: InspectArgs, context: &Context) -> Result<()> {
     let parameters = network.params.trainable_count();
     let quantized_bytes: usize = layers.iter().map(|l| l.bytes).sum();
     let facts = format!(
-        "{}: ResNet-{} option {}, {parameters} parameters, {weights_bytes} bytes; the weights below take {} bytes \
-         as floats and {quantized_bytes} at {} bits",
+        "{}: ResNet-{} option {}, {parameters} parameters, {weights_bytes} bytes; {}: the weights below take \
+         {quantized_bytes} bytes, {} as floats",
         path.display(),
         network.depth,
         network.shortcut,
+        quantizers.describe(),
         4 * layers.iter().map(|l| l.parameters).sum::<usize>(),
-        args.bits,
     );
     let report = report(&args, context, &folder, &facts, &layers, &plots)?;
     context.say(&facts)?;
@@ -151,6 +217,10 @@ pub fn run(args: InspectArgs, context: &Context) -> Result<()> {
     }
     context.say(text_table(&HEAD, 3, &table(&layers)))?;
     context.say(format_args!("report {}", report.display()))?;
+    let (asked, own) = match &quantizers {
+        Quantizers::Asked { bits, method } => (Some((bits, method)), None),
+        Quantizers::Own(q) => (None, Some(&q.config)),
+    };
     context.result(&json!({
         "weights": path,
         "weights_bytes": weights_bytes,
@@ -159,8 +229,9 @@ pub fn run(args: InspectArgs, context: &Context) -> Result<()> {
         "normalization": network.normalization.to_string(),
         "metadata": metadata,
         "parameters": parameters,
-        "bits": args.bits,
-        "method": args.method,
+        "bits": asked.map(|a| a.0),
+        "method": asked.map(|a| a.1),
+        "quantization": own,
         "quantized_bytes": quantized_bytes,
         "layers": layers,
         "report": report,
@@ -225,15 +296,18 @@ fn range(x: &Tensor) -> (f32, f32) {
 }
 
 /// Before and after.
-fn plot(title: &str, x: &Tensor, q: &QParams) -> Result<(String, String)> {
-    let (lo, hi) = q.clip_range(0);
-    let rules = [("clips".to_string(), f64::from(lo)), ("clips".to_string(), f64::from(hi))];
-    let rules = if lo == 0.0 { &rules[1..] } else { &rules[..] };
+fn plot(title: &str, x: &Tensor, q: Option<&QParams>) -> Result<(String, String)> {
+    // One picture has room for one grid.
+    let q = q.filter(|q| q.granularity() == Granularity::PerTensor);
+    let (lo, hi) = q.map_or((0.0, 0.0), |q| q.clip_range(0));
+    let clips = [lo, hi].into_iter().filter(|clip| *clip != 0.0);
+    let rules: Vec<_> = clips.map(|clip| ("clips".to_string(), f64::from(clip))).collect();
+    let after = q.map(|q| quantized(x, q)).transpose()?.flatten();
     let before = Histogram::over(x.data(), 100);
-    Ok((title.to_string(), histogram(title, "value", &before, quantized(x, q)?.as_ref(), rules)))
+    Ok((title.to_string(), histogram(title, "value", &before, after.as_ref(), &rules)))
 }
 
-const HEAD: [&str; 12] = [
+const HEAD: [&str; 13] = [
     "layer",
     "kind",
     "shape",
@@ -243,7 +317,8 @@ const HEAD: [&str; 12] = [
     "SQNR dB",
     "clipped %",
     "bytes",
-    "input",
+    "input bits",
+    "signed",
     "input scale",
     "input SQNR dB",
 ];
@@ -251,22 +326,16 @@ const HEAD: [&str; 12] = [
 fn table(layers: &[LayerReport]) -> Vec<Vec<String>> {
     let line = |l: &LayerReport| {
         let shape: Vec<String> = l.shape.iter().map(ToString::to_string).collect();
-        let activation = l.activation.as_ref().map_or([(); 3].map(|()| String::new()), |a| {
-            let kind = if a.signed { "signed" } else { "unsigned" };
-            [kind.to_string(), number(f64::from(a.scale)), format!("{:.2}", a.error.sqnr_db)]
-        });
-        let mut line = vec![
-            l.name.clone(),
-            l.kind.to_string(),
-            shape.join("x"),
-            l.parameters.to_string(),
-            l.bits.to_string(),
-            number(f64::from(l.scale)),
-            format!("{:.2}", l.error.sqnr_db),
-            format!("{:.2}", 100.0 * l.error.clipped),
-            l.bytes.to_string(),
-        ];
-        line.extend(activation);
+        let mut line = vec![l.name.clone(), l.kind.to_string(), shape.join("x"), l.parameters.to_string()];
+        let bits = |t: &TensorReport| t.bits.map_or("float".to_string(), |bits| bits.to_string());
+        let scale = |t: &TensorReport| t.scale.map_or(String::new(), |s| number(f64::from(s)));
+        let sqnr = |t: &TensorReport| t.error.map_or(String::new(), |e| format!("{:.2}", e.sqnr_db));
+        let clipped = l.weights.error.map_or(String::new(), |e| format!("{:.2}", 100.0 * e.clipped));
+        line.extend([bits(&l.weights), scale(&l.weights), sqnr(&l.weights), clipped, l.bytes.to_string()]);
+        match &l.activation {
+            None => line.resize(HEAD.len(), String::new()),
+            Some(a) => line.extend([bits(a), if a.signed { "yes" } else { "no" }.into(), scale(a), sqnr(a)]),
+        }
         line
     };
     layers.iter().map(line).collect()
@@ -285,13 +354,12 @@ fn report(
     page.text(facts);
     page.table(&HEAD, &table(layers));
     let names: Vec<String> = (1..=layers.len()).map(|i| i.to_string()).collect();
-    let mut series = vec![("weights".to_string(), layers.iter().map(|l| l.error.sqnr_db).collect())];
+    let mut series = vec![("weights".to_string(), layers.iter().map(|l| l.weights.sqnr()).collect())];
     if layers.iter().any(|l| l.activation.is_some()) {
-        let sqnr = |l: &LayerReport| l.activation.as_ref().map_or(f64::NAN, |a| a.error.sqnr_db);
+        let sqnr = |l: &LayerReport| l.activation.as_ref().map_or(f64::NAN, TensorReport::sqnr);
         series.push(("input".to_string(), layers.iter().map(sqnr).collect()));
     }
-    let sqnr =
-        bars(&format!("SQNR at {} bits, layers in the table's order", args.bits), "dB", &names, &series);
+    let sqnr = bars("Signal to quantization noise, layers in the table's order", "dB", &names, &series);
     folder.write("sqnr.svg", sqnr.as_bytes())?;
     page.plot(&sqnr);
     page.heading("Distributions before and after quantization");

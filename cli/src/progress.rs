@@ -51,7 +51,8 @@ impl Progress {
             bar.set_position(done as u64);
         } else if self.last_line.get().is_some_and(|t| t.elapsed() >= BETWEEN_LINES) {
             self.last_line.set(Some(Instant::now()));
-            eprintln!("{} {}/{} {}", self.what, self.done.get(), self.total, self.message.borrow());
+            let line = format!("{} {}/{} {}", self.what, self.done.get(), self.total, self.message.borrow());
+            eprintln!("{}", line.trim_end());
         }
     }
 

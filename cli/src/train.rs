@@ -136,6 +136,9 @@ pub fn run(args: TrainArgs, context: &Context) -> Result<()> {
         data.folder.display(),
         run.folder.folder().display(),
     ));
+    if run.args.data.is_none() {
+        context.note("this is the small slice that comes with the program; --data DIR takes the whole set");
+    }
     interrupt::handle();
     let epochs = run.args.epochs;
     while run.trainer.step < epochs * run.train.batches() {

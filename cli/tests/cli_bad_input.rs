@@ -132,6 +132,14 @@ fn widths_methods_and_layers() {
     let sawb = ["unknown method `best`", "known: symmetric, heuristic, sawb, sawb_refit"];
     run_in(dir.path(), &["calibrate", "--methods", "sawb,best"]).refused(2, &sawb);
     run_in(dir.path(), &["inspect", "--weights", text(&weights), "--method", "best"]).refused(2, &sawb);
+    for verb in ["ptq", "qat"] {
+        let with = |flag: &str| run_in(dir.path(), &[verb, "--weights", text(&weights), flag]);
+        for bits in ["W0A4", "W4A0", "W17A4", "W4A17", "4"] {
+            with(&format!("--bits={bits}")).refused(2, &["--bits", bits]);
+        }
+        with("--method=best").refused(2, &sawb);
+        with("--policy=best").refused(2, &["unknown policy `best`", "course, product"]);
+    }
     let unknown = ["inspect", "--weights", text(&weights), "--layers", "fc,layer4.0.conv1"];
     run_in(dir.path(), &unknown).refused(2, &["unknown layer `layer4.0.conv1`", "layer1.0.conv1"]);
     run_in(dir.path(), &["calibrate", "--sets", "C"]).refused(2, &["distribution `C` is unknown", "laplace"]);

@@ -155,3 +155,39 @@ fn completions_and_help() {
     assert_eq!(run_in(dir.path(), &["--help"]).code, 0);
     assert_eq!(run_in(dir.path(), &[]).code, 2);
 }
+
+#[test]
+fn quantized_models_are_evaluated_in_integers_and_inspected_as_they_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let weights = network(dir.path());
+    let folder = data(dir.path(), &records(60), &records(40));
+    let base = ["--weights", text(&weights), "--data", text(&folder), "--json"];
+    let ptq = ["ptq", "--bits", "W3A4", "--method", "symmetric", "--out", "ptq"];
+    let made = run_in(dir.path(), &[&ptq[..], &base].concat()).json();
+    let model = dir.path().join(made["model"].as_str().unwrap());
+
+    let eval = |more: &[&str]| {
+        let base = ["eval", "--weights", text(&model), "--data", text(&folder), "--json"];
+        run_in(dir.path(), &[&base[..], more].concat()).json()
+    };
+    let own = eval(&[]);
+    assert_eq!((&own["top1"], &own["arithmetic"]), (&made["top1_int"], &"integer".into()));
+    assert_eq!((&own["bits"], &own["method"]), (&"W3A4".into(), &"symmetric".into()));
+    assert_eq!(own["weights_bytes"], made["model_bytes"]);
+    assert_eq!(eval(&["--arithmetic", "simulated"])["top1"], made["top1_simulated"]);
+    let wrong = ["eval", "--weights", text(&weights), "--data", text(&folder), "--arithmetic", "integer"];
+    run_in(dir.path(), &wrong).refused(3, &["holds a float network", "cli ptq"]);
+
+    let inspect = |more: &[&str]| {
+        let base = ["inspect", "--weights", text(&model), "--data", text(&folder), "--images", "8", "--json"];
+        run_in(dir.path(), &[&base[..], more].concat()).json()
+    };
+    let own = inspect(&["--out", "own"]);
+    let layers = own["layers"].as_array().unwrap();
+    assert!(layers[0]["bits"].is_null() && layers[0]["scale"].is_null(), "the course's policy spares conv1");
+    assert!(layers[1..].iter().all(|l| l["bits"] == 3 && l["activation"]["bits"] == 4));
+    let asked = inspect(&["--bits", "5", "--out", "asked"]);
+    assert!(
+        asked["layers"].as_array().unwrap().iter().all(|l| l["bits"] == 5 && l["activation"]["bits"] == 5)
+    );
+}
