@@ -12,6 +12,7 @@
 
 use std::arch::x86_64::*;
 
+use super::lanes::Avx512Lanes;
 use super::pack::Layout;
 use super::sweep::{self, Field, Micro, RegisterTile};
 use super::{Epilogue, Id, K_GROUP, Layer, MAX_MR, MicroKernel, NR, Scratch, Tile};
@@ -38,6 +39,7 @@ pub(super) unsafe fn sweep<E: Epilogue>(layer: &Layer<'_>, scratch: &mut Scratch
 struct Avx512Vnni;
 
 impl Micro for Avx512Vnni {
+    type Lanes = Avx512Lanes;
     type Wide = Zmm<8, 2>;
     type Narrow = Zmm<12, 1>;
 }

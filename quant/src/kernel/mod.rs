@@ -24,11 +24,14 @@ use std::sync::OnceLock;
 
 use engine::{Error, Result};
 
+pub mod lanes;
 pub mod pack;
+pub mod requantize;
 mod sweep;
 #[cfg(test)]
 mod tests;
 
+pub use lanes::Lanes;
 pub use sweep::{At, Epilogue, Layer, Scratch, sweep_ref};
 
 use pack::Layout;
@@ -38,7 +41,7 @@ pub const NR: usize = 16;
 /// Codes of `k` taken at once; rows of activations are padded to a multiple of it.
 pub const K_GROUP: usize = 4;
 /// No kernel has taller tiles than this.
-pub const MAX_MR: usize = 16;
+pub const MAX_MR: usize = 32;
 
 /// A tile of results for one panel; a kernel writes its first `MR` rows.
 pub type Tile = [[i32; NR]; MAX_MR];
@@ -117,7 +120,7 @@ pub fn select(max_weight: i32) -> &'static MicroKernel {
 }
 
 /// The best kernel of an instruction set for these weights.
-fn of_isa(isa: &str, max_weight: i32) -> &'static MicroKernel {
+pub(crate) fn of_isa(isa: &str, max_weight: i32) -> &'static MicroKernel {
     let fits = |k: &&MicroKernel| k.isa == isa && k.max_weight >= max_weight;
     KERNELS.iter().find(fits).expect("every instruction set has a kernel for all weights")
 }

@@ -10,6 +10,7 @@
 //! ```
 #![allow(unsafe_code)]
 
+use super::lanes::Lanes;
 use super::pack::{Line, Panels};
 use super::{K_GROUP, MAX_MR, MicroKernel, NR, Tile};
 
@@ -46,7 +47,7 @@ pub trait Epilogue {
     /// from `at.rows` on, and channels beyond the layer's last, are without meaning.
     ///
     /// Implementations are `#[inline(always)]`, so that they are compiled for the kernel's instruction set.
-    fn tile(&mut self, tiles: &[&Tile], at: At);
+    fn tile<L: Lanes>(&mut self, tiles: &[&Tile], at: At);
 }
 
 /// Where a tile stands.
@@ -111,6 +112,8 @@ pub(super) trait Micro {
     const CODE_BYTES: usize = 1;
     /// What the tiles subtract from each code to make it signed; [`sweep`] corrects for it.
     const OFFSET: i32 = 0;
+    /// Sixteen sums, for the epilogue.
+    type Lanes: Lanes;
     /// For as many panels as are left.
     type Wide: RegisterTile;
     /// For a single panel.
@@ -234,7 +237,10 @@ unsafe fn tiles<M: Micro, T: RegisterTile, E: Epilogue>(
             starts[m] = starts[rows - 1];
         }
         for (sums, &codes) in sums.iter_mut().zip(planes) {
-            let x = starts.map(|start| codes.wrapping_add(start));
+            let mut x = [codes; MAX_MR];
+            for m in 0..T::MR {
+                x[m] = codes.wrapping_add(starts[m]);
+            }
             // SAFETY: the caller's contract: `check` bounded every position's codes.
             unsafe { T::run(&field, &x, sums) };
             if M::OFFSET != 0 {
@@ -249,7 +255,8 @@ unsafe fn tiles<M: Micro, T: RegisterTile, E: Epilogue>(
         }
         for p in 0..T::PANELS {
             let tiles = [&sums[0][p], &sums[1][p]];
-            epilogue.tile(&tiles[..planes.len()], At { position, rows, channel: (panel + p) * NR });
+            epilogue
+                .tile::<M::Lanes>(&tiles[..planes.len()], At { position, rows, channel: (panel + p) * NR });
         }
         position += rows;
     }

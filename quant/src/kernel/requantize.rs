@@ -1,0 +1,191 @@
+//! Eq 7 as an epilogue: the sums of a tile become codes while they are in the first-level cache.
+//!
+//! ```text
+//! v = (acc << k) m + (r << k_r) m_r + b          acc = tiles[0] + 256 tiles[1] for 16-bit activations
+//! y = clip( upper half of v >> t, lo, hi )
+//! ```
+//!
+//! With two planes, `(acc << k) m` is the sum of `(low << k) m` and `((high << k) m) << 8`: both factors have 32 bits
+//! although `acc` may have more. [`Requantize::is_safe`] proved that nothing overflows.
+#![allow(unsafe_code)]
+
+use super::lanes::Lanes;
+use super::{At, Epilogue, NR, Tile};
+use crate::requantize::Requantize;
+
+/// Eq 7 in the order the kernels read it.
+#[derive(Clone, Debug)]
+pub struct PackedRequantize {
+    left: u32,
+    shift: u32,
+    lo: i32,
+    hi: i32,
+    residual: (u32, i32),
+    /// `m` and `b` of each panel; 0 beyond the last channel.
+    panels: Vec<([i32; NR], [i64; NR])>,
+}
+
+impl PackedRequantize {
+    /// Packs; `offset[c]` is added to every sum of channel `c`.
+    pub fn new(q: &Requantize, offset: &[i64]) -> Self {
+        let channels = q.multiplier.len();
+        let mut panels = vec![([0; NR], [0; NR]); channels.div_ceil(NR)];
+        for c in 0..channels {
+            let (m, b) = &mut panels[c / NR];
+            m[c % NR] = q.multiplier[c];
+            b[c % NR] =
+                q.bias[c].wrapping_add((offset[c] << q.left).wrapping_mul(i64::from(q.multiplier[c])));
+        }
+        let Requantize { left, shift, lo, hi, residual, .. } = *q;
+        Self { left, shift, lo, hi, residual: residual.unwrap_or((0, 0)), panels }
+    }
+}
+
+/// Where codes stand: one or two planes of bytes, position `(y, x)` at `start + y row + x step`.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// Of position (0, 0).
+    pub start: usize,
+    /// Bytes from a row to the next.
+    pub row: usize,
+    /// Bytes from a position to the next.
+    pub step: usize,
+}
+
+impl Place {
+    fn at(&self, y: usize, x: usize) -> usize {
+        self.start + y * self.row + x * self.step
+    }
+}
+
+/// One value to write.
+pub struct Output<'a> {
+    /// Eq 7.
+    pub q: &'a PackedRequantize,
+    /// Low bytes, and high bytes if the codes have more than 8 bits.
+    pub planes: &'a mut [Vec<u8>],
+    /// Where in the planes.
+    pub place: Place,
+}
+
+/// The value that is added.
+#[derive(Clone, Copy)]
+pub struct Residual<'a> {
+    /// Low bytes, and high bytes if the codes have more than 8 bits.
+    pub planes: &'a [Vec<u8>],
+    /// Where in the planes.
+    pub place: Place,
+}
+
+/// Writes the codes of every output.
+pub struct RequantizeEpilogue<'a> {
+    /// At least one.
+    pub outputs: Vec<Output<'a>>,
+    /// What is added to the sums, if anything.
+    pub residual: Option<Residual<'a>>,
+    /// Positions in a row.
+    pub cols: usize,
+    /// Channels of all outputs and of the residual.
+    pub channels: usize,
+}
+
+impl Epilogue for RequantizeEpilogue<'_> {
+    #[inline(always)]
+    fn tile<L: Lanes>(&mut self, tiles: &[&Tile], at: At) {
+        let width = NR.min(self.channels - at.channel);
+        for output in &mut self.outputs {
+            // SAFETY: the tiles are of a kernel with the instructions of `L`. Pointers: see `rows`.
+            unsafe {
+                match self.residual {
+                    None => rows::<L>(output, None, self.cols, width, tiles, at),
+                    some => rows::<L>(output, some, self.cols, width, tiles, at),
+                }
+            }
+        }
+    }
+}
+
+/// All rows of a tile for one output.
+///
+/// # Safety
+/// The CPU has the instructions of `L`. (Offsets are checked here: sixteen bytes are moved only where sixteen are.)
+#[inline(always)]
+unsafe fn rows<L: Lanes>(
+    output: &mut Output<'_>,
+    residual: Option<Residual<'_>>,
+    cols: usize,
+    width: usize,
+    tiles: &[&Tile],
+    at: At,
+) {
+    let q = output.q;
+    let (m, b) = &q.panels[at.channel / NR];
+    let (mut y, mut x) = (at.position / cols, at.position % cols);
+    // SAFETY: the caller vouches for the instructions; tile rows, `m` and `b` have sixteen numbers; bytes are moved
+    // through `part` and `read`, which check.
+    unsafe {
+        let (m, b) = (L::load(m.as_ptr()), L::load_wide(b.as_ptr()));
+        let (m_r, lo, hi) = (L::splat(q.residual.1), L::splat(q.lo), L::splat(q.hi));
+        for row in 0..at.rows {
+            let mut v = L::add_wide(L::load(tiles[0][row].as_ptr()).shl(q.left).mul(m), b);
+            if let [_, high] = tiles {
+                let high = L::load(high[row].as_ptr()).shl(q.left).mul(m);
+                v = L::add_wide(v, L::shl8_wide(high));
+            }
+            if let Some(Residual { planes, place }) = residual {
+                let offset = place.at(y, x) + at.channel;
+                let mut r: L = read(&planes[0], offset, width);
+                if let Some(high) = planes.get(1) {
+                    r = r.add(read::<L>(high, offset, width).shl(8));
+                }
+                v = L::add_wide(v, r.shl(q.residual.0).mul(m_r));
+            }
+            let code = L::upper(v).sra(q.shift).clamp(lo, hi);
+            let offset = output.place.at(y, x) + at.channel;
+            write(code, &mut output.planes[0], offset, width);
+            if let Some(high) = output.planes.get_mut(1) {
+                write(code.sra(8), high, offset, width);
+            }
+            x += 1;
+            if x == cols {
+                (y, x) = (y + 1, 0);
+            }
+        }
+    }
+}
+
+/// `width` bytes from `offset`.
+///
+/// # Safety
+/// The CPU has the instructions of `L`.
+#[inline(always)]
+unsafe fn read<L: Lanes>(from: &[u8], offset: usize, width: usize) -> L {
+    let from = &from[offset..offset + width];
+    // SAFETY: sixteen bytes: the slice's, or the copy's.
+    unsafe {
+        if width == NR {
+            return L::load_u8(from.as_ptr());
+        }
+        let mut copy = [0u8; NR];
+        copy[..width].copy_from_slice(from);
+        L::load_u8(copy.as_ptr())
+    }
+}
+
+/// `width` bytes to `offset`.
+///
+/// # Safety
+/// The CPU has the instructions of `L`.
+#[inline(always)]
+unsafe fn write<L: Lanes>(code: L, to: &mut [u8], offset: usize, width: usize) {
+    let to = &mut to[offset..offset + width];
+    // SAFETY: sixteen bytes: the slice's, or the copy's.
+    unsafe {
+        if width == NR {
+            return code.store_u8(to.as_mut_ptr());
+        }
+        let mut copy = [0u8; NR];
+        code.store_u8(copy.as_mut_ptr());
+        to.copy_from_slice(&copy[..width]);
+    }
+}
