@@ -112,6 +112,10 @@ pub(super) trait Micro {
     const CODE_BYTES: usize = 1;
     /// What the tiles subtract from each code to make it signed; [`sweep`] corrects for it.
     const OFFSET: i32 = 0;
+    /// How many groups of a run the tiles take at once: a divisor of `groups`. Most take one after the other.
+    fn chunk(_groups: usize) -> usize {
+        1
+    }
     /// Sixteen sums, for the epilogue.
     type Lanes: Lanes;
     /// For as many panels as are left.
@@ -142,6 +146,8 @@ pub(super) struct Field {
     pub stride: usize,
     /// Groups in a run.
     pub groups: usize,
+    /// [`Micro::chunk`] of them.
+    pub chunk: usize,
     /// The first panel.
     pub w: *const Line,
     /// Lines from a panel to the next.
@@ -217,6 +223,7 @@ unsafe fn tiles<M: Micro, T: RegisterTile, E: Epilogue>(
         segments: layer.segments,
         stride: layer.segment_stride * M::CODE_BYTES,
         groups: layer.groups,
+        chunk: M::chunk(layer.groups),
         w: layer.panels.panel(panel).as_ptr(),
         panel: layer.panels.lines_per_panel(),
     };
