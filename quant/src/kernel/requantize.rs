@@ -156,13 +156,17 @@ impl Run<'_> {
         // bytes end sixteen behind the last position.
         unsafe {
             let (m, b) = (L::load(m.as_ptr()), L::load_wide(b.as_ptr()));
-            let (m_r, lo, hi) = (L::splat(q.residual.1), L::splat(q.lo), L::splat(q.hi));
-            for (i, sums) in sums.iter().enumerate() {
+            let (m_r, k_r) = (L::splat(q.residual.1), L::splat(q.residual.0 as i32));
+            let (t, lo, hi) = (L::splat(q.shift as i32), L::splat(q.lo), L::splat(q.hi));
+            let (mut y, mut r) = (y.as_mut_ptr(), r.as_ptr());
+            for sums in sums {
                 let mut v = L::add_wide(L::load(sums.as_ptr()).mul(m), b);
                 if RESIDUAL {
-                    v = L::add_wide(v, L::load_u8(r.as_ptr().add(i * place.step)).shl(q.residual.0).mul(m_r));
+                    v = L::add_wide(v, L::load_u8(r).shl(k_r).mul(m_r));
+                    r = r.wrapping_add(place.step);
                 }
-                L::upper(v).sra(q.shift).clamp(lo, hi).store_u8(y.as_mut_ptr().add(i * step));
+                L::upper(v).sra(t).clamp(lo, hi).store_u8(y);
+                y = y.wrapping_add(step);
             }
         }
     }
@@ -178,9 +182,11 @@ impl Run<'_> {
         // SAFETY: the caller vouches for the instructions; sums, `m` and `b` have sixteen numbers.
         unsafe {
             let (m, b) = (L::load(m.as_ptr()), L::load_wide(b.as_ptr()));
-            let (m_r, lo, hi) = (L::splat(q.residual.1), L::splat(q.lo), L::splat(q.hi));
+            let (m_r, k_r) = (L::splat(q.residual.1), L::splat(q.residual.0 as i32));
+            let (k, t, lo, hi) = (L::splat(q.left as i32), L::splat(q.shift as i32), L::splat(q.lo), L::splat(q.hi));
+            let byte = L::splat(8);
             for i in 0..self.len {
-                let sum = |plane: &Tile| L::load(plane[self.row + i].as_ptr()).shl(q.left).mul(m);
+                let sum = |plane: &Tile| L::load(plane[self.row + i].as_ptr()).shl(k).mul(m);
                 let mut v = L::add_wide(sum(self.tiles[0]), b);
                 if let [_, high] = self.tiles {
                     v = L::add_wide(v, L::shl8_wide(sum(high)));
@@ -189,15 +195,15 @@ impl Run<'_> {
                     let offset = place.at(self.y, self.x + i) + self.channel;
                     let mut r: L = read(&planes[0], offset, self.width);
                     if let Some(high) = planes.get(1) {
-                        r = r.add(read::<L>(high, offset, self.width).shl(8));
+                        r = r.add(read::<L>(high, offset, self.width).shl(byte));
                     }
-                    v = L::add_wide(v, r.shl(q.residual.0).mul(m_r));
+                    v = L::add_wide(v, r.shl(k_r).mul(m_r));
                 }
-                let code = L::upper(v).sra(q.shift).clamp(lo, hi);
+                let code = L::upper(v).sra(t).clamp(lo, hi);
                 let offset = output.place.at(self.y, self.x + i) + self.channel;
                 write(code, &mut output.planes[0], offset, self.width);
                 if let Some(high) = output.planes.get_mut(1) {
-                    write(code.sra(8), high, offset, self.width);
+                    write(code.sra(byte), high, offset, self.width);
                 }
             }
         }
