@@ -27,6 +27,7 @@ use engine::{Error, Result};
 pub mod lanes;
 pub mod pack;
 pub mod requantize;
+pub mod store;
 mod sweep;
 #[cfg(test)]
 mod tests;

@@ -24,6 +24,12 @@ impl Lanes for Avx2Lanes {
         Self(from_fn(|h| unsafe { _mm256_loadu_si256(p.add(8 * h).cast()) }))
     }
     #[inline(always)]
+    unsafe fn store(self, p: *mut i32) {
+        for h in 0..2 {
+            unsafe { _mm256_storeu_si256(p.add(8 * h).cast(), self.0[h]) }
+        }
+    }
+    #[inline(always)]
     unsafe fn load_u8(p: *const u8) -> Self {
         Self(from_fn(|h| unsafe { _mm256_cvtepu8_epi32(_mm_loadl_epi64(p.add(8 * h).cast())) }))
     }

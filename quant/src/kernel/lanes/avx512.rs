@@ -22,6 +22,10 @@ impl Lanes for Avx512Lanes {
         Self(unsafe { _mm512_loadu_si512(p.cast()) })
     }
     #[inline(always)]
+    unsafe fn store(self, p: *mut i32) {
+        unsafe { _mm512_storeu_si512(p.cast(), self.0) }
+    }
+    #[inline(always)]
     unsafe fn load_u8(p: *const u8) -> Self {
         Self(unsafe { _mm512_cvtepu8_epi32(_mm_loadu_si128(p.cast())) })
     }

@@ -38,6 +38,8 @@ pub trait Lanes: Copy {
     unsafe fn splat(x: i32) -> Self;
     /// Sixteen `i32`.
     unsafe fn load(p: *const i32) -> Self;
+    /// Sixteen `i32`.
+    unsafe fn store(self, p: *mut i32);
     /// Sixteen bytes, zero-extended.
     unsafe fn load_u8(p: *const u8) -> Self;
     /// The lowest byte of every lane.

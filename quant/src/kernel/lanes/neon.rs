@@ -24,6 +24,12 @@ impl Lanes for NeonLanes {
         Self(from_fn(|q| unsafe { vld1q_s32(p.add(4 * q)) }))
     }
     #[inline(always)]
+    unsafe fn store(self, p: *mut i32) {
+        for q in 0..4 {
+            unsafe { vst1q_s32(p.add(4 * q), self.0[q]) }
+        }
+    }
+    #[inline(always)]
     unsafe fn load_u8(p: *const u8) -> Self {
         unsafe {
             let bytes = vld1q_u8(p);

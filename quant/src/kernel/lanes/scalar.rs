@@ -19,6 +19,11 @@ impl Lanes for ScalarLanes {
         Self(unsafe { p.cast::<[i32; 16]>().read_unaligned() })
     }
     #[inline(always)]
+    unsafe fn store(self, p: *mut i32) {
+        // SAFETY: the trait's contract.
+        unsafe { p.cast::<[i32; 16]>().write_unaligned(self.0) }
+    }
+    #[inline(always)]
     unsafe fn load_u8(p: *const u8) -> Self {
         // SAFETY: the trait's contract.
         Self(unsafe { p.cast::<[u8; 16]>().read() }.map(i32::from))
