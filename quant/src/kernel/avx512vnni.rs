@@ -7,7 +7,7 @@
 //! acc[p][m] += vpdpbusd( x of row m, 4 bytes in every lane ; line of panel p )
 //! ```
 //!
-//! Two tiles: 8 rows by 2 panels where there are two, else 12 rows by 1. See `docs/kernels.md`.
+//! Two tiles: 8 rows by 2 panels where there are two, else 16 rows by 1. See `docs/kernels.md`.
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::*;
@@ -41,7 +41,7 @@ struct Avx512Vnni;
 impl Micro for Avx512Vnni {
     type Lanes = Avx512Lanes;
     type Wide = Zmm<8, 2>;
-    type Narrow = Zmm<12, 1>;
+    type Narrow = Zmm<16, 1>;
 }
 
 /// `MR` rows by `P` panels of one register each.

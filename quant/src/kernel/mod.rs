@@ -14,7 +14,7 @@
 //! # Dispatch
 //! [`KERNELS`] lists the micro-kernels best first. Which one a layer gets depends on the machine *and* on
 //! the range of its weights ([`MicroKernel::max_weight`]), so it is chosen when the weights are packed
-//! ([`select`]). `QUANT_ISA=scalar|avx2|avxvnni|avx512vnni|neon|neondot` forces an instruction set
+//! ([`select`]). `QUANT_ISA=scalar|avx2|avxvnni|avx512vnni|amx|neon|neondot` forces an instruction set
 //! ([`forced`]). All kernels give the same bits, and one test suite runs over the table: a new one is a
 //! file here and a line there.
 //!
@@ -99,6 +99,7 @@ macro_rules! kernels {
 }
 
 kernels! {
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))] amx,
     #[cfg(target_arch = "x86_64")] avx512vnni,
     #[cfg(target_arch = "x86_64")] avxvnni,
     #[cfg(target_arch = "x86_64")] avx2_w7,

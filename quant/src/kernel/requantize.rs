@@ -94,61 +94,117 @@ impl Epilogue for RequantizeEpilogue<'_> {
     fn tile<L: Lanes>(&mut self, tiles: &[&Tile], at: At) {
         let width = NR.min(self.channels - at.channel);
         for output in &mut self.outputs {
-            // SAFETY: the tiles are of a kernel with the instructions of `L`. Pointers: see `rows`.
-            unsafe {
-                match self.residual {
-                    None => rows::<L>(output, None, self.cols, width, tiles, at),
-                    some => rows::<L>(output, some, self.cols, width, tiles, at),
-                }
+            // A tile's positions may cross the ends of rows: one run of neighbours after the other.
+            let (mut y, mut x, mut row) = (at.position / self.cols, at.position % self.cols, 0);
+            while row < at.rows {
+                let len = (self.cols - x).min(at.rows - row);
+                let run = Run { tiles, row, len, channel: at.channel, width, y, x };
+                // SAFETY: the tiles are of a kernel with the instructions of `L`.
+                unsafe { run.requantize::<L>(output, self.residual) };
+                (y, x, row) = (y + 1, 0, row + len);
             }
         }
     }
 }
 
-/// All rows of a tile for one output.
-///
-/// # Safety
-/// The CPU has the instructions of `L`. (Offsets are checked here: sixteen bytes are moved only where sixteen are.)
-#[inline(always)]
-unsafe fn rows<L: Lanes>(
-    output: &mut Output<'_>,
-    residual: Option<Residual<'_>>,
-    cols: usize,
+/// Neighbouring positions of a tile, in one row of the image.
+struct Run<'a> {
+    tiles: &'a [&'a Tile],
+    /// The first one's row in the tile.
+    row: usize,
+    /// How many.
+    len: usize,
+    channel: usize,
+    /// Channels of the panel that exist.
     width: usize,
-    tiles: &[&Tile],
-    at: At,
-) {
-    let q = output.q;
-    let (m, b) = &q.panels[at.channel / NR];
-    let (mut y, mut x) = (at.position / cols, at.position % cols);
-    // SAFETY: the caller vouches for the instructions; tile rows, `m` and `b` have sixteen numbers; bytes are moved
-    // through `part` and `read`, which check.
-    unsafe {
-        let (m, b) = (L::load(m.as_ptr()), L::load_wide(b.as_ptr()));
-        let (m_r, lo, hi) = (L::splat(q.residual.1), L::splat(q.lo), L::splat(q.hi));
-        for row in 0..at.rows {
-            let mut v = L::add_wide(L::load(tiles[0][row].as_ptr()).shl(q.left).mul(m), b);
-            if let [_, high] = tiles {
-                let high = L::load(high[row].as_ptr()).shl(q.left).mul(m);
-                v = L::add_wide(v, L::shl8_wide(high));
+    /// Place of the first one.
+    y: usize,
+    x: usize,
+}
+
+impl Run<'_> {
+    /// Whole panels of 8-bit codes, which nearly all are, without a branch inside; everything else with.
+    ///
+    /// # Safety
+    /// The CPU has the instructions of `L`.
+    #[inline(always)]
+    unsafe fn requantize<L: Lanes>(&self, output: &mut Output<'_>, residual: Option<Residual<'_>>) {
+        let q = output.q;
+        let bytes = self.tiles.len() == 1 && output.planes.len() == 1 && residual.is_none_or(|r| r.planes.len() == 1);
+        // SAFETY: the caller's promise.
+        unsafe {
+            match residual {
+                _ if !bytes || self.width < NR || q.left > 0 => self.general::<L>(output, residual),
+                None => self.plain::<L, false>(output, &[], output.place),
+                Some(Residual { planes, place }) => self.plain::<L, true>(output, &planes[0], place),
             }
-            if let Some(Residual { planes, place }) = residual {
-                let offset = place.at(y, x) + at.channel;
-                let mut r: L = read(&planes[0], offset, width);
-                if let Some(high) = planes.get(1) {
-                    r = r.add(read::<L>(high, offset, width).shl(8));
+        }
+    }
+
+    /// One plane of everything, no left shift of the sums, sixteen channels.
+    ///
+    /// # Safety
+    /// The CPU has the instructions of `L`. (Offsets are checked here.)
+    #[inline(always)]
+    unsafe fn plain<L: Lanes, const RESIDUAL: bool>(&self, output: &mut Output<'_>, r: &[u8], place: Place) {
+        let (q, step, last) = (output.q, output.place.step, self.len - 1);
+        let (m, b) = &q.panels[self.channel / NR];
+        let y = &mut output.planes[0][output.place.at(self.y, self.x) + self.channel..][..last * step + NR];
+        let r = if RESIDUAL { &r[place.at(self.y, self.x) + self.channel..][..last * place.step + NR] } else { r };
+        let sums = &self.tiles[0][self.row..][..self.len];
+        // SAFETY: the caller vouches for the instructions; sums, `m` and `b` have sixteen numbers, and the slices of
+        // bytes end sixteen behind the last position.
+        unsafe {
+            let (m, b) = (L::load(m.as_ptr()), L::load_wide(b.as_ptr()));
+            let (m_r, k_r) = (L::splat(q.residual.1), L::splat(q.residual.0 as i32));
+            let (t, lo, hi) = (L::splat(q.shift as i32), L::splat(q.lo), L::splat(q.hi));
+            let (mut y, mut r) = (y.as_mut_ptr(), r.as_ptr());
+            for sums in sums {
+                let mut v = L::add_wide(L::load(sums.as_ptr()).mul(m), b);
+                if RESIDUAL {
+                    v = L::add_wide(v, L::load_u8(r).shl(k_r).mul(m_r));
+                    r = r.wrapping_add(place.step);
                 }
-                v = L::add_wide(v, r.shl(q.residual.0).mul(m_r));
+                L::upper(v).sra(t).clamp(lo, hi).store_u8(y);
+                y = y.wrapping_add(step);
             }
-            let code = L::upper(v).sra(q.shift).clamp(lo, hi);
-            let offset = output.place.at(y, x) + at.channel;
-            write(code, &mut output.planes[0], offset, width);
-            if let Some(high) = output.planes.get_mut(1) {
-                write(code.sra(8), high, offset, width);
-            }
-            x += 1;
-            if x == cols {
-                (y, x) = (y + 1, 0);
+        }
+    }
+
+    /// Any number of planes and channels.
+    ///
+    /// # Safety
+    /// The CPU has the instructions of `L`. (Offsets are checked by `read` and `write`.)
+    #[inline(always)]
+    unsafe fn general<L: Lanes>(&self, output: &mut Output<'_>, residual: Option<Residual<'_>>) {
+        let q = output.q;
+        let (m, b) = &q.panels[self.channel / NR];
+        // SAFETY: the caller vouches for the instructions; sums, `m` and `b` have sixteen numbers.
+        unsafe {
+            let (m, b) = (L::load(m.as_ptr()), L::load_wide(b.as_ptr()));
+            let (m_r, k_r) = (L::splat(q.residual.1), L::splat(q.residual.0 as i32));
+            let (k, t, lo, hi) = (L::splat(q.left as i32), L::splat(q.shift as i32), L::splat(q.lo), L::splat(q.hi));
+            let byte = L::splat(8);
+            for i in 0..self.len {
+                let sum = |plane: &Tile| L::load(plane[self.row + i].as_ptr()).shl(k).mul(m);
+                let mut v = L::add_wide(sum(self.tiles[0]), b);
+                if let [_, high] = self.tiles {
+                    v = L::add_wide(v, L::shl8_wide(sum(high)));
+                }
+                if let Some(Residual { planes, place }) = residual {
+                    let offset = place.at(self.y, self.x + i) + self.channel;
+                    let mut r: L = read(&planes[0], offset, self.width);
+                    if let Some(high) = planes.get(1) {
+                        r = r.add(read::<L>(high, offset, self.width).shl(byte));
+                    }
+                    v = L::add_wide(v, r.shl(k_r).mul(m_r));
+                }
+                let code = L::upper(v).sra(t).clamp(lo, hi);
+                let offset = output.place.at(self.y, self.x + i) + self.channel;
+                write(code, &mut output.planes[0], offset, self.width);
+                if let Some(high) = output.planes.get_mut(1) {
+                    write(code.sra(byte), high, offset, self.width);
+                }
             }
         }
     }

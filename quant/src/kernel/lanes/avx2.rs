@@ -42,12 +42,12 @@ impl Lanes for Avx2Lanes {
         Self(from_fn(|h| unsafe { _mm256_add_epi32(self.0[h], other.0[h]) }))
     }
     #[inline(always)]
-    unsafe fn shl(self, k: u32) -> Self {
-        Self(self.0.map(|x| unsafe { _mm256_sll_epi32(x, _mm_cvtsi32_si128(k as i32)) }))
+    unsafe fn shl(self, k: Self) -> Self {
+        Self(from_fn(|h| unsafe { _mm256_sllv_epi32(self.0[h], k.0[h]) }))
     }
     #[inline(always)]
-    unsafe fn sra(self, t: u32) -> Self {
-        Self(self.0.map(|x| unsafe { _mm256_sra_epi32(x, _mm_cvtsi32_si128(t as i32)) }))
+    unsafe fn sra(self, t: Self) -> Self {
+        Self(from_fn(|h| unsafe { _mm256_srav_epi32(self.0[h], t.0[h]) }))
     }
     #[inline(always)]
     unsafe fn clamp(self, lo: Self, hi: Self) -> Self {

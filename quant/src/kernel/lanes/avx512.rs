@@ -34,12 +34,12 @@ impl Lanes for Avx512Lanes {
         Self(unsafe { _mm512_add_epi32(self.0, other.0) })
     }
     #[inline(always)]
-    unsafe fn shl(self, k: u32) -> Self {
-        Self(unsafe { _mm512_sll_epi32(self.0, _mm_cvtsi32_si128(k as i32)) })
+    unsafe fn shl(self, k: Self) -> Self {
+        Self(unsafe { _mm512_sllv_epi32(self.0, k.0) })
     }
     #[inline(always)]
-    unsafe fn sra(self, t: u32) -> Self {
-        Self(unsafe { _mm512_sra_epi32(self.0, _mm_cvtsi32_si128(t as i32)) })
+    unsafe fn sra(self, t: Self) -> Self {
+        Self(unsafe { _mm512_srav_epi32(self.0, t.0) })
     }
     #[inline(always)]
     unsafe fn clamp(self, lo: Self, hi: Self) -> Self {
@@ -71,6 +71,8 @@ impl Lanes for Avx512Lanes {
     }
     #[inline(always)]
     unsafe fn upper(a: [__m512i; 2]) -> Self {
-        Self(unsafe { _mm512_mask_blend_epi32(0xAAAA, _mm512_srli_epi64::<32>(a[0]), a[1]) })
+        // (even >> 32) | (odd & upper halves): a blend by mask would occupy the port that multiplies.
+        let halves = unsafe { _mm512_set1_epi64(-1 << 32) };
+        Self(unsafe { _mm512_ternarylogic_epi64::<0xF8>(_mm512_srli_epi64::<32>(a[0]), a[1], halves) })
     }
 }

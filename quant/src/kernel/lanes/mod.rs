@@ -44,10 +44,10 @@ pub trait Lanes: Copy {
     unsafe fn store_u8(self, p: *mut u8);
     /// Lane by lane, modulo `2^32`.
     unsafe fn add(self, other: Self) -> Self;
-    /// `self << k`.
-    unsafe fn shl(self, k: u32) -> Self;
-    /// `floor(self / 2^t)`.
-    unsafe fn sra(self, t: u32) -> Self;
+    /// `self << k`, lane by lane.
+    unsafe fn shl(self, k: Self) -> Self;
+    /// `floor(self / 2^t)`, lane by lane.
+    unsafe fn sra(self, t: Self) -> Self;
     /// Between `lo` and `hi`.
     unsafe fn clamp(self, lo: Self, hi: Self) -> Self;
     /// The exact products.

@@ -51,13 +51,13 @@ impl Lanes for NeonLanes {
         Self(from_fn(|q| unsafe { vaddq_s32(self.0[q], other.0[q]) }))
     }
     #[inline(always)]
-    unsafe fn shl(self, k: u32) -> Self {
-        Self(self.0.map(|x| unsafe { vshlq_s32(x, vdupq_n_s32(k as i32)) }))
+    unsafe fn shl(self, k: Self) -> Self {
+        Self(from_fn(|q| unsafe { vshlq_s32(self.0[q], k.0[q]) }))
     }
     #[inline(always)]
-    unsafe fn sra(self, t: u32) -> Self {
+    unsafe fn sra(self, t: Self) -> Self {
         // A shift to the left by a negative number.
-        Self(self.0.map(|x| unsafe { vshlq_s32(x, vdupq_n_s32(-(t as i32))) }))
+        Self(from_fn(|q| unsafe { vshlq_s32(self.0[q], vnegq_s32(t.0[q])) }))
     }
     #[inline(always)]
     unsafe fn clamp(self, lo: Self, hi: Self) -> Self {

@@ -6,13 +6,6 @@ use super::Lanes;
 #[derive(Clone, Copy)]
 pub struct ScalarLanes([i32; 16]);
 
-impl ScalarLanes {
-    #[inline(always)]
-    fn each(self, f: impl Fn(i32) -> i32) -> Self {
-        Self(self.0.map(f))
-    }
-}
-
 impl Lanes for ScalarLanes {
     type Wide = [i64; 16];
 
@@ -40,12 +33,12 @@ impl Lanes for ScalarLanes {
         Self(std::array::from_fn(|i| self.0[i].wrapping_add(other.0[i])))
     }
     #[inline(always)]
-    unsafe fn shl(self, k: u32) -> Self {
-        self.each(|x| x << k)
+    unsafe fn shl(self, k: Self) -> Self {
+        Self(std::array::from_fn(|i| self.0[i] << k.0[i]))
     }
     #[inline(always)]
-    unsafe fn sra(self, t: u32) -> Self {
-        self.each(|x| x >> t)
+    unsafe fn sra(self, t: Self) -> Self {
+        Self(std::array::from_fn(|i| self.0[i] >> t.0[i]))
     }
     #[inline(always)]
     unsafe fn clamp(self, lo: Self, hi: Self) -> Self {
