@@ -103,7 +103,10 @@ pub struct FakeQuantHook {
 impl FakeQuantHook {
     /// The hook for training (each batch updates the ranges and recomputes the weight scales) or evaluation
     /// (ranges stay; weights are taken to stay too, and their scales are computed once).
-    pub fn new(config: QuantConfig, plan: Plan, ranges: Ranges, training: bool) -> Self {
+    pub fn new(mut config: QuantConfig, plan: Plan, ranges: Ranges, training: bool) -> Self {
+        if training {
+            config.fixed_scales.clear();
+        }
         Self { config, plan, ranges, training, weights: HashMap::new(), current: None }
     }
 
@@ -114,7 +117,7 @@ impl FakeQuantHook {
         } else if let Some(q) = self.weights.get(&node.name) {
             return Ok(q.clone());
         }
-        let q = self.config.weight_params(w, bits).map_err(|e| in_layer(node, e))?;
+        let q = self.config.weight_params(&node.name, w, bits).map_err(|e| in_layer(node, e))?;
         if !self.training {
             self.weights.insert(node.name.clone(), q.clone());
         }
@@ -220,7 +223,7 @@ impl IntegerHook {
 
     fn prepare(&self, node: &Node, widths: Widths, w: &Tensor, b: Option<&Tensor>) -> Result<IntegerLayer> {
         let q_x = self.ranges.params(&node.name, widths.a)?;
-        let q_w = self.config.weight_params(w, widths.w)?;
+        let q_w = self.config.weight_params(&node.name, w, widths.w)?;
         let w = PackedWeights::pack(linear_quantize::<i8>(w, &q_w)?)?;
         let scales = product_scales("integer layer", &q_x, &q_w, w.outputs())?;
         let b_int = b.map(|b| quantize_bias(b.data(), &scales)).transpose()?;
