@@ -105,6 +105,7 @@ kernels! {
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))] amx,
     #[cfg(target_arch = "x86_64")] avx512vnni,
     #[cfg(target_arch = "x86_64")] avxvnni,
+    #[cfg(target_arch = "x86_64")] avx2_w4,
     #[cfg(target_arch = "x86_64")] avx2_w7,
     #[cfg(target_arch = "x86_64")] avx2,
     scalar,
