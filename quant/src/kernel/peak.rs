@@ -60,6 +60,9 @@ mod x86 {
         Some(match kernel {
             "avx512vnni" => avx512vnni as Chains,
             "avxvnni" => avxvnni,
+            #[cfg(target_os = "linux")]
+            "amx" => super::super::amx::products,
+            "avx2_w4" => avx2_w4,
             "avx2_w7" => avx2_w7,
             "avx2" => avx2,
             _ => return None,
@@ -94,10 +97,13 @@ mod x86 {
         _mm512_setzero_si512,
         _mm512_set1_epi32,
         64,
-        |acc, x, w| { _mm512_dpbusd_epi32(*acc, x, w) }
+        |acc, x, w| _mm512_dpbusd_epi32(*acc, x, w)
     );
     chains!(avxvnni, "avx2,avxvnni", ymm_reg, _mm256_setzero_si256, _mm256_set1_epi32, 32, |acc, x, w| {
         _mm256_dpbusd_avx_epi32(*acc, x, w)
+    });
+    chains!(avx2_w4, "avx2", ymm_reg, _mm256_setzero_si256, _mm256_set1_epi32, 32, |acc, x, w| {
+        _mm256_add_epi16(*acc, _mm256_maddubs_epi16(x, w))
     });
     chains!(avx2_w7, "avx2", ymm_reg, _mm256_setzero_si256, _mm256_set1_epi32, 32, |acc, x, w| {
         let pairs = _mm256_maddubs_epi16(x, w);
