@@ -261,7 +261,8 @@ fn product(args: &BenchArgs, context: &Context) -> Result<()> {
     let gops = 2.0 * (m * n * k) as f64 / seconds / 1e9;
     let share = 100.0 * gops * 1e9 / peak;
     let threads = if args.numbers == Numbers::F32 { 1 } else { context.threads };
-    context.say(format_args!("{gops:.1} GOP/s with {name}, {share:.0}% of the peak of {threads} thread(s)"))?;
+    context
+        .say(format_args!("{gops:.1} GOP/s with {name}, {share:.0}% of the peak of {threads} thread(s)"))?;
     context.result(&json!({
         "what": args.what,
         "numbers": args.numbers,

@@ -82,7 +82,8 @@ pub fn run(args: InferArgs, context: &Context) -> Result<()> {
         return Err(Failure::BadInput(text).into());
     }
     let engine = IntEngine::new(graph)?;
-    let mut classifier = Classifier { workspace: engine.workspace(), engine: &engine, args: &args, answers: vec![] };
+    let mut classifier =
+        Classifier { workspace: engine.workspace(), engine: &engine, args: &args, answers: vec![] };
     for path in &args.images {
         let is_picture = {
             let mut head = Vec::new();
@@ -163,7 +164,9 @@ impl Classifier<'_> {
         for index in chosen {
             file.read_exact(&mut record).map_err(io("read"))?;
             if usize::from(record[0]) >= CLASSES {
-                return Err(models::Error::Label { path: path.into(), record: index, label: record[0] }.into());
+                return Err(
+                    models::Error::Label { path: path.into(), record: index, label: record[0] }.into()
+                );
             }
             let label = usize::from(record[0]);
             self.classify(context, path, Some(index), Some(label), &interleave(&record[1..]))?;

@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use models::QuantizedNetwork;
-use models::saved::shadow_path;
 use models::ptq::{ActivationRule, Correction};
+use models::saved::shadow_path;
 use quant::{Policy, ScaleRule, Widths};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -165,7 +165,12 @@ pub fn run(args: QatArgs, context: &Context) -> Result<()> {
 
     let rows = [
         page::Row::float(top1_float, &setup.network),
-        page::Row::quantized(format!("PTQ {}", args.bits), args.method, ptq, post_training.model_bytes(&[])?.len()),
+        page::Row::quantized(
+            format!("PTQ {}", args.bits),
+            args.method,
+            ptq,
+            post_training.model_bytes(&[])?.len(),
+        ),
         page::Row::quantized(format!("QAT {}", args.bits), args.method, scores, file_bytes(&outcome.model)?),
     ];
     context.say(page::table(&rows))?;

@@ -102,7 +102,8 @@ impl<'a> Packed<'a> {
         scales: &mut BTreeMap<String, Vec<f32>>,
     ) -> Result<Option<(Vec<usize>, Vec<f32>)>> {
         let Some(Header { bits, shape }) = self.headers.get(name) else { return Ok(None) };
-        let broken = |detail: String| Error::malformed(self.path, format!("packed tensor `{name}`: {detail}"));
+        let broken =
+            |detail: String| Error::malformed(self.path, format!("packed tensor `{name}`: {detail}"));
         let bytes = |name: &str, dtype| match file.tensor(name) {
             Ok(view) if view.dtype() == dtype => Ok(view.data()),
             Ok(view) => Err(broken(format!("`{name}` has elements {:?}, expected {dtype:?}", view.dtype()))),

@@ -249,7 +249,8 @@ mod tests {
     fn the_middle_square_is_averaged() {
         // 3 x 3 blocks of one colour, behind a margin that must not be seen.
         let block = |y: usize, x: usize| ((y / 3) * 8 + x / 3) as u8;
-        let bytes = pixmap(96 + 20, 96, |y, x, _| if (10..106).contains(&x) { block(y, x - 10) } else { 255 });
+        let bytes =
+            pixmap(96 + 20, 96, |y, x, _| if (10..106).contains(&x) { block(y, x - 10) } else { 255 });
         let picture = decode(&bytes).unwrap();
         for (i, pixel) in picture.pixels.chunks(3).enumerate() {
             assert_eq!(pixel, [(i / 32 * 8 + i % 32) as u8; 3]);
@@ -267,6 +268,30 @@ mod tests {
         assert_eq!(grey.pixels, [77; 3072]);
         let rgba = decode(&png_of(png::ColorType::Rgba, 32, 32, &[1, 2, 3, 0].repeat(1024))).unwrap();
         assert_eq!(rgba.pixels, [1, 2, 3].repeat(1024));
+    }
+
+    #[test]
+    fn jpeg_baseline_progressive_and_cut_short() {
+        use jpeg_encoder::{ColorType, Encoder};
+        let encode = |color, progressive, samples: &[u8]| {
+            let mut bytes = Vec::new();
+            let mut encoder = Encoder::new(&mut bytes, 95);
+            encoder.set_progressive(progressive);
+            encoder.encode(samples, 64, 48, color).unwrap();
+            bytes
+        };
+        let near = |a: &[u8], b: [u8; 3]| a.iter().zip(b).all(|(a, b)| a.abs_diff(b) <= 3);
+        let rgb = [90u8, 120, 200].repeat(64 * 48);
+        for progressive in [false, true] {
+            let bytes = encode(ColorType::Rgb, progressive, &rgb);
+            let picture = decode(&bytes).unwrap();
+            assert_eq!((picture.width, picture.height), (64, 48));
+            assert!(picture.pixels.chunks(3).all(|p| near(p, [90, 120, 200])), "{:?}", &picture.pixels[..3]);
+            let e = decode(&bytes[..bytes.len() - 40]).unwrap_err();
+            assert!(e.contains("not a complete JPEG"), "{e}");
+        }
+        let grey = decode(&encode(ColorType::Luma, false, &[77; 64 * 48])).unwrap();
+        assert!(grey.pixels.chunks(3).all(|p| near(p, [77; 3])));
     }
 
     #[test]

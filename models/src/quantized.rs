@@ -125,7 +125,8 @@ impl QuantizedNetwork {
             }
         }
         for layer in quantization.config.fixed_scales.keys() {
-            let widths = quantization.plan.get(layer).ok_or_else(|| broken(format!("layer `{layer}` is float")))?;
+            let widths =
+                quantization.plan.get(layer).ok_or_else(|| broken(format!("layer `{layer}` is float")))?;
             let w = network.params.get(&format!("{layer}.weight"))?;
             quantization.config.weight_params(layer, w, widths.w).map_err(|e| broken(e.to_string()))?;
         }

@@ -259,7 +259,8 @@ impl QuantConfig {
                 crate::QParams::per_channel(grid, s.to_vec(), vec![0; outputs])
             }
             (granularity, s) => {
-                let detail = format!("layer `{layer}` has {} weight scales, which is not {granularity:?}", s.len());
+                let detail =
+                    format!("layer `{layer}` has {} weight scales, which is not {granularity:?}", s.len());
                 Err(Error::value("weight scales", detail))
             }
         }

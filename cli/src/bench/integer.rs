@@ -45,7 +45,8 @@ fn network(bits: Widths) -> Result<QuantizedNetwork> {
         Ok((_, network)) => network,
         Err(_) => Network::fresh(20, Shortcut::B, Normalization::TRUE, 1)?,
     };
-    let images = Loader::evaluation(&noise_images(16, 6, &Normalization::TRUE, 1)?, 16, network.normalization);
+    let images =
+        Loader::evaluation(&noise_images(16, 6, &Normalization::TRUE, 1)?, 16, network.normalization);
     let config = QuantConfig { bits, policy: Policy::Product, ..QuantConfig::default() };
     let plan = config.policy.plan(&network.graph, bits);
     let ranges = calibrate(&network, &plan, ActivationRule::Scale(ScaleRule::SYMMETRIC), images.epoch(0))?;
@@ -62,7 +63,8 @@ pub fn infer(args: &BenchArgs, context: &Context, bits: Widths) -> Result<()> {
     let n = args.batch as usize;
     // One image at a time is one thread's work.
     let threads = if n == 1 { 1 } else { context.threads };
-    let images: Vec<u8> = (0..n * 3072).map(|i| (i as u32).wrapping_mul(2_654_435_761).to_le_bytes()[3]).collect();
+    let images: Vec<u8> =
+        (0..n * 3072).map(|i| (i as u32).wrapping_mul(2_654_435_761).to_le_bytes()[3]).collect();
     let seconds = if n == 1 {
         let (mut workspace, mut logits) = (engine.workspace(), vec![0; engine.graph().logit_scale().len()]);
         median_seconds(args.repeat.max(101), || {
@@ -90,7 +92,8 @@ pub fn infer(args: &BenchArgs, context: &Context, bits: Widths) -> Result<()> {
         peak / 1e9,
         kernel.name
     ))?;
-    let layers = if args.layers { Some(layers(&engine, &images[..3072], &work, peak / threads as f64)) } else { None };
+    let layers =
+        if args.layers { Some(layers(&engine, &images[..3072], &work, peak / threads as f64)) } else { None };
     if let Some(layers) = &layers {
         context.say(text_table(
             &["node", "op", "us", "% of time", "GOP/s", "% of peak"],

@@ -6,8 +6,8 @@
 use std::fmt;
 
 use anyhow::Result;
-use models::{Evaluation, QuantizedNetwork, int_model};
 use models::loader::Loader;
+use models::{Evaluation, QuantizedNetwork, int_model};
 use quant::int_graph::IntEngine;
 use serde::Serialize;
 
@@ -47,7 +47,8 @@ impl Scores {
         let QuantizedNetwork { network, quantization } = quantized;
         let layers = measure(context, "integer layers", network, images, &mut quantization.integers()?)?;
         let top1_layers = layers.top1();
-        let integer = if quantized.is_integer_only() { in_integers(context, quantized, images)? } else { layers };
+        let integer =
+            if quantized.is_integer_only() { in_integers(context, quantized, images)? } else { layers };
         let simulated = measure(context, "simulated", network, images, &mut quantization.simulated())?;
         let trained = measure(context, "as trained", network, images, &mut quantization.as_trained())?;
         let distance = |(a, b): (&f32, &f32)| f64::from((a - b).abs());

@@ -119,9 +119,15 @@ mod x86 {
         steps * 4 * 16 * 64 * 16
     }
 
-    chains!(avx512vnni, "avx512f,avx512vnni", zmm_reg, _mm512_setzero_si512, _mm512_set1_epi32, 64, |acc, x, w| {
-        _mm512_dpbusd_epi32(*acc, x, w)
-    });
+    chains!(
+        avx512vnni,
+        "avx512f,avx512vnni",
+        zmm_reg,
+        _mm512_setzero_si512,
+        _mm512_set1_epi32,
+        64,
+        |acc, x, w| { _mm512_dpbusd_epi32(*acc, x, w) }
+    );
     chains!(avxvnni, "avx2,avxvnni", ymm_reg, _mm256_setzero_si256, _mm256_set1_epi32, 32, |acc, x, w| {
         _mm256_dpbusd_avx_epi32(*acc, x, w)
     });

@@ -130,7 +130,8 @@ impl Run<'_> {
     #[inline(always)]
     unsafe fn requantize<L: Lanes>(&self, output: &mut Output<'_>, residual: Option<Residual<'_>>) {
         let q = output.q;
-        let bytes = self.tiles.len() == 1 && output.planes.len() == 1 && residual.is_none_or(|r| r.planes.len() == 1);
+        let bytes =
+            self.tiles.len() == 1 && output.planes.len() == 1 && residual.is_none_or(|r| r.planes.len() == 1);
         // SAFETY: the caller's promise.
         unsafe {
             match residual {
@@ -150,7 +151,11 @@ impl Run<'_> {
         let (q, step, last) = (output.q, output.place.step, self.len - 1);
         let (m, b) = &q.panels[self.channel / NR];
         let y = &mut output.planes[0][output.place.at(self.y, self.x) + self.channel..][..last * step + NR];
-        let r = if RESIDUAL { &r[place.at(self.y, self.x) + self.channel..][..last * place.step + NR] } else { r };
+        let r = if RESIDUAL {
+            &r[place.at(self.y, self.x) + self.channel..][..last * place.step + NR]
+        } else {
+            r
+        };
         let sums = &self.tiles[0][self.row..][..self.len];
         // SAFETY: the caller vouches for the instructions; sums, `m` and `b` have sixteen numbers, and the slices of
         // bytes end sixteen behind the last position.
@@ -183,7 +188,8 @@ impl Run<'_> {
         unsafe {
             let (m, b) = (L::load(m.as_ptr()), L::load_wide(b.as_ptr()));
             let (m_r, k_r) = (L::splat(q.residual.1), L::splat(q.residual.0 as i32));
-            let (k, t, lo, hi) = (L::splat(q.left as i32), L::splat(q.shift as i32), L::splat(q.lo), L::splat(q.hi));
+            let (k, t, lo, hi) =
+                (L::splat(q.left as i32), L::splat(q.shift as i32), L::splat(q.lo), L::splat(q.hi));
             let byte = L::splat(8);
             for i in 0..self.len {
                 let sum = |plane: &Tile| L::load(plane[self.row + i].as_ptr()).shl(k).mul(m);
