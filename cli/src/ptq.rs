@@ -100,6 +100,7 @@ pub fn run(args: PtqArgs, context: &Context) -> Result<()> {
     let command = settings::command(&context.verb, context.seed, &args)?;
     let facts = [
         ("test_accuracy", format!("{:.2}", scores.top1_int)),
+        ("test_images", scores.images.to_string()),
         ("seed", context.seed.to_string()),
         ("command", command.clone()),
     ];

@@ -111,6 +111,7 @@ pub fn run(args: SearchArgs, context: &Context) -> Result<()> {
     let model = folder.path(format!("ResNet{}_mixed.safetensors", setup.network.depth));
     let facts = [
         ("test_accuracy", format!("{:.2}", scores.top1_int)),
+        ("test_images", scores.images.to_string()),
         ("seed", context.seed.to_string()),
         ("command", settings::command(&context.verb, context.seed, &args)?),
     ];

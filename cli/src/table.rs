@@ -241,6 +241,7 @@ fn cell(
     let model = run.path(model_name(setup.network.depth, bits));
     let facts = [
         ("test_accuracy", format!("{:.2}", scores.top1_int)),
+        ("test_images", scores.images.to_string()),
         ("seed", context.seed.to_string()),
         ("command", command),
     ];

@@ -12,7 +12,7 @@
 //! | `seed`, `epoch`, `step` | where a run stands | `17` |
 //! | `bits`, `policy`, `method` | how a network was quantized | `W4A4` |
 //! | `packed_weights` | which weights are [stored as integers](packed) | |
-//! | `test_accuracy` | percent on the full test set | `92.97` |
+//! | `test_accuracy` | percent of `test_images`, by default of the full test set | `92.97` |
 
 use std::{
     collections::{BTreeMap, HashSet},

@@ -16,6 +16,7 @@ mod network;
 pub mod npy;
 pub mod packed;
 pub mod pickle;
+pub mod picture;
 pub mod ptq;
 pub mod qat;
 pub mod quantized;

@@ -251,6 +251,7 @@ impl Run<'_> {
                 ("epoch", metrics.epoch.to_string()),
                 ("seed", self.context.seed.to_string()),
                 ("test_accuracy", format!("{:.2}", metrics.test_top1)),
+                ("test_images", test.images.to_string()),
                 ("command", self.commands.run.clone()),
             ];
             quantized.save(&self.model, &facts)?;
