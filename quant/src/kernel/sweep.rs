@@ -142,6 +142,7 @@ pub(super) struct Field {
     /// The first panel.
     pub w: *const Line,
     /// Lines from a panel to the next.
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code))] // no tile of two panels there
     pub panel: usize,
 }
 
