@@ -93,11 +93,8 @@ fn multiply_adds(network: &Network) -> (usize, usize) {
 /// If an argument is impossible on this machine.
 pub fn run(args: BenchArgs, context: &Context) -> Result<()> {
     let isa = match &args.isa {
-        Some(name) if args.what != What::Gemm => {
-            let family = Isa::ALL.iter().find(|known| name.starts_with(**known)).copied().unwrap_or("");
-            Isa::find(family)
-                .ok_or_else(|| Failure::Usage(format!("--isa {name}: this machine does not have it")))?
-        }
+        Some(name) if args.what != What::Gemm => Isa::find_family(name)
+            .ok_or_else(|| Failure::Usage(format!("--isa {name}: this machine does not have it")))?,
         _ => Isa::active(),
     };
     match args.what {
