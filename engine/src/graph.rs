@@ -116,6 +116,12 @@ impl Graph {
         self.nodes.iter().filter(|n| n.layer.has_weight())
     }
 
+    /// The nodes that read an activation without multiplying it by weights: residual sums (their second input) and
+    /// pools, in order.
+    pub fn edges(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.iter().filter(|n| matches!(n.layer, Layer::Add | Layer::GlobalAvgPool))
+    }
+
     /// Multiply-adds of one image of `side x side` pixels, padding included, per node with weights.
     ///
     /// ```

@@ -213,6 +213,12 @@ fn check_records(path: &Path, bytes: &[u8]) -> Result<usize> {
     Ok(records)
 }
 
+/// The image of a record, three planes `[c][h][w]`, as pixels `[h][w][c]`.
+pub fn interleave(planes: &[u8]) -> Vec<u8> {
+    let plane = planes.len() / CHANNELS;
+    (0..planes.len()).map(|i| planes[i % CHANNELS * plane + i / CHANNELS]).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,6 +8,7 @@ pub mod cifar10;
 pub mod element;
 mod error;
 pub mod import;
+pub mod int_model;
 pub mod layout;
 pub mod loader;
 pub mod mmap;

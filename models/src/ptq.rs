@@ -150,11 +150,10 @@ pub fn calibrate(
         ActivationRule::MovingAverage => {
             let mut hook = AverageHook::default();
             run_all(network, batches, &mut hook)?;
-            let quantized = plan.layers().iter().filter(|(_, widths)| widths.is_some());
-            let ranges = quantized.map(|(layer, _)| {
+            let ranges = plan.inputs().map(|(layer, _)| {
                 let range = hook.averages.get(layer).and_then(Observer::range);
                 let unseen = || Error::Value(format!("layer `{layer}` has seen no activations"));
-                Ok((layer.clone(), range.ok_or_else(unseen)?))
+                Ok((layer.to_owned(), range.ok_or_else(unseen)?))
             });
             Ok(Ranges(ranges.collect::<Result<_>>()?))
         }
@@ -178,6 +177,10 @@ impl Hook for AverageHook {
     fn input(&mut self, tape: &mut Tape, node: &Node, x: Var) -> engine::Result<Var> {
         self.averages.entry(node.name.clone()).or_default().observe(tape.value(x).data())?;
         Ok(x)
+    }
+
+    fn edge(&mut self, tape: &mut Tape, node: &Node, x: Var) -> engine::Result<Var> {
+        self.input(tape, node, x)
     }
 }
 

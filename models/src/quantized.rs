@@ -117,10 +117,13 @@ impl QuantizedNetwork {
         if !names.eq(quantization.plan.layers().iter().map(|(name, _)| name)) {
             return Err(broken("its layers are not those of the network".into()));
         }
-        for (layer, widths) in quantization.plan.layers() {
-            if let Some(widths) = widths {
-                quantization.ranges.params(layer, widths.a).map_err(|e| broken(e.to_string()))?;
+        for (edge, _) in quantization.plan.edges() {
+            if !network.graph.edges().any(|node| node.name == *edge) {
+                return Err(broken(format!("the network has no residual sum or pool `{edge}`")));
             }
+        }
+        for (node, bits) in quantization.plan.inputs() {
+            quantization.ranges.params(node, bits).map_err(|e| broken(e.to_string()))?;
         }
         Ok(Some(Self { network, quantization }))
     }

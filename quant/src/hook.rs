@@ -18,7 +18,7 @@ use crate::fake_quantize::{fake_quantize_bias_on, fake_quantize_on};
 use crate::integer::weights::product_scales;
 use crate::{
     Code, Histogram, IntTensor, MovingAverage, Observer, PackedWeights, Plan, QParams, QuantConfig, Range,
-    ScaleRule, Widths, linear_quantize, quantize_bias, quantized_conv2d, quantized_linear,
+    ScaleRule, Ste, Widths, linear_quantize, quantize_bias, quantized_conv2d, quantized_linear,
 };
 
 /// The range of the activations that enter each quantized layer, by layer name: the state of a quantized
@@ -58,14 +58,13 @@ impl CalibrateHook {
     /// If such a layer has seen nothing.
     pub fn ranges(&self, plan: &Plan, rule: ScaleRule) -> Result<Ranges> {
         let mut ranges = BTreeMap::new();
-        for (layer, widths) in plan.layers() {
-            let Some(widths) = widths else { continue };
+        for (layer, bits) in plan.inputs() {
             let histogram = self.histograms.get(layer);
-            let range = histogram.map(|h| h.clip_range(rule, widths.a)).transpose()?.flatten();
+            let range = histogram.map(|h| h.clip_range(rule, bits)).transpose()?.flatten();
             let Some(range) = range else {
                 return Err(Error::value("calibrate", format!("layer `{layer}` has seen no activations")));
             };
-            ranges.insert(layer.clone(), range);
+            ranges.insert(layer.to_owned(), range);
         }
         Ok(Ranges(ranges))
     }
@@ -76,6 +75,10 @@ impl Hook for CalibrateHook {
         let histogram = self.histograms.entry(node.name.clone()).or_default();
         histogram.observe(tape.value(x).data()).map_err(|e| in_layer(node, e))?;
         Ok(x)
+    }
+
+    fn edge(&mut self, tape: &mut Tape, node: &Node, x: Var) -> Result<Var> {
+        self.input(tape, node, x)
     }
 }
 
@@ -118,6 +121,14 @@ impl FakeQuantHook {
         Ok(q)
     }
 
+    fn activation(&mut self, tape: &mut Tape, node: &Node, x: Var, bits: u32) -> Result<Var> {
+        if self.training {
+            self.update(node, tape.value(x), bits).map_err(|e| in_layer(node, e))?;
+        }
+        let q = self.ranges.params(&node.name, bits)?;
+        fake_quantize_on(tape, x, &q, self.config.activation_ste).map_err(|e| in_layer(node, e))
+    }
+
     /// Moves the range of `node`'s input towards that of this batch; the first batch sets it.
     fn update(&mut self, node: &Node, x: &Tensor, bits: u32) -> Result<()> {
         let Some(batch) = batch_range(x.data(), self.config.activation_rule, bits)? else { return Ok(()) };
@@ -132,11 +143,12 @@ impl FakeQuantHook {
 impl Hook for FakeQuantHook {
     fn input(&mut self, tape: &mut Tape, node: &Node, x: Var) -> Result<Var> {
         let Some(Widths { a, .. }) = self.plan.get(&node.name) else { return Ok(x) };
-        if self.training {
-            self.update(node, tape.value(x), a).map_err(|e| in_layer(node, e))?;
-        }
-        let q = self.ranges.params(&node.name, a)?;
-        fake_quantize_on(tape, x, &q, self.config.activation_ste).map_err(|e| in_layer(node, e))
+        self.activation(tape, node, x, a)
+    }
+
+    fn edge(&mut self, tape: &mut Tape, node: &Node, x: Var) -> Result<Var> {
+        let Some(bits) = self.plan.edge(&node.name) else { return Ok(x) };
+        self.activation(tape, node, x, bits)
     }
 
     fn weight(&mut self, tape: &mut Tape, node: &Node, w: Var) -> Result<Var> {
@@ -201,8 +213,8 @@ impl IntegerHook {
                 let detail = format!("layer `{layer}` asks for {}-bit weights; at most 8", widths.w);
                 return Err(Error::value("integer layers", detail));
             }
-            ranges.params(layer, widths.a)?;
         }
+        plan.inputs().try_for_each(|(node, bits)| ranges.params(node, bits).map(|_| ()))?;
         Ok(Self { config, plan, ranges, layers: HashMap::new() })
     }
 
@@ -240,6 +252,23 @@ impl Hook for IntegerHook {
         let y = if widths.a <= 8 { layer.run::<u8>(node.layer, x) } else { layer.run::<u16>(node.layer, x) };
         y.map(Some).map_err(|e| in_layer(node, e))
     }
+
+    fn edge(&mut self, tape: &mut Tape, node: &Node, x: Var) -> Result<Var> {
+        quantized_edge(&self.plan, &self.ranges, tape, node, x)
+    }
+}
+
+/// Eq 1 and 3 for what enters a residual sum or a pool, where the plan quantizes it; without a gradient.
+pub(crate) fn quantized_edge(
+    plan: &Plan,
+    ranges: &Ranges,
+    tape: &mut Tape,
+    node: &Node,
+    x: Var,
+) -> Result<Var> {
+    let Some(bits) = plan.edge(&node.name) else { return Ok(x) };
+    let q = ranges.params(&node.name, bits)?;
+    fake_quantize_on(tape, x, &q, Ste::Identity).map_err(|e| in_layer(node, e))
 }
 
 /// Says in which layer an error arose.

@@ -12,17 +12,20 @@
 //! 9. [`policy`] and [`mixed`]: which layer gets how many bits.
 //! 10. [`hook`]: all of it applied to a network: calibrate, fake-quantize, run in integers.
 //! 11. [`simulate`]: the integers in exact floats, for any width.
+//! 12. [`requantize`] and [`int_graph`]: the network without a float between image and logits (eq 7).
 
 pub mod analysis;
 pub mod entry;
 pub mod fake_quantize;
 pub mod hook;
+pub mod int_graph;
 pub mod int_tensor;
 pub mod integer;
 pub mod kernel;
 pub mod mixed;
 pub mod observer;
 pub mod policy;
+pub mod requantize;
 pub mod scale;
 pub mod simulate;
 pub mod uniform;

@@ -80,7 +80,8 @@ pub enum Policy {
     /// The course's: the first convolution stays float, every other layer with weights gets the widths
     /// asked for.
     Course,
-    /// For an integer-only model: everything is quantized, the first and the last layer to 8 bits.
+    /// For an integer-only model: everything is quantized, the first and the last layer to 8 bits, and so are the
+    /// inputs of residual sums and of the average pool.
     Product,
 }
 
@@ -114,14 +115,25 @@ impl Policy {
             Self::Course => (i != 0).then_some(widths),
             Self::Product => Some(if i == 0 || i == last { eight } else { widths }),
         };
-        Plan { layers: names.into_iter().enumerate().map(|(i, name)| (name, choose(i))).collect() }
+        let layers = names.into_iter().enumerate().map(|(i, name)| (name, choose(i))).collect();
+        let edges = match self {
+            Self::Course => Vec::new(),
+            Self::Product => graph.edges().map(|node| (node.name.clone(), STREAM_BITS)).collect(),
+        };
+        Plan { layers, edges }
     }
 }
+
+/// Bits of the activations that no layer multiplies, in an integer-only model: residuals, and what is averaged.
+pub const STREAM_BITS: u32 = 8;
 
 /// The widths of each layer with weights, in the network's order; `None` is float.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     layers: Vec<(String, Option<Widths>)>,
+    /// Bits of what enters a residual sum or the average pool, by node; empty where these stay float.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    edges: Vec<(String, u32)>,
 }
 
 impl Plan {
@@ -133,6 +145,32 @@ impl Plan {
     /// The widths of a layer; `None` if it stays float, or is not in the network.
     pub fn get(&self, layer: &str) -> Option<Widths> {
         self.layers.iter().find(|(name, _)| name == layer).and_then(|(_, widths)| *widths)
+    }
+
+    /// Every residual sum and pool whose input is quantized, and to how many bits.
+    pub fn edges(&self) -> &[(String, u32)] {
+        &self.edges
+    }
+
+    /// Sets the bits of all residual sums and pools.
+    ///
+    /// # Errors
+    /// Unless `bits` is 1 to 16.
+    pub fn set_stream_bits(&mut self, bits: u32) -> Result<()> {
+        crate::Grid::unsigned(bits)?;
+        self.edges.iter_mut().for_each(|(_, b)| *b = bits);
+        Ok(())
+    }
+
+    /// Everything that has a quantized input, and the bits of it: layers, residual sums, pools.
+    pub fn inputs(&self) -> impl Iterator<Item = (&str, u32)> {
+        let layers = self.layers.iter().filter_map(|(name, widths)| Some((name.as_str(), (*widths)?.a)));
+        layers.chain(self.edges.iter().map(|(name, bits)| (name.as_str(), *bits)))
+    }
+
+    /// The bits of what enters this residual sum or pool; `None` if it stays float.
+    pub fn edge(&self, node: &str) -> Option<u32> {
+        self.edges.iter().find(|(name, _)| name == node).map(|(_, bits)| *bits)
     }
 
     /// Changes the widths of a layer.

@@ -15,10 +15,11 @@
 
 use std::collections::HashMap;
 
-use engine::{Error, Hook, Layer, Node, Result, Tape, Tensor, ops};
+use engine::{Error, Hook, Layer, Node, Result, Tape, Tensor, Var, ops};
 use rayon::prelude::*;
 
 use crate::fake_quantize::codes;
+use crate::hook::quantized_edge;
 use crate::integer::weights::product_scales;
 use crate::{Plan, QParams, QuantConfig, Ranges, Widths, quantize_bias};
 
@@ -90,5 +91,9 @@ impl Hook for SimulateHook {
             self.layers.insert(node.name.clone(), layer);
         }
         self.layers[&node.name].run(node.layer, x).map(Some).map_err(in_layer)
+    }
+
+    fn edge(&mut self, tape: &mut Tape, node: &Node, x: Var) -> Result<Var> {
+        quantized_edge(&self.plan, &self.ranges, tape, node, x)
     }
 }

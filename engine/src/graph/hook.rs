@@ -38,6 +38,14 @@ pub trait Hook {
         Ok(b)
     }
 
+    /// What a residual sum sees as its second input, or a pool as its only one.
+    ///
+    /// # Errors
+    /// As for [`compute`](Self::compute).
+    fn edge(&mut self, _: &mut Tape, _: &Node, x: Var) -> Result<Var> {
+        Ok(x)
+    }
+
     /// Sees the result of every node that is computed on its own (a batch norm that is fused with the ReLU
     /// behind it shows only the ReLU).
     ///

@@ -117,7 +117,12 @@ impl Graph {
             let y = match (plan.steps[id], node.layer) {
                 (Step::Absorbed, _) => continue,
                 (_, Layer::Input) => tape.leaf(image.take().expect("a graph has one input"), false),
-                (Step::BatchNormRelu { norm, residual }, _) => run.batch_norm_relu(tape, norm, residual)?,
+                (Step::BatchNormRelu { norm, residual }, _) => {
+                    let residual = residual.map(|r| run.value(r));
+                    let add = &self.nodes[node.inputs[0]];
+                    let residual = residual.map(|r| hook.edge(tape, add, r)).transpose()?;
+                    run.batch_norm_relu(tape, norm, residual)?
+                }
                 (Step::Alone, _) => run.alone(tape, id, hook)?,
             };
             hook.output(node, tape.value(y))?;
@@ -173,9 +178,15 @@ impl Run<'_> {
                 Ok(y)
             }
             Layer::Relu => Ok(ops::relu(tape, x)),
-            Layer::Add => ops::add(tape, x, self.value(node.inputs[1])),
+            Layer::Add => {
+                let residual = hook.edge(tape, node, self.value(node.inputs[1]))?;
+                ops::add(tape, x, residual)
+            }
             Layer::SubsamplePad { stride, lo, hi } => ops::subsample_pad(tape, x, stride, lo, hi),
-            Layer::GlobalAvgPool => ops::global_avg_pool(tape, x),
+            Layer::GlobalAvgPool => {
+                let x = hook.edge(tape, node, x)?;
+                ops::global_avg_pool(tape, x)
+            }
         }
     }
 
@@ -198,10 +209,10 @@ impl Run<'_> {
         }
     }
 
-    fn batch_norm_relu(&mut self, tape: &mut Tape, norm: NodeId, residual: Option<NodeId>) -> Result<Var> {
+    fn batch_norm_relu(&mut self, tape: &mut Tape, norm: NodeId, residual: Option<Var>) -> Result<Var> {
         let node = &self.graph.nodes[norm];
         let (gamma, beta) = (self.param(tape, node, "weight")?, self.param(tape, node, "bias")?);
-        let (x, residual) = (self.value(node.inputs[0]), residual.map(|r| self.value(r)));
+        let x = self.value(node.inputs[0]);
         let (y, stats) = ops::batch_norm_relu(tape, x, gamma, beta, residual, self.norm_mode(node)?)?;
         self.statistics.extend(stats.map(|s| (norm, s)));
         Ok(y)

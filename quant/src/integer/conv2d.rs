@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::bound::{accumulator_bound, fits_i32};
 use super::weights::product_scales;
 use super::{Accumulators, Activation, PackedWeights};
-use crate::kernel::{At, Epilogue, K_GROUP, Layer, MicroKernel, NR, Scratch, Tile};
+use crate::kernel::{At, Epilogue, K_GROUP, Lanes, Layer, MicroKernel, NR, Scratch, Tile};
 use crate::{Code, IntTensor, QParams};
 
 /// `sum (x_int + z_x) w_int + b_int` over the windows of an image, exactly.
@@ -302,7 +302,7 @@ impl<'a> Plan<'a> {
 }
 
 /// Rows of a linear layer that are one task.
-const LINEAR_ROWS: usize = 256;
+pub(super) const LINEAR_ROWS: usize = 256;
 
 /// Writes each tile's results where they belong.
 struct Finish<'a, Y, F> {
@@ -313,7 +313,7 @@ struct Finish<'a, Y, F> {
 
 impl<Y, F: Fn(&[&Tile], usize, usize, usize) -> Y> Epilogue for Finish<'_, Y, F> {
     #[inline(always)]
-    fn tile(&mut self, tiles: &[&Tile], at: At) {
+    fn tile<L: Lanes>(&mut self, tiles: &[&Tile], at: At) {
         let channels = NR.min(self.channels - at.channel);
         for m in 0..at.rows {
             let y = &mut self.y[(at.position + m) * self.channels + at.channel..][..channels];

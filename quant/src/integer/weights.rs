@@ -80,6 +80,11 @@ impl PackedWeights {
         self.kernel
     }
 
+    /// The weights in the kernel's order.
+    pub(crate) fn panels(&self) -> &Panels {
+        &self.panels
+    }
+
     /// The weights as they were given.
     pub fn w_int(&self) -> &IntTensor<i8> {
         &self.w_int

@@ -14,6 +14,7 @@
 
 use std::arch::x86_64::*;
 
+use super::lanes::Avx2Lanes;
 use super::pack::Layout;
 use super::sweep::{self, Field, Micro, RegisterTile};
 use super::{Epilogue, Id, K_GROUP, Layer, MAX_MR, MicroKernel, NR, Scratch, Tile};
@@ -43,6 +44,7 @@ struct Avx2;
 
 impl Micro for Avx2 {
     const CODE_BYTES: usize = 2;
+    type Lanes = Avx2Lanes;
     type Wide = Self;
     type Narrow = Self;
 }

@@ -17,6 +17,7 @@
 
 use std::arch::x86_64::*;
 
+use super::lanes::Avx2Lanes;
 use super::pack::Layout;
 use super::sweep::{self, Field, Micro, RegisterTile};
 use super::{Epilogue, Id, K_GROUP, Layer, MAX_MR, MicroKernel, NR, Scratch, Tile};
@@ -45,6 +46,7 @@ pub(super) unsafe fn sweep<E: Epilogue>(layer: &Layer<'_>, scratch: &mut Scratch
 struct Maddubs;
 
 impl Micro for Maddubs {
+    type Lanes = Avx2Lanes;
     type Wide = Self;
     type Narrow = Self;
 }

@@ -7,11 +7,12 @@
 //! acc[p][m] += vpdpbusd( x of row m, 4 bytes in every lane ; line of panel p )
 //! ```
 //!
-//! Two tiles: 8 rows by 2 panels where there are two, else 12 rows by 1. See `docs/kernels.md`.
+//! Two tiles: 8 rows by 2 panels where there are two, else 16 rows by 1. See `docs/kernels.md`.
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::*;
 
+use super::lanes::Avx512Lanes;
 use super::pack::Layout;
 use super::sweep::{self, Field, Micro, RegisterTile};
 use super::{Epilogue, Id, K_GROUP, Layer, MAX_MR, MicroKernel, NR, Scratch, Tile};
@@ -38,8 +39,9 @@ pub(super) unsafe fn sweep<E: Epilogue>(layer: &Layer<'_>, scratch: &mut Scratch
 struct Avx512Vnni;
 
 impl Micro for Avx512Vnni {
+    type Lanes = Avx512Lanes;
     type Wide = Zmm<8, 2>;
-    type Narrow = Zmm<12, 1>;
+    type Narrow = Zmm<16, 1>;
 }
 
 /// `MR` rows by `P` panels of one register each.

@@ -6,6 +6,7 @@
 
 use std::arch::x86_64::*;
 
+use super::lanes::Avx2Lanes;
 use super::pack::Layout;
 use super::sweep::{self, Field, Micro, RegisterTile};
 use super::{Epilogue, Id, K_GROUP, Layer, MAX_MR, MicroKernel, NR, Scratch, Tile};
@@ -54,6 +55,7 @@ impl DotProduct for Vex {
 struct Ymm<D>(std::marker::PhantomData<D>);
 
 impl<D: DotProduct> Micro for Ymm<D> {
+    type Lanes = Avx2Lanes;
     type Wide = Self;
     type Narrow = Self;
 }

@@ -14,7 +14,7 @@
 //! # Dispatch
 //! [`KERNELS`] lists the micro-kernels best first. Which one a layer gets depends on the machine *and* on
 //! the range of its weights ([`MicroKernel::max_weight`]), so it is chosen when the weights are packed
-//! ([`select`]). `QUANT_ISA=scalar|avx2|avxvnni|avx512vnni|neon|neondot` forces an instruction set
+//! ([`select`]). `QUANT_ISA=scalar|avx2|avxvnni|avx512vnni|amx|neon|neondot` forces an instruction set
 //! ([`forced`]). All kernels give the same bits, and one test suite runs over the table: a new one is a
 //! file here and a line there.
 //!
@@ -24,11 +24,15 @@ use std::sync::OnceLock;
 
 use engine::{Error, Result};
 
+pub mod lanes;
 pub mod pack;
+pub mod requantize;
+pub mod store;
 mod sweep;
 #[cfg(test)]
 mod tests;
 
+pub use lanes::Lanes;
 pub use sweep::{At, Epilogue, Layer, Scratch, sweep_ref};
 
 use pack::Layout;
@@ -38,7 +42,7 @@ pub const NR: usize = 16;
 /// Codes of `k` taken at once; rows of activations are padded to a multiple of it.
 pub const K_GROUP: usize = 4;
 /// No kernel has taller tiles than this.
-pub const MAX_MR: usize = 16;
+pub const MAX_MR: usize = 32;
 
 /// A tile of results for one panel; a kernel writes its first `MR` rows.
 pub type Tile = [[i32; NR]; MAX_MR];
@@ -96,6 +100,7 @@ macro_rules! kernels {
 }
 
 kernels! {
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))] amx,
     #[cfg(target_arch = "x86_64")] avx512vnni,
     #[cfg(target_arch = "x86_64")] avxvnni,
     #[cfg(target_arch = "x86_64")] avx2_w7,
@@ -119,7 +124,7 @@ pub fn select(max_weight: i32) -> &'static MicroKernel {
 }
 
 /// The best kernel of an instruction set for these weights.
-fn of_isa(isa: &str, max_weight: i32) -> &'static MicroKernel {
+pub(crate) fn of_isa(isa: &str, max_weight: i32) -> &'static MicroKernel {
     let fits = |k: &&MicroKernel| k.isa == isa && k.max_weight >= max_weight;
     KERNELS.iter().find(fits).expect("every instruction set has a kernel for all weights")
 }

@@ -1,6 +1,7 @@
 //! The micro-kernel in plain Rust: what the others must equal, and what runs where they cannot.
 #![allow(unsafe_code)]
 
+use super::lanes::ScalarLanes;
 use super::pack::Layout;
 use super::sweep::{self, Field, Micro, RegisterTile};
 use super::{Epilogue, Id, K_GROUP, Layer, MAX_MR, MicroKernel, NR, Scratch, Tile};
@@ -26,6 +27,7 @@ pub(super) unsafe fn sweep<E: Epilogue>(layer: &Layer<'_>, scratch: &mut Scratch
 struct Scalar;
 
 impl Micro for Scalar {
+    type Lanes = ScalarLanes;
     type Wide = Self;
     type Narrow = Self;
 }

@@ -10,6 +10,7 @@
 //! ```
 #![allow(unsafe_code)]
 
+use super::lanes::Lanes;
 use super::pack::{Line, Panels};
 use super::{K_GROUP, MAX_MR, MicroKernel, NR, Tile};
 
@@ -46,7 +47,7 @@ pub trait Epilogue {
     /// from `at.rows` on, and channels beyond the layer's last, are without meaning.
     ///
     /// Implementations are `#[inline(always)]`, so that they are compiled for the kernel's instruction set.
-    fn tile(&mut self, tiles: &[&Tile], at: At);
+    fn tile<L: Lanes>(&mut self, tiles: &[&Tile], at: At);
 }
 
 /// Where a tile stands.
@@ -111,6 +112,12 @@ pub(super) trait Micro {
     const CODE_BYTES: usize = 1;
     /// What the tiles subtract from each code to make it signed; [`sweep`] corrects for it.
     const OFFSET: i32 = 0;
+    /// How many groups of a run the tiles take at once: a divisor of `groups`. Most take one after the other.
+    fn chunk(_groups: usize) -> usize {
+        1
+    }
+    /// Sixteen sums, for the epilogue.
+    type Lanes: Lanes;
     /// For as many panels as are left.
     type Wide: RegisterTile;
     /// For a single panel.
@@ -139,6 +146,8 @@ pub(super) struct Field {
     pub stride: usize,
     /// Groups in a run.
     pub groups: usize,
+    /// [`Micro::chunk`] of them.
+    pub chunk: usize,
     /// The first panel.
     pub w: *const Line,
     /// Lines from a panel to the next.
@@ -215,43 +224,61 @@ unsafe fn tiles<M: Micro, T: RegisterTile, E: Epilogue>(
         segments: layer.segments,
         stride: layer.segment_stride * M::CODE_BYTES,
         groups: layer.groups,
+        chunk: M::chunk(layer.groups),
         w: layer.panels.panel(panel).as_ptr(),
         panel: layer.panels.lines_per_panel(),
     };
-    let mut sums = [[[[0i32; NR]; MAX_MR]; 2]; 2]; // [plane][panel][m][n]
+    // [turn][plane][panel][m][n]. A tile's sums are read when the next tile has been computed: by then they have left the
+    // store buffer, and while one tile's epilogue runs the next one's products can.
+    let mut sums = [[[[[0i32; NR]; MAX_MR]; 2]; 2]; 2];
+    let mut waiting: Option<At> = None;
+    let (mut turn, mut position) = (0, block.start);
     let (mut y, mut x) = (block.start / layer.cols, block.start % layer.cols);
-    let mut position = block.start;
-    while position < block.end {
-        let rows = T::MR.min(block.end - position);
-        let mut starts = [0; MAX_MR];
-        for start in &mut starts[..rows] {
-            *start = (y * layer.row_step + x * layer.col_step) * M::CODE_BYTES;
-            x += 1;
-            if x == layer.cols {
-                (y, x) = (y + 1, 0);
+    while position < block.end || waiting.is_some() {
+        let mut next = None;
+        if position < block.end {
+            let rows = T::MR.min(block.end - position);
+            let mut starts = [0; MAX_MR];
+            for m in 0..T::MR {
+                // Rows beyond the last position repeat it.
+                if m >= rows {
+                    starts[m] = starts[rows - 1];
+                    continue;
+                }
+                starts[m] = (y * layer.row_step + x * layer.col_step) * M::CODE_BYTES;
+                x += 1;
+                if x == layer.cols {
+                    (y, x) = (y + 1, 0);
+                }
             }
-        }
-        for m in rows..T::MR {
-            starts[m] = starts[rows - 1];
-        }
-        for (sums, &codes) in sums.iter_mut().zip(planes) {
-            let x = starts.map(|start| codes.wrapping_add(start));
-            // SAFETY: the caller's contract: `check` bounded every position's codes.
-            unsafe { T::run(&field, &x, sums) };
-            if M::OFFSET != 0 {
-                for (p, tile) in sums[..T::PANELS].iter_mut().enumerate() {
-                    for row in &mut tile[..T::MR] {
-                        for (sum, w) in row.iter_mut().zip(layer.panels.sums(panel + p)) {
-                            *sum = sum.wrapping_add(w.wrapping_mul(M::OFFSET));
+            for (sums, &codes) in sums[turn].iter_mut().zip(planes) {
+                let mut x = [codes; MAX_MR];
+                for m in 0..T::MR {
+                    x[m] = codes.wrapping_add(starts[m]);
+                }
+                // SAFETY: the caller's contract: `check` bounded every position's codes.
+                unsafe { T::run(&field, &x, sums) };
+                if M::OFFSET != 0 {
+                    for (p, tile) in sums[..T::PANELS].iter_mut().enumerate() {
+                        for row in &mut tile[..T::MR] {
+                            for (sum, w) in row.iter_mut().zip(layer.panels.sums(panel + p)) {
+                                *sum = sum.wrapping_add(w.wrapping_mul(M::OFFSET));
+                            }
                         }
                     }
                 }
             }
+            next = Some(At { position, rows, channel: 0 });
+            position += rows;
         }
-        for p in 0..T::PANELS {
-            let tiles = [&sums[0][p], &sums[1][p]];
-            epilogue.tile(&tiles[..planes.len()], At { position, rows, channel: (panel + p) * NR });
+        if let Some(at) = waiting {
+            for p in 0..T::PANELS {
+                let [low, high] = &sums[1 - turn];
+                let tiles = [&low[p], &high[p]];
+                let at = At { channel: (panel + p) * NR, ..at };
+                epilogue.tile::<M::Lanes>(&tiles[..planes.len()], at);
+            }
         }
-        position += rows;
+        (waiting, turn) = (next, 1 - turn);
     }
 }

@@ -23,7 +23,7 @@ impl Collect {
 
 impl Epilogue for Collect {
     #[inline(always)]
-    fn tile(&mut self, tiles: &[&Tile], at: At) {
+    fn tile<L: Lanes>(&mut self, tiles: &[&Tile], at: At) {
         assert_eq!(tiles.len(), self.planes);
         for (plane, tile) in tiles.iter().enumerate() {
             for m in 0..at.rows {

@@ -1,0 +1,340 @@
+//! From a trained, calibrated network to integers: which number of the float network goes into which number of eq 7.
+//!
+//! With `gamma, beta, mu, sigma` of the batch norm behind a convolution, and `a = gamma / sigma`:
+//!
+//! ```text
+//! y         = a (s_x s_w acc - mu) + beta  [+ s_r (r + z_r)]
+//! y/s_y-z_y =  M acc + R r + B      M = a s_x s_w / s_y      R = s_r / s_y      B = (beta - a mu) / s_y + R z_r - z_y
+//! ```
+//!
+//! Batch norm is not folded into the weights: that would move them off the grid they were trained on. It goes into
+//! `M` and `B`, where there is room for it. The weights are those of the simulation, code for code.
+//!
+//! Two passes: backwards, to learn on which grids each activation is wanted; forwards, to write nodes and values.
+
+use std::collections::HashMap;
+
+use engine::{Error, Graph, Layer, NodeId, Params, Result};
+
+use super::validate::acc_bounds;
+use super::{IntGraph, IntNode, Op, Value, ValueId};
+use crate::integer::weights::product_scales;
+use crate::requantize::{Bounds, RealMap, Requantize};
+use crate::uniform::quantize_value;
+use crate::{IntTensor, Plan, QParams, QuantConfig, Ranges, linear_quantize, quantize_bias};
+
+/// Added to batch norm's variance: the float network's number, `f32`.
+const EPS: f32 = 1e-5;
+
+/// What [`lower`] reads.
+pub struct Source<'a> {
+    /// The float network.
+    pub graph: &'a Graph,
+    /// Its parameters.
+    pub params: &'a Params,
+    /// Scale rule and granularity of the weights.
+    pub config: &'a QuantConfig,
+    /// The widths; nothing may stay float.
+    pub plan: &'a Plan,
+    /// The range of every quantized activation.
+    pub ranges: &'a Ranges,
+    /// Height, width and channels of an image.
+    pub image: [usize; 3],
+    /// What the float network is given for a pixel `(channel, byte)`: the normalisation.
+    pub pixel: &'a dyn Fn(usize, u8) -> f32,
+}
+
+/// The integer-only network.
+///
+/// # Errors
+/// If the plan leaves something float, asks for weights of more than 8 bits, or the network has a layer in a place
+/// where integers have no form for it; or if a sum could overflow.
+pub fn lower(source: &Source<'_>) -> Result<IntGraph> {
+    let wanted = wanted(source)?;
+    let nodes = source.graph.nodes().len();
+    let mut lowering = Lowering {
+        source,
+        wanted,
+        values: vec![],
+        nodes: vec![],
+        made: HashMap::new(),
+        dims: vec![[0; 3]; nodes],
+    };
+    for id in 0..source.graph.nodes().len() {
+        lowering.node(id)?;
+    }
+    IntGraph::new(lowering.values, lowering.nodes)
+}
+
+/// On which grids the layers read each node's result.
+fn wanted(source: &Source<'_>) -> Result<Vec<Vec<QParams>>> {
+    let nodes = source.graph.nodes();
+    let mut wanted: Vec<Vec<QParams>> = vec![Vec::new(); nodes.len()];
+    let mut want = |id: NodeId, q: QParams| {
+        if !wanted[id].contains(&q) {
+            wanted[id].push(q);
+        }
+    };
+    for node in nodes.iter().rev() {
+        match node.layer {
+            Layer::Conv2d { .. } | Layer::Linear { .. } | Layer::GlobalAvgPool => {
+                want(node.inputs[0], source.input(&node.name)?);
+            }
+            Layer::Add => want(node.inputs[1], source.input(&node.name)?),
+            _ => {}
+        }
+    }
+    // Skipped pixels keep their grid.
+    for (id, node) in nodes.iter().enumerate().rev() {
+        if matches!(node.layer, Layer::SubsamplePad { .. }) {
+            for q in wanted[id].clone() {
+                if !wanted[node.inputs[0]].contains(&q) {
+                    wanted[node.inputs[0]].push(q);
+                }
+            }
+        }
+    }
+    Ok(wanted)
+}
+
+impl Source<'_> {
+    /// The quantizer of a node's input.
+    fn input(&self, node: &str) -> Result<QParams> {
+        let Some((_, bits)) = self.plan.inputs().find(|(name, _)| *name == node) else {
+            let detail = format!(
+                "`{node}` stays float under policy `{}`; an integer-only network needs `product`",
+                self.config.policy
+            );
+            return Err(Error::value("lower", detail));
+        };
+        self.ranges.params(node, bits)
+    }
+
+    /// A parameter's numbers.
+    fn param(&self, node: &str, suffix: &str) -> Result<Vec<f64>> {
+        Ok(self.params.get(&format!("{node}.{suffix}"))?.data().iter().map(|&v| f64::from(v)).collect())
+    }
+
+    /// `a` and `beta - a mu` of a batch norm.
+    fn batch_norm(&self, node: &str) -> Result<(Vec<f64>, Vec<f64>)> {
+        let of = |suffix| self.param(node, suffix);
+        let (gamma, beta, mean, var) = (of("weight")?, of("bias")?, of("running_mean")?, of("running_var")?);
+        let a: Vec<f64> = gamma.iter().zip(&var).map(|(g, v)| g / (v + f64::from(EPS)).sqrt()).collect();
+        let b = (0..a.len()).map(|c| beta[c] - a[c] * mean[c]).collect();
+        Ok((a, b))
+    }
+
+    /// The integer weights of a layer, their width and quantizer: the simulation's.
+    fn weights(&self, node: &str) -> Result<(IntTensor<i8>, u32, QParams)> {
+        let bits = self.plan.get(node).map_or(0, |widths| widths.w);
+        if !(1..=8).contains(&bits) {
+            return Err(Error::value(
+                "lower",
+                format!("layer `{node}` has {bits}-bit weights; integers take 1 to 8"),
+            ));
+        }
+        let w = self.params.get(&format!("{node}.weight"))?;
+        let q = self.config.weight_params(w, bits)?;
+        Ok((linear_quantize::<i8>(w, &q)?, bits, q))
+    }
+}
+
+struct Lowering<'a> {
+    source: &'a Source<'a>,
+    wanted: Vec<Vec<QParams>>,
+    values: Vec<Value>,
+    nodes: Vec<IntNode>,
+    /// The values of each float node's result, by grid.
+    made: HashMap<NodeId, Vec<(QParams, ValueId)>>,
+    /// Shape of each float node's result.
+    dims: Vec<[usize; 3]>,
+}
+
+/// The parts of `relu(batch_norm(conv(x)) + residual)`, some of which may be missing.
+struct Block {
+    conv: NodeId,
+    norm: NodeId,
+    add: Option<NodeId>,
+    relu: bool,
+}
+
+impl Lowering<'_> {
+    fn node(&mut self, id: NodeId) -> Result<()> {
+        let node = &self.source.graph.nodes()[id];
+        let before = node.inputs.first().map_or(self.source.image, |&i| self.dims[i]);
+        let [h, w, c] = before;
+        self.dims[id] = match node.layer {
+            Layer::Conv2d { o, kernel, stride, padding, .. } => {
+                let extent = |side: usize| (side + 2 * padding).checked_sub(kernel).map(|d| d / stride + 1);
+                let (Some(h), Some(w)) = (extent(h), extent(w)) else {
+                    return Err(Error::shape(
+                        "lower",
+                        format!("layer `{}`: the window is larger than {h}x{w}", node.name),
+                    ));
+                };
+                [h, w, o]
+            }
+            Layer::SubsamplePad { stride, lo, hi } => [h.div_ceil(stride), w.div_ceil(stride), lo + c + hi],
+            Layer::GlobalAvgPool => [1, 1, c],
+            Layer::Linear { o, .. } => [1, 1, o],
+            _ => before,
+        };
+        match node.layer {
+            Layer::Input => self.lookup(id),
+            // Computed by whatever reads their results on a grid.
+            Layer::Conv2d { .. } | Layer::Add => Ok(()),
+            Layer::Relu | Layer::BatchNorm { .. } if self.wanted[id].is_empty() => Ok(()),
+            Layer::Relu | Layer::BatchNorm { .. } => self.convolution(id),
+            Layer::SubsamplePad { stride, lo, .. } => self.subsample(id, stride, lo),
+            Layer::GlobalAvgPool => self.pool(id),
+            Layer::Linear { .. } => self.linear(id),
+        }
+    }
+
+    /// A new value for the result of `id` on the grid of `q`.
+    fn value(&mut self, id: NodeId, q: &QParams) -> ValueId {
+        let (scale, zero_point) = q.channel(0);
+        self.values.push(Value { dims: self.dims[id], bits: q.grid().bits(), zero_point, scale });
+        self.made.entry(id).or_default().push((q.clone(), self.values.len() - 1));
+        self.values.len() - 1
+    }
+
+    /// The value of `id` that `reader` reads, and its quantizer.
+    fn read(&self, id: NodeId, reader: &str) -> Result<(ValueId, QParams)> {
+        let q = self.source.input(reader)?;
+        let made = self.made.get(&id).and_then(|made| made.iter().find(|(have, _)| *have == q));
+        made.map(|(q, value)| (*value, q.clone())).ok_or_else(|| {
+            let what = &self.source.graph.nodes()[id].name;
+            Error::value("lower", format!("`{reader}` reads `{what}`, which has no integer form"))
+        })
+    }
+
+    fn push(&mut self, id: NodeId, op: Op) {
+        self.nodes.push(IntNode { name: self.source.graph.nodes()[id].name.clone(), op });
+    }
+
+    /// The image's bytes, through one table per channel.
+    fn lookup(&mut self, id: NodeId) -> Result<()> {
+        let [q] = &self.wanted[id][..] else {
+            return Err(Error::value("lower", "the image must be read by one convolution"));
+        };
+        let q = q.clone();
+        let (s, z) = q.channel(0);
+        let code = |c: usize, p: u8| Ok(quantize_value((self.source.pixel)(c, p), s, z, q.grid())? as u8);
+        let table = (0..self.dims[id][2]).map(|c| {
+            let mut row = [0; 256];
+            (0..=255u8).try_for_each(|p| code(c, p).map(|code| row[usize::from(p)] = code)).map(|()| row)
+        });
+        let table = table.collect::<Result<Vec<_>>>()?;
+        if q.grid().bits() > 8 {
+            return Err(Error::value("lower", "the image takes at most 8 bits"));
+        }
+        let y = self.value(id, &q);
+        self.push(id, Op::Lookup { y, table });
+        Ok(())
+    }
+
+    /// Walks back from a ReLU or batch norm to its convolution.
+    fn block(&self, id: NodeId) -> Result<Block> {
+        let nodes = self.source.graph.nodes();
+        let relu = nodes[id].layer == Layer::Relu;
+        let inner = if relu { nodes[id].inputs[0] } else { id };
+        let add = (nodes[inner].layer == Layer::Add).then_some(inner);
+        let norm = add.map_or(inner, |add| nodes[add].inputs[0]);
+        let conv = nodes[norm].inputs.first().copied().unwrap_or(norm);
+        let is = matches!(nodes[norm].layer, Layer::BatchNorm { .. })
+            && matches!(nodes[conv].layer, Layer::Conv2d { .. });
+        is.then_some(Block { conv, norm, add, relu }).ok_or_else(|| {
+            Error::value(
+                "lower",
+                format!("`{}`: only a batch norm behind a convolution has an integer form", nodes[id].name),
+            )
+        })
+    }
+
+    fn convolution(&mut self, id: NodeId) -> Result<()> {
+        let Block { conv, norm, add, relu } = self.block(id)?;
+        let nodes = self.source.graph.nodes();
+        let Layer::Conv2d { stride, padding, .. } = nodes[conv].layer else {
+            unreachable!("checked by block")
+        };
+        let name = &nodes[conv].name;
+        let (x, q_x) = self.read(nodes[conv].inputs[0], name)?;
+        let (w, w_bits, q_w) = self.source.weights(name)?;
+        let product = product_scales("lower", &q_x, &q_w, w.dims()[0])?;
+        let (a, b) = self.source.batch_norm(&nodes[norm].name)?;
+        let residual = add.map(|add| self.read(nodes[add].inputs[1], &nodes[add].name)).transpose()?;
+        let bounds = Bounds {
+            acc: acc_bounds(&self.values[x], &w)?,
+            residual: residual.as_ref().map_or(0, |(r, _)| i64::from(self.values[*r].largest())),
+        };
+        let mut outputs = Vec::new();
+        for q_y in self.wanted[id].clone() {
+            let (s_y, z_y) = (f64::from(q_y.channel(0).0), q_y.channel(0).1);
+            let mut map = RealMap {
+                per_acc: a.iter().zip(&product).map(|(a, s)| a * s / s_y).collect(),
+                per_residual: None,
+                offset: b.iter().map(|b| b / s_y - f64::from(z_y)).collect(),
+            };
+            if let Some((_, q_r)) = &residual {
+                let (s_r, z_r) = q_r.channel(0);
+                let r = f64::from(s_r) / s_y;
+                map.per_residual = Some(r);
+                map.offset.iter_mut().for_each(|b| *b += r * f64::from(z_r));
+            }
+            let lo = if relu { q_y.grid().qmin.max(-z_y) } else { q_y.grid().qmin };
+            let in_layer = |e| Error::value("lower", format!("layer `{name}`: {e}"));
+            let q = Requantize::new(&map, &bounds, lo, q_y.grid().qmax).map_err(in_layer)?;
+            outputs.push((self.value(id, &q_y), q));
+        }
+        let residual = residual.map(|(r, _)| r);
+        self.push(conv, Op::Conv2d { x, w, w_bits, stride, padding, residual, outputs });
+        Ok(())
+    }
+
+    fn subsample(&mut self, id: NodeId, stride: usize, lo: usize) -> Result<()> {
+        let from = self.source.graph.nodes()[id].inputs[0];
+        for q in self.wanted[id].clone() {
+            let found = self.made.get(&from).and_then(|made| made.iter().find(|(have, _)| *have == q));
+            let &(_, x) =
+                found.ok_or_else(|| Error::value("lower", "a shortcut reads what has no integer form"))?;
+            let y = self.value(id, &q);
+            self.push(id, Op::SubsamplePad { x, y, stride, lo });
+        }
+        Ok(())
+    }
+
+    /// The mean of real numbers `s_x (x_int + z_x)`: `M = s_x / (h w s_y)`, `B = s_x z_x / s_y - z_y`.
+    fn pool(&mut self, id: NodeId) -> Result<()> {
+        let node = &self.source.graph.nodes()[id];
+        let (x, q_x) = self.read(node.inputs[0], &node.name)?;
+        let ([h, w, c], (s_x, z_x)) = (self.values[x].dims, q_x.channel(0));
+        let bounds =
+            Bounds { acc: vec![(h * w) as i64 * i64::from(self.values[x].largest()); c], residual: 0 };
+        let mut outputs = Vec::new();
+        for q_y in self.wanted[id].clone() {
+            let (s_y, z_y) = q_y.channel(0);
+            let ratio = f64::from(s_x) / f64::from(s_y);
+            let map = RealMap {
+                per_acc: vec![ratio / (h * w) as f64; c],
+                per_residual: None,
+                offset: vec![ratio * f64::from(z_x) - f64::from(z_y); c],
+            };
+            let q = Requantize::new(&map, &bounds, q_y.grid().qmin, q_y.grid().qmax)?;
+            outputs.push((self.value(id, &q_y), q));
+        }
+        self.push(id, Op::GlobalAvgPool { x, outputs });
+        Ok(())
+    }
+
+    fn linear(&mut self, id: NodeId) -> Result<()> {
+        let node = &self.source.graph.nodes()[id];
+        let (x, q_x) = self.read(node.inputs[0], &node.name)?;
+        let (w, w_bits, q_w) = self.source.weights(&node.name)?;
+        let scales = product_scales("lower", &q_x, &q_w, w.dims()[0])?;
+        let b_int = quantize_bias(self.source.params.get(&format!("{}.bias", node.name))?.data(), &scales)?;
+        let logit_scale = scales.iter().map(|&s| s as f32).collect();
+        self.push(id, Op::Linear { x, w, w_bits, b_int, logit_scale });
+        Ok(())
+    }
+}

@@ -1,0 +1,223 @@
+//! The integer-only network: from the bytes of an image to the logits without a float in between.
+//!
+//! `docs/integer-spec.md` is its specification. It exists three times, and the three agree on every code:
+//! - [`lower`] makes an [`IntGraph`] of a trained network: the numbers of the specification and nothing else;
+//! - [`reference`](mod@reference) computes it as the specification reads, one number after the other, in wide integers;
+//! - [`IntEngine`] computes it fast, on the micro-kernels.
+//!
+//! A *value* is an activation in integers: `[h, w, c]` codes of up to 16 bits, unsigned, with a zero point `z` (the
+//! project's sign: the code of real zero is `-z`). One real activation may exist as several values, when the layers
+//! that read it want different grids: 4 bits for the next convolution, 8 for the residual sum. Each is computed from
+//! the same sum by its own [`Requantize`], so nothing is ever rounded twice.
+
+pub mod bitpack;
+mod executor;
+pub mod file;
+pub mod lower;
+pub mod reference;
+mod validate;
+
+pub use executor::{IntEngine, Workspace};
+pub use lower::lower;
+
+use engine::Result;
+use serde::{Deserialize, Serialize};
+
+use crate::IntTensor;
+use crate::requantize::Requantize;
+
+/// Place of a value in [`IntGraph::values`].
+pub type ValueId = usize;
+
+/// An activation in integers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Value {
+    /// Height, width, channels.
+    pub dims: [usize; 3],
+    /// Width of a code, 1 to 16.
+    pub bits: u32,
+    /// `z`; the code of real zero is `-z`.
+    pub zero_point: i32,
+    /// What one step of the code is worth. For people and for export: the arithmetic does not read it.
+    pub scale: f32,
+}
+
+impl Value {
+    /// Bytes of a code: 1 up to 8 bits, else 2.
+    pub fn code_bytes(&self) -> usize {
+        self.bits.div_ceil(8) as usize
+    }
+
+    /// The largest code.
+    pub fn largest(&self) -> i32 {
+        (1 << self.bits) - 1
+    }
+
+    /// Number of codes.
+    pub fn len(&self) -> usize {
+        self.dims.iter().product()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// One step of the network.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IntNode {
+    /// The name of the layer in the float network.
+    pub name: String,
+    /// What it computes.
+    pub op: Op,
+}
+
+/// What a node computes; the values it reads come first.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Op {
+    /// `y[i][j][c] = table[c][pixel]`: the image's bytes, normalised and quantized.
+    Lookup {
+        /// What it makes.
+        y: ValueId,
+        /// One table for each channel.
+        table: Vec<[u8; 256]>,
+    },
+    /// `acc = sum (x_int + z_x) w_int` over the window, then eq 7 for each output.
+    Conv2d {
+        /// What it reads.
+        x: ValueId,
+        /// `[O, KH, KW, C]`.
+        w: IntTensor<i8>,
+        /// Width of a weight, 1 to 8.
+        w_bits: u32,
+        /// Step of the window.
+        stride: usize,
+        /// Pixels of real zero around the image.
+        padding: usize,
+        /// What is added to the sum.
+        residual: Option<ValueId>,
+        /// What it makes: one value or more.
+        outputs: Vec<(ValueId, Requantize)>,
+    },
+    /// Every `stride`-th pixel, between `lo` and whatever is missing above channels of real zero.
+    SubsamplePad {
+        /// What it reads.
+        x: ValueId,
+        /// What it makes; of the same grid.
+        y: ValueId,
+        /// Step between kept pixels.
+        stride: usize,
+        /// Channels of zero below.
+        lo: usize,
+    },
+    /// `acc = sum x_int` over all pixels, then eq 7.
+    GlobalAvgPool {
+        /// What it reads.
+        x: ValueId,
+        /// What it makes: one value or more.
+        outputs: Vec<(ValueId, Requantize)>,
+    },
+    /// `logit = sum (x_int + z_x) w_int + b_int`: the network's result, at scale `s_x s_w` (eq 6).
+    Linear {
+        /// What it reads.
+        x: ValueId,
+        /// `[O, I]`.
+        w: IntTensor<i8>,
+        /// Width of a weight, 1 to 8.
+        w_bits: u32,
+        /// One per class.
+        b_int: Vec<i32>,
+        /// `s_x s_w` of each class: one step of the logit. Classes with equal steps can be compared as they are.
+        logit_scale: Vec<f32>,
+    },
+}
+
+impl Op {
+    /// The values a node writes.
+    pub fn outputs(&self) -> Vec<ValueId> {
+        match self {
+            Self::Lookup { y, .. } | Self::SubsamplePad { y, .. } => vec![*y],
+            Self::Conv2d { outputs, .. } | Self::GlobalAvgPool { outputs, .. } => {
+                outputs.iter().map(|(y, _)| *y).collect()
+            }
+            Self::Linear { .. } => vec![],
+        }
+    }
+
+    /// The values a node reads.
+    pub fn inputs(&self) -> Vec<ValueId> {
+        match self {
+            Self::Lookup { .. } => vec![],
+            Self::Conv2d { x, residual, .. } => std::iter::once(*x).chain(*residual).collect(),
+            Self::SubsamplePad { x, .. } | Self::GlobalAvgPool { x, .. } | Self::Linear { x, .. } => vec![*x],
+        }
+    }
+
+    /// Its weights and their width.
+    pub fn weights(&self) -> Option<(&IntTensor<i8>, u32)> {
+        match self {
+            Self::Conv2d { w, w_bits, .. } | Self::Linear { w, w_bits, .. } => Some((w, *w_bits)),
+            _ => None,
+        }
+    }
+}
+
+/// The network: its first node is the [`Op::Lookup`], its last the [`Op::Linear`]; each reads what came before.
+/// Every `IntGraph` has been checked (see [`IntGraph::new`]).
+#[derive(Clone, Debug, PartialEq)]
+pub struct IntGraph {
+    values: Vec<Value>,
+    nodes: Vec<IntNode>,
+}
+
+impl IntGraph {
+    /// A network of these values and nodes, after checking everything that the engine takes for granted: shapes, order,
+    /// grids, and that no sum can overflow.
+    ///
+    /// # Errors
+    /// Naming the first node that breaks a rule of the specification.
+    pub fn new(values: Vec<Value>, nodes: Vec<IntNode>) -> Result<Self> {
+        let graph = Self { values, nodes };
+        graph.validate()?;
+        Ok(graph)
+    }
+
+    /// All values.
+    pub fn values(&self) -> &[Value] {
+        &self.values
+    }
+
+    /// All nodes, in an order in which they can be computed.
+    pub fn nodes(&self) -> &[IntNode] {
+        &self.nodes
+    }
+
+    /// Height, width and channels of the images it takes.
+    pub fn image(&self) -> [usize; 3] {
+        self.values[self.nodes[0].op.outputs()[0]].dims
+    }
+
+    /// `s_x s_w` of each class.
+    pub fn logit_scale(&self) -> &[f32] {
+        match &self.nodes[self.nodes.len() - 1].op {
+            Op::Linear { logit_scale, .. } => logit_scale,
+            _ => unreachable!("checked: the last node is linear"),
+        }
+    }
+
+    /// The logits in real numbers: `logit * s_x s_w`.
+    pub fn real_logits(&self, logits: &[i32]) -> Vec<f32> {
+        logits.iter().zip(self.logit_scale()).map(|(&l, &s)| (f64::from(l) * f64::from(s)) as f32).collect()
+    }
+
+    /// Bytes of the weights at their real widths.
+    pub fn weight_bytes(&self) -> usize {
+        self.nodes
+            .iter()
+            .filter_map(|n| n.op.weights())
+            .map(|(w, bits)| bitpack::packed_len(w.len(), bits))
+            .sum()
+    }
+}
