@@ -9,7 +9,7 @@
 #   s390x     a big-endian machine: cross-built
 #
 # Each processor runs the unit tests of `engine` and `quant` (every convolution and gradient, every integer
-# kernel over ResNet-20's layers and random ones), `tests/quant_integer.rs` and `tests/inference.rs`. For each it
+# kernel over ResNet-20's layers and random ones) and of `tests/` `quant_integer`, `inference` and `int_graph`. For each it
 # is written below which integer kernels must have run and which one must have been chosen, so that a test that
 # skips itself is an error here. Emulation proves results, never speed.
 #
@@ -34,7 +34,7 @@ unset QUANT_ISA
 cross_dir="${CROSS_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/quantlab-cross}"
 host="$(rustc -vV | sed -n 's/^host: //p')"
 version="$(rustc -vV | sed -n 's/^release: //p')"
-tests=(-p engine -p quant -p tests --lib --test quant_integer --test inference)
+tests=(-p engine -p quant -p tests --lib --test quant_integer --test inference --test int_graph)
 skipped=0
 mkdir -p "$cross_dir"
 log="$(mktemp)"

@@ -82,10 +82,11 @@ impl Isa {
         }
     }
 
-    /// The instruction set of floats that goes with one of integer kernels (`avx512vnni`, `avxvnni`,
-    /// `neondot`; or one of floats itself), if this machine has it: the one it extends.
+    /// The instruction set of floats that goes with one of integer kernels (`amx`, `avx512vnni`,
+    /// `avxvnni`, `neondot`; or one of floats itself), if this machine has it: the one it extends.
     pub fn find_family(name: &str) -> Option<Self> {
         let family = match name {
+            "amx" => "avx512",
             "avxvnni" => "avx2",
             _ => Self::ALL.into_iter().find(|family| name.starts_with(family))?,
         };
@@ -180,9 +181,13 @@ mod tests {
 
     #[test]
     fn sets_of_integer_kernels_belong_to_sets_of_floats() {
-        for (integers, floats) in
-            [("avx512vnni", "avx512"), ("avxvnni", "avx2"), ("avx2", "avx2"), ("neondot", "neon")]
-        {
+        for (integers, floats) in [
+            ("amx", "avx512"),
+            ("avx512vnni", "avx512"),
+            ("avxvnni", "avx2"),
+            ("avx2", "avx2"),
+            ("neondot", "neon"),
+        ] {
             assert_eq!(Isa::find_family(integers), Isa::find(floats), "{integers}");
         }
         assert_eq!(Isa::find_family("mmx"), None);

@@ -22,6 +22,7 @@
 
 use std::arch::aarch64::*;
 
+use super::lanes::NeonLanes;
 use super::pack::Layout;
 use super::sweep::{self, Field, Micro, RegisterTile};
 use super::{Epilogue, Id, K_GROUP, Layer, MAX_MR, MicroKernel, NR, Scratch, Tile};
@@ -52,6 +53,7 @@ struct Neon;
 
 impl Micro for Neon {
     const OFFSET: i32 = 128;
+    type Lanes = NeonLanes;
     type Wide = Self;
     type Narrow = Self;
 }

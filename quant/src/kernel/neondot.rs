@@ -20,6 +20,7 @@
 use std::arch::aarch64::*;
 use std::arch::{asm, is_aarch64_feature_detected};
 
+use super::lanes::NeonLanes;
 use super::pack::Layout;
 use super::sweep::{self, Field, Micro, RegisterTile};
 use super::{Epilogue, Id, K_GROUP, Layer, MAX_MR, MicroKernel, NR, Scratch, Tile};
@@ -50,6 +51,7 @@ struct NeonDot;
 
 impl Micro for NeonDot {
     const OFFSET: i32 = 128;
+    type Lanes = NeonLanes;
     type Wide = Self;
     type Narrow = Self;
 }

@@ -147,6 +147,7 @@ pub(super) struct Field {
     /// Groups in a run.
     pub groups: usize,
     /// [`Micro::chunk`] of them.
+    #[cfg_attr(not(all(target_arch = "x86_64", target_os = "linux")), expect(dead_code))] // for `amx.rs`
     pub chunk: usize,
     /// The first panel.
     pub w: *const Line,
