@@ -103,11 +103,8 @@ pub fn run(args: BenchArgs, context: &Context) -> Result<()> {
         return Err(Failure::Usage("--layers: only `bench infer --bits WxAy` measures nodes".into()).into());
     }
     let isa = match &args.isa {
-        Some(name) if !in_integers => {
-            let family = Isa::ALL.iter().find(|known| name.starts_with(**known)).copied().unwrap_or("");
-            Isa::find(family)
-                .ok_or_else(|| Failure::Usage(format!("--isa {name}: this machine does not have it")))?
-        }
+        Some(name) if !in_integers => Isa::find_family(name)
+            .ok_or_else(|| Failure::Usage(format!("--isa {name}: this machine does not have it")))?,
         _ => Isa::active(),
     };
     match args.what {

@@ -82,13 +82,24 @@ impl Isa {
         }
     }
 
+    /// The instruction set of floats that goes with one of integer kernels (`amx`, `avx512vnni`,
+    /// `avxvnni`, `neondot`; or one of floats itself), if this machine has it: the one it extends.
+    pub fn find_family(name: &str) -> Option<Self> {
+        let family = match name {
+            "amx" => "avx512",
+            "avxvnni" => "avx2",
+            _ => Self::ALL.into_iter().find(|family| name.starts_with(family))?,
+        };
+        Self::find(family)
+    }
+
     /// Those this machine has, best first.
     pub fn available() -> impl Iterator<Item = Self> {
         Self::ALL.iter().filter_map(|name| Self::find(name))
     }
 
     /// The one in use: what `QUANT_ISA` forces, else the best available. `QUANT_ISA` may name a set of
-    /// integer kernels (`avx512vnni`, `neondot`); floats then use the set it extends.
+    /// integer kernels; floats then use the set it extends ([`find_family`](Self::find_family)).
     ///
     /// # Errors
     /// If `QUANT_ISA` names one that does not exist or that this machine lacks.
@@ -96,8 +107,7 @@ impl Isa {
         let best = || Self::available().next().expect("scalar is always available");
         let Some(forced) = std::env::var_os("QUANT_ISA") else { return Ok(best()) };
         let forced = forced.to_string_lossy();
-        let family = Self::ALL.iter().find(|name| forced.starts_with(**name)).copied().unwrap_or("");
-        Self::find(family).ok_or_else(|| {
+        Self::find_family(&forced).ok_or_else(|| {
             let have: Vec<_> = Self::available().map(Self::name).collect();
             Error::value(
                 "QUANT_ISA",
@@ -167,6 +177,21 @@ mod tests {
     fn scalar_is_everywhere_and_last() {
         assert_eq!(Isa::available().last(), Some(Isa::SCALAR));
         assert_eq!(Isa::find("mmx"), None);
+    }
+
+    #[test]
+    fn sets_of_integer_kernels_belong_to_sets_of_floats() {
+        for (integers, floats) in [
+            ("amx", "avx512"),
+            ("avx512vnni", "avx512"),
+            ("avxvnni", "avx2"),
+            ("avx2", "avx2"),
+            ("neondot", "neon"),
+        ] {
+            assert_eq!(Isa::find_family(integers), Isa::find(floats), "{integers}");
+        }
+        assert_eq!(Isa::find_family("mmx"), None);
+        assert_eq!(Isa::find_family(""), None);
     }
 
     /// `max(2 x + 1, 9)` by vectors, to exercise every operation of each `Vector`.

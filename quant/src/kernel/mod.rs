@@ -108,6 +108,8 @@ kernels! {
     #[cfg(target_arch = "x86_64")] avx2_w4,
     #[cfg(target_arch = "x86_64")] avx2_w7,
     #[cfg(target_arch = "x86_64")] avx2,
+    #[cfg(target_arch = "aarch64")] neondot,
+    #[cfg(target_arch = "aarch64")] neon,
     scalar,
 }
 

@@ -147,10 +147,12 @@ pub(super) struct Field {
     /// Groups in a run.
     pub groups: usize,
     /// [`Micro::chunk`] of them.
+    #[cfg_attr(not(all(target_arch = "x86_64", target_os = "linux")), expect(dead_code))] // for `amx.rs`
     pub chunk: usize,
     /// The first panel.
     pub w: *const Line,
     /// Lines from a panel to the next.
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code))] // no tile of two panels there
     pub panel: usize,
 }
 

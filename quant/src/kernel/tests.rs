@@ -160,8 +160,10 @@ fn every_kernel_is_exact() {
         }
         let start = std::time::Instant::now();
         suite(kernel, &|layer, scratch, sums| kernel.sweep(layer, scratch, sums));
-        eprintln!("{}: {:.1} s", kernel.name, start.elapsed().as_secs_f64());
+        // `tests/cross.sh` reads these lines.
+        eprintln!("integer kernel {}: exact, {:.1} s", kernel.name, start.elapsed().as_secs_f64());
     }
+    eprintln!("integer kernel chosen: {}", active().name);
 }
 
 #[test]

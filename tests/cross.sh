@@ -1,0 +1,225 @@
+#!/usr/bin/env bash
+# Tests the kernels on processors this machine does not have, under QEMU's user-mode emulation.
+#
+#   tests/cross.sh [aarch64] [x86_64] [s390x]      default: aarch64 x86_64
+#
+#   aarch64   cortex-a53 (NEON), neoverse-n1 and max (NEON with the dot product): cross-built
+#   x86_64    Haswell (AVX2, no AVX-512), Nehalem (SSE only: the portable kernels): the native build, so that
+#             what is tested is the choice among kernels at run time
+#   s390x     a big-endian machine: cross-built
+#
+# Each processor runs the unit tests of `engine` and `quant` (every convolution and gradient, every integer
+# kernel over ResNet-20's layers and random ones) and of `tests/` `quant_integer`, `inference` and `int_graph`. For each it
+# is written below which integer kernels must have run and which one must have been chosen, so that a test that
+# skips itself is an error here. Emulation proves results, never speed.
+#
+# What is missing is installed where that is possible: QEMU and the cross linker through apt-get (needs root on
+# Debian), the sources of std from `rustup component add rust-src` if that was done, else from Debian's rust-src of
+# the very version of the installed rustc, looked for in the newer suites of the mirror this system is configured
+# for. std is compiled from them by the installed rustc. A target that is installed is taken as it is.
+#
+# Prints a line beginning `SKIPPED: ` for each target that could not be prepared, and exits 0;
+# CROSS_STRICT=1 makes that exit 1. CROSS_DIR (default ~/.cache/quantlab-cross) keeps what was fetched, a
+# sibling of cargo's target folder what was built; the second run prepares nothing.
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+exec </dev/null
+export CARGO_TERM_COLOR="${CARGO_TERM_COLOR:-never}"
+export PROPTEST_RNG_SEED="${PROPTEST_RNG_SEED:-1}"
+# Finding the names of a backtrace takes a minute under emulation, and some tests panic as they should.
+export RUST_BACKTRACE=0
+unset QUANT_ISA
+
+cross_dir="${CROSS_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/quantlab-cross}"
+host="$(rustc -vV | sed -n 's/^host: //p')"
+version="$(rustc -vV | sed -n 's/^release: //p')"
+tests=(-p engine -p quant -p tests --lib --test quant_integer --test inference --test int_graph)
+skipped=0
+mkdir -p "$cross_dir"
+log="$(mktemp)"
+trap 'rm -f "$log"' EXIT
+
+say() { printf -- '--- %s\n' "$*"; }
+
+skip() {
+    printf 'SKIPPED: %s\n' "$*"
+    skipped=$((skipped + 1))
+}
+
+fail() {
+    printf 'FAILED: %s\n' "$*" >&2
+    exit 1
+}
+
+# quietly COMMAND...: its output only if it fails.
+quietly() { "$@" >"$log" 2>&1 || { cat "$log" >&2; return 1; }; }
+
+# first COMMAND...: the first of these commands that exists.
+first() {
+    local name
+    for name in "$@"; do
+        command -v "$name" && return 0
+    done
+    return 1
+}
+
+# packages TARGET COMMAND PACKAGE...: whether COMMAND exists, after installing PACKAGEs if that is needed.
+packages() {
+    local target="$1" wanted="$2"
+    shift 2
+    command -v "$wanted" >/dev/null && return 0
+    if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+        skip "$target: $wanted is not installed (Debian: apt-get install $*)"
+        return 1
+    fi
+    say "installing $*"
+    if quietly apt-get update -qq &&
+        quietly env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" &&
+        command -v "$wanted" >/dev/null; then
+        return 0
+    fi
+    skip "$target: apt-get could not install $*"
+    return 1
+}
+
+# The configured source of the system's own release, with newer suites in place of it.
+newer_sources() {
+    local release suites="stable-backports testing unstable"
+    release="$(. /etc/os-release && printf '%s' "${VERSION_CODENAME:-}")"
+    [ -n "$release" ] || return 1
+    cat /etc/apt/sources.list.d/*.sources 2>/dev/null | awk -v release="$release" -v suites="$suites" '
+        function flush() { if (ours) printf "%s\n", stanza; stanza = ""; ours = 0 }
+        /^#/ { next }
+        NF == 0 { flush(); next }
+        /^Suites:/ { for (i = 2; i <= NF; i++) if ($i == release) ours = 1; $0 = "Suites: " suites }
+        { stanza = stanza $0 "\n" }
+        END { flush() }'
+}
+
+# The sources of std that belong to rustc, fetched if need be: prints their folder.
+std_sources() {
+    local folder apt package
+    folder="$(rustc --print sysroot)/lib/rustlib/src/rust/library"
+    if [ ! -f "$folder/Cargo.lock" ]; then
+        folder="$cross_dir/rust-src/usr/src/rustc-$version/library"
+    fi
+    if [ ! -f "$folder/Cargo.lock" ]; then
+        [ "$(id -u)" -eq 0 ] && command -v apt-get dpkg >/dev/null || return 1
+        # An apt of its own, that sees the newer suites; the system's stays as it is.
+        apt="$cross_dir/apt"
+        mkdir -p "$apt"/{lists/partial,cache/archives/partial,sources,preferences}
+        newer_sources >"$apt/sources/newer.sources"
+        cat >"$apt/apt.conf" <<CONF
+Dir::State::Lists "$apt/lists";
+Dir::Cache "$apt/cache";
+Dir::Etc::SourceList "/dev/null";
+Dir::Etc::SourceParts "$apt/sources";
+Dir::Etc::PreferencesParts "$apt/preferences";
+APT::Sandbox::User "root";
+CONF
+        export APT_CONFIG="$apt/apt.conf"
+        apt-get update -qq >"$log" 2>&1 || return 1
+        package="$(apt-cache madison rust-src | awk -v v="$version+" 'index($3, v) == 1 { print $3; exit }')"
+        [ -n "$package" ] || return 1
+        (cd "$apt" && apt-get download -qq "rust-src=$package" && dpkg -x rust-src_*.deb "$cross_dir/rust-src") \
+            >"$log" 2>&1 || return 1
+        unset APT_CONFIG
+        rm -rf "$apt"
+    fi
+    [ -f "$folder/Cargo.lock" ] && printf '%s' "$folder"
+}
+
+# emulate WHAT CHOSEN RAN COMMAND...: runs the tests by COMMAND, and checks that the integer kernels RAN and no
+# others did, and that CHOSEN was preferred.
+emulate() {
+    local what="$1" chosen="$2" ran="$3" start=$SECONDS got
+    shift 3
+    if ! "$@" >"$log" 2>&1; then
+        cat "$log" >&2
+        fail "$what"
+    fi
+    got="$(sed -n 's/.*integer kernel \([a-z0-9_]*\): exact.*/\1/p' "$log" | sort | paste -sd ' ')"
+    [ "$got" = "$ran" ] || fail "$what: tested the integer kernels \`$got\`, not \`$ran\`"
+    got="$(sed -n 's/.*integer kernel chosen: \([a-z0-9_]*\).*/\1/p' "$log")"
+    [ "$got" = "$chosen" ] || fail "$what: chose \`$got\`, not \`$chosen\`"
+    say "$what: $(awk '/^test result: ok/ { n += $4 } END { print n }' "$log") tests passed," \
+        "integer kernels $ran, chosen $chosen, $((SECONDS - start)) s"
+}
+
+# cross ARCH QEMU-NAMES PACKAGES, then for each processor CPU CHOSEN RAN.
+cross() {
+    local arch="$1" target="$1-unknown-linux-gnu" linker="$1-linux-gnu-gcc" qemu sources variable folder
+    local build=(cargo test --locked "${tests[@]}" --target "$target")
+    packages "$arch" "qemu-$arch-static" qemu-user-static || return 0
+    qemu="qemu-$arch-static"
+    packages "$arch" "$linker" "gcc-$arch-linux-gnu" "$2" || return 0
+    shift 2
+    variable="CARGO_TARGET_$(printf '%s' "$target" | tr 'a-z-' 'A-Z_')"
+    export "${variable}_LINKER=$linker"
+    folder="${CARGO_TARGET_DIR:-target}-cross"
+    if ! compgen -G "$(rustc --print target-libdir --target "$target")/libstd-*.rlib" >/dev/null; then
+        if ! sources="$(std_sources)"; then
+            skip "$arch: no std for $target and no sources of std $version (rustup target add $target)"
+            return 0
+        fi
+        # -Z options are for nightly; with the very sources of this rustc they serve the stable one as well.
+        export RUSTC_BOOTSTRAP=1 __CARGO_TESTS_ONLY_SRC_ROOT="$sources"
+        build+=(-Zbuild-std)
+        if ! quietly cargo fetch --locked -Zbuild-std --target "$target"; then
+            skip "$arch: what std depends on could not be fetched"
+            return 0
+        fi
+    fi
+    say "$arch: building for $target"
+    quietly env CARGO_TARGET_DIR="$folder" "${build[@]}" --no-run || fail "$arch does not build"
+    while [ $# -gt 0 ]; do
+        emulate "$arch $1" "$2" "$3" \
+            env CARGO_TARGET_DIR="$folder" "${variable}_RUNNER=$qemu -cpu $1 -L /usr/$arch-linux-gnu" \
+            "${build[@]}" -- --nocapture
+        shift 3
+    done
+    unset RUSTC_BOOTSTRAP __CARGO_TESTS_ONLY_SRC_ROOT
+}
+
+aarch64() {
+    cross aarch64 libc6-dev-arm64-cross \
+        cortex-a53 neon "neon scalar" \
+        neoverse-n1 neondot "neon neondot scalar" \
+        max neondot "neon neondot scalar"
+}
+
+s390x() {
+    cross s390x libc6-dev-s390x-cross max scalar scalar
+}
+
+x86_64() {
+    local runner=CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER qemu=qemu-x86_64-static
+    local off="pcid=off,x2apic=off,tsc-deadline=off,invpcid=off,hle=off,rtm=off"
+    if [ "$host" != x86_64-unknown-linux-gnu ]; then
+        skip "x86_64: the native build is for $host"
+        return 0
+    fi
+    packages x86_64 "$qemu" qemu-user-static || return 0
+    if ! "$qemu" --version | awk 'NR == 1 { split($3, v, "."); exit !(v[1] > 7 || v[1] == 7 && v[2] >= 2) }'; then
+        skip "x86_64: AVX2 needs QEMU 7.2, this is $("$qemu" --version | head -1)"
+        return 0
+    fi
+    say "x86_64: building"
+    quietly cargo test --locked "${tests[@]}" --no-run || fail "x86_64 does not build"
+    emulate "x86_64 Haswell" avx2 "avx2 avx2_w7 scalar" \
+        env "$runner=$qemu -cpu Haswell,$off" cargo test --locked "${tests[@]}" -- --nocapture
+    emulate "x86_64 Nehalem" scalar scalar \
+        env "$runner=$qemu -cpu Nehalem" cargo test --locked "${tests[@]}" -- --nocapture
+}
+
+[ $# -gt 0 ] || set -- aarch64 x86_64
+for target in "$@"; do
+    case "$target" in
+        aarch64 | x86_64 | s390x) "$target" ;;
+        *) printf 'usage: tests/cross.sh [aarch64] [x86_64] [s390x]\n' >&2; exit 2 ;;
+    esac
+done
+if [ "$skipped" -gt 0 ] && [ "${CROSS_STRICT:-0}" = 1 ]; then
+    fail "$skipped skipped and CROSS_STRICT=1"
+fi
