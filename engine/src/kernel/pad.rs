@@ -2,6 +2,8 @@
 
 use std::cell::RefCell;
 
+use crate::arena::Floats;
+
 /// The padding and extent of one image `[h, w, c]` to be copied into a larger one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Padding {
@@ -46,10 +48,10 @@ impl Padding {
 
 /// Calls `f` with `len` floats of unspecified contents that belong to this thread until it returns.
 pub(crate) fn with_scratch<R>(len: usize, f: impl FnOnce(&mut [f32]) -> R) -> R {
-    thread_local!(static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) });
+    thread_local!(static SCRATCH: RefCell<Floats> = RefCell::default());
     SCRATCH.with_borrow_mut(|buffer| {
         if buffer.len() < len {
-            buffer.resize(len, 0.0);
+            *buffer = Floats::take(len);
         }
         f(&mut buffer[..len])
     })

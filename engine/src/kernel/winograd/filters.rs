@@ -1,13 +1,14 @@
 //! `u = G g G^T`: the filters, transformed and packed into panels.
 
 use super::{G, PATCH, POINTS};
+use crate::arena::Floats;
 use crate::kernel::conv::panel_vectors;
 use crate::kernel::{Isa, Kernel, Vector};
 
 /// Transformed filters `u = G g G^T` of a layer with `c` inputs and `o` outputs, one panel set per point:
 /// `[POINTS][O / width][C][width]`.
 pub(crate) struct Filters {
-    pub(super) data: Vec<f32>,
+    pub(super) data: Floats,
     pub(super) c: usize,
     pub(super) o: usize,
     pub(super) nr: usize,
@@ -19,7 +20,7 @@ impl Filters {
     pub(crate) fn new(isa: Isa, w: &[f32], [outer, inner]: [usize; 2], flip: bool) -> Self {
         let (c, o) = if flip { (outer, inner) } else { (inner, outer) };
         let nr = panel_vectors(isa, o);
-        let mut filters = Self { data: vec![0.0; POINTS * c * o], c, o, nr };
+        let mut filters = Self { data: Floats::take(POINTS * c * o), c, o, nr };
         isa.run(Transform { w, outer, inner, flip, width: nr * isa.lanes(), u: &mut filters.data });
         filters
     }

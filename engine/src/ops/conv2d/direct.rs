@@ -186,15 +186,27 @@ pub(super) fn weight_grad(isa: Isa, s: &Conv2dShape, x: &[f32], dy: &[f32], dw: 
     gather(&partial, s, dw);
 }
 
-/// Sums `[K, O]` of every chunk into `dw [O, K]`, in order of the chunks.
+/// Floats of a piece that is summed by one task.
+const PIECE: usize = 4096;
+
+/// Sums `[K, O]` of every chunk into `dw [O, K]`, in order of the chunks. (Summed first, while numbers that are added
+/// are neighbours, and transposed then.)
 pub(super) fn gather(partial: &Tensor, s: &Conv2dShape, dw: &mut [f32]) {
     let (_, _, k) = s.lens();
-    dw.fill(0.0);
-    for partial in partial.data().chunks_exact(k * s.o) {
-        for (i, row) in partial.chunks_exact(s.o).enumerate() {
-            for (o, p) in row.iter().enumerate() {
-                dw[o * k + i] += p;
+    let mut total = Tensor::scratch([k, s.o]);
+    total.data_mut().par_chunks_mut(PIECE).enumerate().for_each(|(piece, total)| {
+        let (start, len) = (piece * PIECE, total.len());
+        let mut parts = partial.data().chunks_exact(k * s.o).map(|p| &p[start..start + len]);
+        total.copy_from_slice(parts.next().expect("a batch has a first chunk"));
+        for part in parts {
+            for (total, p) in total.iter_mut().zip(part) {
+                *total += p;
             }
+        }
+    });
+    for (o, dw) in dw.chunks_exact_mut(k).enumerate() {
+        for (dw, row) in dw.iter_mut().zip(total.data().chunks_exact(s.o)) {
+            *dw = row[o];
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::Tensor;
 use crate::kernel::Isa;
 use crate::kernel::conv::{Epilogue, Panels};
 use crate::kernel::pad::with_scratch;
-use crate::kernel::winograd::{FilterGrad, Filters, POINTS, TILE, WinogradGrad, WinogradImage, tiles};
+use crate::kernel::winograd::{FilterGrad, Filters, Layout, POINTS, TILE, WinogradConv, WinogradGrad, tiles};
 
 /// Whether the shape is one Winograd's transforms are made for, with channels that fill vectors.
 pub(super) fn fits(isa: Isa, s: &Conv2dShape) -> bool {
@@ -32,19 +32,23 @@ pub(super) fn input_grad(isa: Isa, s: &Conv2dShape, w: &[f32], dy: &[f32], dx: &
     convolve(isa, [s.h, s.w], [s.o, s.c], &filters, dy, dx);
 }
 
+/// Images that one task computes: enough for a block of tiles.
+fn group([h, w]: [usize; 2]) -> usize {
+    16usize.div_ceil(tiles(h, w))
+}
+
 fn convolve(isa: Isa, dims: [usize; 2], [c, o]: [usize; 2], filters: &Filters, x: &[f32], y: &mut [f32]) {
-    let [h, w] = dims;
-    y.par_chunks_mut(h * w * o).zip(x.par_chunks(h * w * c)).for_each(|(y, x)| {
-        with_scratch(WinogradImage::scratch_len(filters, dims), |scratch| {
-            isa.run(WinogradImage {
+    let ([h, w], group) = (dims, group(dims));
+    let (x_len, y_len) = (h * w * c, h * w * o);
+    y.par_chunks_mut(y_len * group).zip(x.par_chunks(x_len * group)).for_each(|(y, x)| {
+        with_scratch(WinogradConv::scratch_len(filters), |scratch| {
+            isa.run(WinogradConv {
                 x,
-                x_start: 0,
-                x_row: w * c,
+                x_layout: Layout::dense(dims, c),
                 filters,
-                dims,
+                dims: [x.len() / x_len, h, w],
                 y,
-                y_start: 0,
-                y_row: w * o,
+                y_layout: Layout::dense(dims, o),
                 epilogue: Epilogue::default(),
                 scratch,
             });
@@ -52,25 +56,18 @@ fn convolve(isa: Isa, dims: [usize; 2], [c, o]: [usize; 2], filters: &Filters, x
     });
 }
 
-/// Tiles to gather before the sums over them are taken: fewer would spend the time on loading the sums.
-const TILES_AT_ONCE: usize = 16;
-
 /// `dw`, summed over images in chunks that do not depend on the number of threads.
 pub(super) fn weight_grad(isa: Isa, s: &Conv2dShape, x: &[f32], dy: &[f32], dw: &mut [f32]) {
     let (x_len, y_len, k) = s.lens();
-    let (dims, channels, chunk) = ([s.h, s.w], [s.c, s.o], chunk(s.n));
-    let group = TILES_AT_ONCE.div_ceil(tiles(s.h, s.w)).min(chunk);
+    let (channels, chunk) = ([s.c, s.o], chunk(s.n));
     let mut partial = Tensor::scratch([s.n.div_ceil(chunk), k * s.o]);
     let images = x.par_chunks(x_len * chunk).zip(dy.par_chunks(y_len * chunk));
     partial.data_mut().par_chunks_mut(k * s.o).zip(images).for_each(|(dw, (x, dy))| {
         let sums = POINTS * s.c * s.o;
-        with_scratch(sums + WinogradGrad::scratch_len(group, dims, channels), |buffer| {
+        with_scratch(sums + WinogradGrad::scratch_len(channels), |buffer| {
             let (p, scratch) = buffer.split_at_mut(sums);
-            p.fill(0.0);
-            for (x, dy) in x.chunks(x_len * group).zip(dy.chunks(y_len * group)) {
-                let dims = [x.len() / x_len, s.h, s.w];
-                isa.run(WinogradGrad { x, dy, dims, channels, p, scratch });
-            }
+            let dims = [x.len() / x_len, s.h, s.w];
+            isa.run(WinogradGrad { x, dy, dims, channels, p, scratch });
             isa.run(FilterGrad { p, dw });
         });
     });
