@@ -1,5 +1,5 @@
 //! Every convolution of ResNet-20, each pass by each algorithm, against the peak measured in the same run:
-//! `cargo bench -p benches --bench layers` prints one table, of one thread.
+//! `cargo bench -p benches --bench layers [-- NAME]` prints one table, of one thread and of the layers NAME is in.
 //!
 //! Work is counted as direct convolution, so that Winograd's kernels may exceed the peak.
 
@@ -37,7 +37,8 @@ fn table() {
     let peak = peak_flops(isa, Duration::from_millis(100)) / 1e9;
     println!("{}, one thread, peak {peak:.1} GFLOP/s, batch {BATCH}; GFLOP/s (share of the peak)", isa.name());
     println!("{:<14}{:<10}{:>20}{:>20}{:>20}", "layer", "algorithm", "forward", "dx", "dw");
-    for layer in LAYERS {
+    let wanted = std::env::args().skip(1).find(|arg| !arg.starts_with('-')).unwrap_or_default();
+    for layer in LAYERS.into_iter().filter(|layer| layer.name.contains(&wanted)) {
         let x = normal([BATCH, layer.side, layer.side, layer.c]);
         let w = normal([layer.o, layer.kernel, layer.kernel, layer.c]);
         let shape = Conv2dShape::new(x.shape(), w.shape(), layer.stride, layer.padding()).expect("a layer");

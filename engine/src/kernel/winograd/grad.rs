@@ -182,33 +182,44 @@ impl Kernel for FilterGrad<'_> {
 
     #[inline(always)]
     unsafe fn run<V: Vector>(self) {
-        const L: usize = 16;
         let plane = self.p.len() / POINTS;
-        assert!(plane.is_multiple_of(L) && self.dw.len() >= 9 * plane);
-        for at in (0..plane).step_by(L) {
-            // half[i][kw] = sum over j of p[i][j] G[j][kw]
-            let mut half = [[[0.0f32; L]; 3]; PATCH];
-            for i in 0..PATCH {
-                for j in 0..PATCH {
-                    let p = &self.p[(i * PATCH + j) * plane + at..][..L];
+        assert!(plane.is_multiple_of(V::LANES) && self.dw.len() == 9 * plane);
+        // SAFETY: the assertion: all vectors lie inside a plane; the caller vouches for the instructions.
+        unsafe {
+            for at in (0..plane).step_by(V::LANES) {
+                let (p, dw) = (self.p.as_ptr().add(at), self.dw.as_mut_ptr().add(at));
+                let mut half = [[V::zero(); PATCH]; 3]; // [kw][i] = sum over j of p[i][j] G[j][kw]
+                for i in 0..PATCH {
+                    let mut row = [V::zero(); PATCH];
+                    for (j, value) in row.iter_mut().enumerate() {
+                        *value = V::load(p.add((i * PATCH + j) * plane));
+                    }
+                    let row = filter_gradient_column(row);
                     for kw in 0..3 {
-                        for l in 0..L {
-                            half[i][kw][l] += p[l] * G[j][kw];
-                        }
+                        half[kw][i] = row[kw];
                     }
                 }
-            }
-            for kh in 0..3 {
                 for kw in 0..3 {
-                    let mut sum = [0.0f32; L];
-                    for i in 0..PATCH {
-                        for l in 0..L {
-                            sum[l] += half[i][kw][l] * G[i][kh];
-                        }
+                    for (kh, sum) in filter_gradient_column(half[kw]).into_iter().enumerate() {
+                        sum.store(dw.add((kh * 3 + kw) * plane));
                     }
-                    self.dw[(kh * 3 + kw) * plane + at..][..L].copy_from_slice(&sum);
                 }
             }
         }
+    }
+}
+
+/// `G^T p` for a column of six values.
+#[inline(always)]
+unsafe fn filter_gradient_column<V: Vector>(p: [V; PATCH]) -> [V; 3] {
+    // SAFETY: the caller vouches for the instructions.
+    unsafe {
+        let mut sums = [V::zero(); 3];
+        for (tap, sum) in sums.iter_mut().enumerate() {
+            for (p, row) in p.iter().zip(&G) {
+                *sum = sum.fma(*p, V::splat(row[tap]));
+            }
+        }
+        sums
     }
 }
