@@ -39,7 +39,7 @@ pub trait Hook {
     }
 
     /// Sees the result of every node that is computed on its own (a batch norm that is fused with the ReLU
-    /// behind it shows only the ReLU).
+    /// behind it shows only the ReLU, and in training a convolution that is fused with its batch norm is not shown).
     ///
     /// # Errors
     /// As for [`compute`](Self::compute).

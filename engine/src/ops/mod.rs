@@ -5,6 +5,7 @@ mod add;
 mod avg_pool;
 mod batch_norm;
 mod conv2d;
+mod conv_norm;
 mod cross_entropy;
 #[cfg(test)]
 pub(crate) mod gradient_check;
@@ -19,6 +20,7 @@ pub use conv2d::{
     Algorithm, Conv2dGrads, Conv2dShape, conv2d, conv2d_backward, conv2d_backward_ref, conv2d_forward,
     conv2d_ref,
 };
+pub use conv_norm::{ConvNorm, conv_norm};
 pub use cross_entropy::{accuracy, cross_entropy, softmax};
 pub use linear::{linear, linear_forward};
 pub use relu::relu;

@@ -21,6 +21,8 @@ pub(crate) struct WinogradGrad<'a> {
     pub channels: [usize; 2],
     /// Result: `[POINTS, C, O]`.
     pub p: &'a mut [f32],
+    /// Whether to add to what `p` holds.
+    pub add: bool,
     /// At least [`WinogradGrad::scratch_len`] floats.
     pub scratch: &'a mut [f32],
 }
@@ -55,7 +57,7 @@ impl Kernel for WinogradGrad<'_> {
         let (v, z) = self.scratch.split_at_mut(POINTS * v_stride);
         for start in (0..total).step_by(block) {
             let tiles = start..total.min(start + block);
-            let count = tiles.len();
+            let (count, add) = (tiles.len(), self.add || start > 0);
             // SAFETY: the assertions above; the caller vouches for the instructions.
             unsafe {
                 let (v, z) = (v.as_mut_ptr(), z.as_mut_ptr());
@@ -65,9 +67,9 @@ impl Kernel for WinogradGrad<'_> {
                     let (v, z) = (v.add(point * v_stride), z.add(point * z_stride));
                     let p = self.p.as_mut_ptr().add(point * c * o);
                     if (o / V::LANES).is_multiple_of(2) {
-                        accumulate::<V, 2>(v, z, p, [count, c, o], start > 0);
+                        accumulate::<V, 2>(v, z, p, [count, c, o], add);
                     } else {
-                        accumulate::<V, 1>(v, z, p, [count, c, o], start > 0);
+                        accumulate::<V, 1>(v, z, p, [count, c, o], add);
                     }
                 }
             }
