@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::plan::{Plan, Step};
 use super::{Graph, Hook, Layer, Node, NodeId};
-use crate::ops::{self, BatchNormMode, BatchStats, ConvNorm};
+use crate::ops::{self, BatchNormMode, BatchStats, ConvNorm, InputMap};
 use crate::{Params, Result, Tape, Tensor, Var};
 
 /// Added to batch norm's variance: PyTorch's default.
@@ -153,8 +153,8 @@ struct Run<'a> {
     mode: Mode,
     /// Whether convolutions that only a batch norm uses wait for it, to be computed with it.
     fuse: bool,
-    /// Input and weight of convolutions that wait.
-    waiting: HashMap<NodeId, (Var, Var)>,
+    /// Input, what is done to it, and weight of convolutions that wait.
+    waiting: HashMap<NodeId, (Var, Option<Box<dyn InputMap>>, Var)>,
 }
 
 impl Run<'_> {
@@ -224,8 +224,9 @@ impl Run<'_> {
         if let Some(y) = hook.compute(node, tape.value(x), tape.value(w), None)? {
             return Ok(Some(tape.leaf(y, false)));
         }
-        let inputs = (hook.input(tape, node, x)?, hook.weight(tape, node, w)?);
-        self.waiting.insert(id, inputs);
+        let map = hook.input_map(tape, node, x)?;
+        let x = if map.is_some() { x } else { hook.input(tape, node, x)? };
+        self.waiting.insert(id, (x, map, hook.weight(tape, node, w)?));
         Ok(None)
     }
 
@@ -239,14 +240,14 @@ impl Run<'_> {
     ) -> Result<Option<Var>> {
         let node = &self.graph.nodes[norm];
         let conv = node.inputs[0];
-        let (Some((x, w)), Layer::Conv2d { stride, padding, .. }) =
+        let (Some((x, map, w)), Layer::Conv2d { stride, padding, .. }) =
             (self.waiting.remove(&conv), self.graph.nodes[conv].layer)
         else {
             return Ok(None);
         };
         let (gamma, beta) = (self.param(tape, node, "weight")?, self.param(tape, node, "bias")?);
         let residual = residual.map(|r| self.value(r));
-        let inputs = ConvNorm { x, w, gamma, beta, residual, relu, stride, padding, eps: EPS };
+        let inputs = ConvNorm { x, map, w, gamma, beta, residual, relu, stride, padding, eps: EPS };
         let (z, stats) = ops::conv_norm(tape, inputs)?;
         self.statistics.push((norm, stats));
         Ok(Some(z))

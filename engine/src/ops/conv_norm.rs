@@ -9,6 +9,7 @@
 //!   still in the cache;
 //! - backward, `dy` is never in memory as a whole: each group's is computed into a buffer that stays in the cache, and
 //!   both gradients of the convolution are taken from there;
+//! - a function of the input (fake quantization) is computed of each group when the convolution wants it;
 //! - without a residual the ReLU's mask is found again from `y`, so that neither `z` is read nor `dz` written.
 
 use rayon::prelude::*;
@@ -17,18 +18,19 @@ use super::batch_norm::backward::{
     Coefficients, InputGrad, Mask, gradient_sums, parameter_gradients,
 };
 use super::batch_norm::forward::{Norm, apply, moments, statistics};
-use super::conv2d::pass::{self, Gradients};
-use super::{Algorithm, BatchStats, Conv2dShape};
+use super::conv2d::pass::{self, Gradients, Group, Operands};
+use super::{Algorithm, BatchStats, Conv2dShape, InputMap};
 use crate::kernel::Isa;
 use crate::kernel::channels;
 use crate::kernel::pad::with_scratch;
 use crate::{Context, Error, Op, Result, Tape, Tensor, Var};
 
 /// Inputs of [`conv_norm`].
-#[derive(Clone, Copy, Debug)]
 pub struct ConvNorm {
     /// `[N, H, W, C]`.
     pub x: Var,
+    /// What the convolution does to `x` first.
+    pub map: Option<Box<dyn InputMap>>,
     /// `[O, KH, KW, C]`.
     pub w: Var,
     /// `[O]`.
@@ -52,7 +54,7 @@ pub struct ConvNorm {
 /// # Errors
 /// If the shapes do not fit.
 pub fn conv_norm(tape: &mut Tape, inputs: ConvNorm) -> Result<(Var, BatchStats)> {
-    let ConvNorm { x, w, gamma, beta, residual, relu, stride, padding, eps } = inputs;
+    let ConvNorm { x, map, w, gamma, beta, residual, relu, stride, padding, eps } = inputs;
     let (isa, algorithm) = (Isa::active(), tape.algorithm());
     let shape = Conv2dShape::new(tape.value(x).shape(), tape.value(w).shape(), stride, padding)?;
     let (vg, vb, vr) = (tape.value(gamma), tape.value(beta), residual.map(|r| tape.value(r)));
@@ -68,22 +70,33 @@ pub fn conv_norm(tape: &mut Tape, inputs: ConvNorm) -> Result<(Var, BatchStats)>
     let (convolve, group) = (pass::forward(algorithm, &shape, tape.value(w).data()), pass::group(&shape));
     let groups = y.data_mut().par_chunks_mut(y_len * group).zip(tape.value(x).data().par_chunks(x_len * group));
     let sums = groups.map(|(y, x)| {
-        convolve.run(x, y);
-        y.chunks_exact(y_len).map(|y| moments(isa, y, shape.o)).collect::<Vec<_>>()
+        match &map {
+            None => convolve.run(x, y),
+            Some(map) => with_scratch(x.len(), |mapped| {
+                map.forward(x, mapped)?;
+                convolve.run(mapped, y);
+                Ok(())
+            })?,
+        }
+        Ok(y.chunks_exact(y_len).map(|y| moments(isa, y, shape.o)).collect())
     });
-    let sums: Vec<Vec<f32>> = sums.flatten_iter().collect();
+    let sums: Vec<Vec<Vec<f32>>> = sums.collect::<Result<_>>()?;
+    let sums: Vec<Vec<f32>> = sums.into_iter().flatten().collect();
     drop(convolve);
     let stats = statistics(&sums, y.len() / shape.o);
     let norm = Norm::new(vg.data(), vb.data(), stats.mean.clone(), &stats.var, eps);
-    let z = apply(isa, &y, &norm, vr, relu);
+    let (z, range) = apply(isa, &y, &norm, vr, relu);
     let vars: Vec<Var> = [Some(x), Some(w), Some(gamma), Some(beta), residual].into_iter().flatten().collect();
-    Ok((tape.push(z, &vars, Recorded { isa, algorithm, shape, relu, norm, y }), stats))
+    let z = tape.push(z, &vars, Recorded { isa, algorithm, shape, map, relu, norm, y });
+    tape.note_range(z, range);
+    Ok((z, stats))
 }
 
 struct Recorded {
     isa: Isa,
     algorithm: Algorithm,
     shape: Conv2dShape,
+    map: Option<Box<dyn InputMap>>,
     relu: bool,
     norm: Norm,
     /// The convolution's result.
@@ -114,22 +127,47 @@ impl Op for Recorded {
         };
         let mut dx = ctx.needs(0).then(|| Tensor::scratch(x.shape()));
         let mut dw = ctx.needs(1).then(|| Tensor::scratch(w.shape()));
-        let y_len = shape.lens().1;
         let mask = matches!(mask, Mask::Again).then_some(norm);
-        gradients.run(shape, x.data(), dx.as_mut(), dw.as_mut(), |first, images, with| {
-            let span = first * y_len..(first + images) * y_len;
-            with_scratch(images * y_len, |dy| {
-                let (g, y) = (&dz.data()[span.clone()], &y.data()[span]);
-                let coefficients = &coefficients;
-                channels::run(*isa, InputGrad { g, dx: dy, x: y, coefficients, mask });
-                with(dy);
-            });
-        });
+        let operands = PerGroup { op: self, x: x.data(), dz: dz.data(), coefficients: &coefficients, mask };
+        gradients.run(shape, &operands, dx.as_mut(), dw.as_mut());
         let mut all = vec![dx, dw, Some(dgamma), Some(dbeta)];
         if has_residual {
             all.push(ctx.needs(4).then_some(dz));
         }
         all
+    }
+}
+
+/// Operands of the convolution's gradients that are computed for each group.
+struct PerGroup<'a> {
+    op: &'a Recorded,
+    x: &'a [f32],
+    dz: &'a [f32],
+    coefficients: &'a Coefficients,
+    mask: Option<&'a Norm>,
+}
+
+impl Operands for PerGroup<'_> {
+    fn with(&self, group: Group, with: &mut dyn FnMut(&[f32], &[f32])) {
+        let (x_len, y_len, _) = self.op.shape.lens();
+        let (x, g, y) = (group.of(self.x, x_len), group.of(self.dz, y_len), group.of(self.op.y.data(), y_len));
+        let &Self { coefficients, mask, .. } = self;
+        with_scratch(g.len(), |dy| {
+            channels::run(self.op.isa, InputGrad { g, dx: dy, x: y, coefficients, mask });
+            match &self.op.map {
+                None => with(x, dy),
+                Some(map) => with_scratch(x.len(), |mapped| {
+                    map.forward(x, mapped).expect("the forward pass has met the same numbers");
+                    with(mapped, dy);
+                }),
+            }
+        });
+    }
+
+    fn finish(&self, group: Group, dx: &mut [f32]) {
+        if let Some(map) = &self.op.map {
+            map.backward(group.of(self.x, self.op.shape.lens().0), dx);
+        }
     }
 }
 
@@ -158,7 +196,7 @@ mod tests {
                         let residual = with_residual.then_some(r);
                         let (padding, eps) = (1, 1e-5);
                         let z = if fused {
-                            let inputs = ConvNorm { x, w, gamma, beta, residual, relu, stride, padding, eps };
+                            let inputs = ConvNorm { x, map: None, w, gamma, beta, residual, relu, stride, padding, eps };
                             conv_norm(&mut tape, inputs).unwrap().0
                         } else {
                             let y = conv2d(&mut tape, x, w, None, stride, padding).unwrap();
@@ -185,7 +223,7 @@ mod tests {
         let [x, w, gamma, beta] =
             [wave([1, 4, 4, 4], 1), wave([8, 3, 3, 4], 2), wave([8], 3), wave([4], 4)].map(|t| tape.leaf(t, true));
         let (residual, relu, stride, padding, eps) = (None, false, 1, 1, 1e-5);
-        let inputs = ConvNorm { x, w, gamma, beta, residual, relu, stride, padding, eps };
+        let inputs = ConvNorm { x, map: None, w, gamma, beta, residual, relu, stride, padding, eps };
         let error = conv_norm(&mut tape, inputs).unwrap_err().to_string();
         assert_eq!(error, "conv_norm: 8 channels but gamma [8] and beta [4]");
     }

@@ -9,6 +9,7 @@ mod conv_norm;
 mod cross_entropy;
 #[cfg(test)]
 pub(crate) mod gradient_check;
+mod input_map;
 mod linear;
 mod relu;
 mod subsample_pad;
@@ -22,6 +23,7 @@ pub use conv2d::{
 };
 pub use conv_norm::{ConvNorm, conv_norm};
 pub use cross_entropy::{accuracy, cross_entropy, softmax};
+pub use input_map::InputMap;
 pub use linear::{linear, linear_forward};
 pub use relu::relu;
 pub use subsample_pad::subsample_pad;

@@ -80,7 +80,7 @@ pub(super) fn forward(
         return Err(Error::shape("batch_norm", detail));
     }
     let norm = Norm::new(gamma.data(), beta.data(), mean, &var, eps);
-    let y = apply(isa, x, &norm, residual, relu);
+    let y = apply(isa, x, &norm, residual, relu).0;
     Ok((y, norm, stats))
 }
 
@@ -94,22 +94,29 @@ impl Norm {
     }
 }
 
-/// `y = a x + b (+ r)`, clamped at 0 if `relu`.
+/// `y = a x + b (+ r)`, clamped at 0 if `relu`, and the smallest and largest `y`.
 pub(in crate::ops) fn apply(
     isa: Isa,
     x: &Tensor,
     Norm { a, b, .. }: &Norm,
     residual: Option<&Tensor>,
     relu: bool,
-) -> Tensor {
+) -> (Tensor, [f32; 2]) {
     let image = x.len() / x.dims()[0].max(1);
     let mut y = Tensor::scratch(x.shape());
-    y.data_mut().par_chunks_mut(image).zip(x.data().par_chunks(image)).enumerate().for_each(|(n, (y, x))| {
+    let images = y.data_mut().par_chunks_mut(image).zip(x.data().par_chunks(image)).enumerate();
+    let ranges = images.map(|(n, (y, x))| {
         let residual = residual.map(|r| &r.data()[n * image..][..image]);
-        channels::run(isa, Apply { x, y, residual, relu, a, b });
+        let mut range = EMPTY;
+        channels::run(isa, Apply { x, y, residual, relu, a, b, range: &mut range });
+        range
     });
-    y
+    let range = ranges.reduce(|| EMPTY, |p, q| [p[0].min(q[0]), p[1].max(q[1])]);
+    (y, range)
 }
+
+/// The range of nothing.
+const EMPTY: [f32; 2] = [f32::INFINITY, f32::NEG_INFINITY];
 
 /// `[sum x, sum x^2]` of each channel of one image, or of a few.
 pub(in crate::ops) fn moments(isa: Isa, x: &[f32], c: usize) -> Vec<f32> {
@@ -161,7 +168,7 @@ impl ChannelPass for Moments<'_> {
     }
 }
 
-/// `y = a x + b (+ r)`, clamped at 0 if `relu`.
+/// `y = a x + b (+ r)`, clamped at 0 if `relu`; widens `range` to contain all `y`.
 struct Apply<'a> {
     x: &'a [f32],
     y: &'a mut [f32],
@@ -169,6 +176,7 @@ struct Apply<'a> {
     relu: bool,
     a: &'a [f32],
     b: &'a [f32],
+    range: &'a mut [f32; 2],
 }
 
 impl ChannelPass for Apply<'_> {
@@ -181,6 +189,7 @@ impl ChannelPass for Apply<'_> {
         let channels = self.a.len();
         let (a, b) = (lanes::<L>(self.a, c), lanes::<L>(self.b, c));
         let floor = if self.relu { 0.0 } else { f32::NEG_INFINITY };
+        let (mut low, mut high) = ([self.range[0]; L], [self.range[1]; L]);
         let pixels = self.y.chunks_exact_mut(channels).zip(self.x.chunks_exact(channels));
         match self.residual {
             None => {
@@ -189,6 +198,8 @@ impl ChannelPass for Apply<'_> {
                     let mut out = [0.0; L];
                     for l in 0..L {
                         out[l] = (a[l] * x[l] + b[l]).max(floor);
+                        low[l] = if out[l] < low[l] { out[l] } else { low[l] };
+                        high[l] = if out[l] > high[l] { out[l] } else { high[l] };
                     }
                     put::<L>(y, c, out);
                 }
@@ -199,10 +210,16 @@ impl ChannelPass for Apply<'_> {
                     let mut out = [0.0; L];
                     for l in 0..L {
                         out[l] = (a[l] * x[l] + b[l] + r[l]).max(floor);
+                        low[l] = if out[l] < low[l] { out[l] } else { low[l] };
+                        high[l] = if out[l] > high[l] { out[l] } else { high[l] };
                     }
                     put::<L>(y, c, out);
                 }
             }
+        }
+        for l in 0..L {
+            self.range[0] = self.range[0].min(low[l]);
+            self.range[1] = self.range[1].max(high[l]);
         }
     }
 }

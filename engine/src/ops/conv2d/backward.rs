@@ -4,7 +4,7 @@
 //! `dw[o, kh, kw, c] = sum over n, oy, ox of dy[n, oy, ox, o] x[n, oy s + kh - p, ox s + kw - p, c]`
 //! `db[o]            = sum over n, oy, ox of dy[n, oy, ox, o]`
 
-use super::pass::{self, Gradients};
+use super::pass::{self, Gradients, Group, Operands};
 use super::{Algorithm, Conv2dShape};
 use crate::Tensor;
 
@@ -31,11 +31,23 @@ pub fn conv2d_backward(
     };
     let mut dx = needs[0].then(|| Tensor::scratch(x.shape()));
     let mut dw = needs[1].then(|| Tensor::scratch(w.shape()));
-    let y_len = shape.lens().1;
-    gradients.run(shape, x.data(), dx.as_mut(), dw.as_mut(), |first, images, with| {
-        with(&dy.data()[first * y_len..][..images * y_len]);
-    });
+    let operands = InMemory { shape, x: x.data(), dy: dy.data() };
+    gradients.run(shape, &operands, dx.as_mut(), dw.as_mut());
     Conv2dGrads { dx, dw }
+}
+
+/// Operands that are there as a whole.
+struct InMemory<'a> {
+    shape: &'a Conv2dShape,
+    x: &'a [f32],
+    dy: &'a [f32],
+}
+
+impl Operands for InMemory<'_> {
+    fn with(&self, group: Group, with: &mut dyn FnMut(&[f32], &[f32])) {
+        let (x_len, y_len, _) = self.shape.lens();
+        with(group.of(self.x, x_len), group.of(self.dy, y_len));
+    }
 }
 
 /// `db[o] = sum over all pixels of dy[.., o]`.

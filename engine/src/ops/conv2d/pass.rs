@@ -82,16 +82,38 @@ pub(crate) struct Gradients<'a> {
     pub dw: Option<Box<dyn SumPass>>,
 }
 
+/// The images of a group: the first, and how many.
+#[derive(Clone, Copy)]
+pub(crate) struct Group {
+    /// Number of the first.
+    pub first: usize,
+    /// How many.
+    pub images: usize,
+}
+
+impl Group {
+    /// Their numbers in a tensor with `len` floats per image.
+    pub(crate) fn of<'t>(&self, tensor: &'t [f32], len: usize) -> &'t [f32] {
+        &tensor[self.first * len..][..self.images * len]
+    }
+}
+
+/// Where the gradients' operands come from and what becomes of `dx`, group by group, while it is in the cache.
+pub(crate) trait Operands: Sync {
+    /// Calls `with(x, dy)` for a group; each is asked for once.
+    fn with(&self, group: Group, with: &mut dyn FnMut(&[f32], &[f32]));
+    /// Changes `dx` of a group in place.
+    fn finish(&self, _: Group, _dx: &mut [f32]) {}
+}
+
 impl Gradients<'_> {
-    /// Runs them: `dx [N, H, W, C]`, `dw [O, KH, KW, C]`. `dy(first, images)` gives the gradient of `images` images
-    /// from `first` on, by calling its last argument with it; it is asked once for each image.
+    /// Runs them: `dx [N, H, W, C]`, `dw [O, KH, KW, C]`, whichever are wanted.
     pub(crate) fn run(
         &self,
         s: &Conv2dShape,
-        x: &[f32],
+        operands: &impl Operands,
         mut dx: Option<&mut Tensor>,
         dw: Option<&mut Tensor>,
-        dy: impl Fn(usize, usize, &mut dyn FnMut(&[f32])) + Sync,
     ) {
         let (x_len, _, k) = s.lens();
         let (chunk, group) = (chunk(s.n), group(s));
@@ -109,13 +131,15 @@ impl Gradients<'_> {
             let (start, end) = (i * chunk, s.n.min((i + 1) * chunk));
             with_scratch(self.dw.as_ref().map_or(0, |dw| dw.sums()), |sums| {
                 for first in (start..end).step_by(group) {
-                    let images = group.min(end - first);
-                    dy(first, images, &mut |dy| {
+                    let group = Group { first, images: group.min(end - first) };
+                    operands.with(group, &mut |x, dy| {
                         if let (Some(pass), Some(dx)) = (&self.dx, dx.as_deref_mut()) {
-                            pass.run(dy, &mut dx[(first - start) * x_len..][..images * x_len]);
+                            let dx = &mut dx[(first - start) * x_len..][..group.images * x_len];
+                            pass.run(dy, dx);
+                            operands.finish(group, dx);
                         }
                         if let Some(pass) = &self.dw {
-                            pass.add(&x[first * x_len..][..images * x_len], dy, sums, first == start);
+                            pass.add(x, dy, sums, first == start);
                         }
                     });
                 }
