@@ -228,11 +228,17 @@ def measure(cell, args):
     # Without AMX ours is what it is with it: one measurement serves both.
     kinds = sorted({"avx2" if isa == "avx2" else "best" for isa in args.isas})
     mine = {kind: [] for kind in kinds}
-    for number in range(2 * args.rounds):
-        # On a busy machine up to twice as many rounds are made, until there are enough undisturbed ones.
-        if number >= args.rounds and min(map(undisturbed, [*mine.values()] + [w for w in workers if not w.failed])) >= 3:
-            break
-        with quiet(args.quiet_with):
+    with contextlib.ExitStack() as held:
+        since = None
+        for number in range(2 * args.rounds):
+            # On a busy machine up to twice as many rounds are made, until there are enough undisturbed ones.
+            counted = [undisturbed(m) for m in mine.values()] + [undisturbed(w) for w in workers if not w.failed]
+            if number >= args.rounds and min(counted) >= 3:
+                break
+            if since is None or time.monotonic() - since > 40:
+                held.close()  # others want the machine too
+                held.enter_context(quiet(args.quiet_with))
+                since = time.monotonic()
             for kind in kinds:
                 mine[kind].append(ours(work, "avx2" if kind == "avx2" else "native", cell, args))
                 for worker in workers:
