@@ -6,7 +6,8 @@
 
 Each peer runs in its own process with its own environment, prepares itself, and then waits for its turn. A round times
 ours and then every peer; a figure is the median of the rounds, a ratio the median of the rounds' ratios, so that a
-machine that slows down for a while slows both. Of a peer's settings the fastest counts. Rows without a peer say why.
+machine that slows down for a while slows both. Rounds in which other programs took the processor do not count while
+three others do. Of a peer's settings the fastest counts. What fails says why in its place in the table.
 """
 
 import argparse
@@ -15,11 +16,13 @@ import datetime
 import json
 import os
 import platform
+import resource
 import select
 import shlex
 import statistics
 import subprocess
 import sys
+import time
 
 import network
 import peer
@@ -48,11 +51,45 @@ TITLES = {
 }
 
 
+def jiffies():
+    """Processor time that all programs have used since the machine started."""
+    with open("/proc/stat") as f:
+        user, nice, system, _idle, _wait, irq, soft, steal = map(int, f.readline().split()[1:9])
+    return user + nice + system + irq + soft + steal
+
+
+class Others:
+    """Processor time that programs other than the measured one took, in cores: `with Others(own) as o: ...; o.cores`."""
+
+    def __init__(self, own):
+        self.own, self.cores = own, 0.0
+
+    def __enter__(self):
+        self.start = time.perf_counter(), jiffies(), self.own()
+        return self
+
+    def __exit__(self, *_):
+        tick = os.sysconf("SC_CLK_TCK")
+        wall, all_of_it, own = self.start
+        seconds, used = time.perf_counter() - wall, (jiffies() - all_of_it) / tick
+        self.cores = max(used - (self.own() - own), 0.0) / seconds
+
+    def disturb(self, threads):
+        """More than a tenth of a core that the measured threads wanted."""
+        return self.cores > max(os.cpu_count() - threads, 0) + 0.1
+
+
+def children_seconds():
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
 class Worker:
     """A peer in a process of its own."""
 
     def __init__(self, name, work, isa, cell, args):
         self.name, self.isa, self.rounds, self.about, self.failed, self.only = name, isa, [], {}, None, []
+        self.disturbed, self.fastest, self.threads = [], {}, cell["threads"]
         command = [sys.executable, os.path.join(HERE, f"{name}.py"), work, "--serve", "--isa", isa]
         command += ["--threads", str(cell["threads"]), "--seconds", str(args.seconds)]
         command += ["--weights", args.weights, "--cache", args.cache]
@@ -80,18 +117,29 @@ class Worker:
     def prepare(self):
         self.about = self.answer(1200)
 
+    def seconds(self):
+        """Processor time used so far."""
+        with open(f"/proc/{self.process.pid}/stat") as f:
+            return sum(map(int, f.read().rpartition(")")[2].split()[11:13])) / os.sysconf("SC_CLK_TCK")
+
     def measure(self):
+        """Rates of the settings; None if it fails."""
         if self.failed:
             return None
         self.process.stdin.write(json.dumps(self.only) + "\n")
         self.process.stdin.flush()
-        rates = self.answer(300).get("rates")
+        with Others(self.seconds) as others:
+            answer = self.answer(300)
+        rates = answer.get("rates")
         if rates:
+            for name, rate in answer["fastest"].items():
+                self.fastest[name] = max(rate, self.fastest.get(name, 0))
             self.rounds.append(rates)
+            self.disturbed.append(others.disturb(self.threads))
             # After two rounds the slow settings are known.
             if len(self.rounds) == 2:
                 best = max(max(r.values()) for r in self.rounds)
-                self.only = [k for k in rates if max(r[k] for r in self.rounds) > 0.8 * best]
+                self.only = [k for k in rates if max(r[k] for r in self.rounds) > 0.7 * best]
         return rates
 
     def close(self):
@@ -123,7 +171,8 @@ def ours(work, isa, cell, args):
     if isa == "avx2":
         # QUANT_ISA chooses our kernels; the mask keeps f32 products (a dependency's) from AVX-512 too.
         env.update(peer.environment("avx2", cell["threads"]), QUANT_ISA="avx2")
-    done = subprocess.run(ours_command(work, isa, cell, args), capture_output=True, text=True, env=env, check=False)
+    with Others(children_seconds) as others:
+        done = subprocess.run(ours_command(work, isa, cell, args), capture_output=True, text=True, env=env, check=False)
     try:
         answer = json.loads(done.stdout)
     except ValueError:
@@ -132,7 +181,8 @@ def ours(work, isa, cell, args):
     if work == "infer_int8" and not answer.get("bits"):
         return {"failed": "this build's `bench infer` has no integer network yet"}
     rate = answer.get("images_per_s", answer.get("gops"))
-    return {**answer, "rate": rate} if rate else {"failed": f"no figure in its answer: {answer}"[:200]}
+    disturbed = others.disturb(cell["threads"])
+    return {**answer, "rate": rate, "disturbed": disturbed} if rate else {"failed": f"no figure in its answer: {answer}"[:200]}
 
 
 @contextlib.contextmanager
@@ -152,6 +202,19 @@ def quiet(command):
         holder.wait()
 
 
+def undisturbed(who):
+    """How many of the rounds of ours (a list of answers) or of a worker count."""
+    if isinstance(who, Worker):
+        return who.disturbed.count(False)
+    return sum(not m.get("disturbed", False) for m in who)
+
+
+def counting(disturbed):
+    """The rounds that count: the undisturbed ones if there are three, else all."""
+    calm = [i for i, d in enumerate(disturbed) if not d]
+    return calm if len(calm) >= 3 else list(range(len(disturbed)))
+
+
 def measure(cell, args):
     """All rows of a cell (a work, threads, and a batch or a shape)."""
     work = cell["work"]
@@ -165,8 +228,17 @@ def measure(cell, args):
     # Without AMX ours is what it is with it: one measurement serves both.
     kinds = sorted({"avx2" if isa == "avx2" else "best" for isa in args.isas})
     mine = {kind: [] for kind in kinds}
-    for _ in range(args.rounds):
-        with quiet(args.quiet_with):
+    with contextlib.ExitStack() as held:
+        since = None
+        for number in range(2 * args.rounds):
+            # On a busy machine up to twice as many rounds are made, until there are enough undisturbed ones.
+            counted = [undisturbed(m) for m in mine.values()] + [undisturbed(w) for w in workers if not w.failed]
+            if number >= args.rounds and min(counted) >= 3:
+                break
+            if since is None or time.monotonic() - since > 40:
+                held.close()  # others want the machine too
+                held.enter_context(quiet(args.quiet_with))
+                since = time.monotonic()
             for kind in kinds:
                 mine[kind].append(ours(work, "avx2" if kind == "avx2" else "native", cell, args))
                 for worker in workers:
@@ -181,28 +253,35 @@ def measure(cell, args):
         if failed:
             row["ours_failed"] = failed
         else:
-            figures = [m["rate"] for m in mine_here]
-            row.update(ours=statistics.median(figures), ours_range=[min(figures), max(figures)])
+            counted = counting([m["disturbed"] for m in mine_here])
+            figures = [mine_here[i]["rate"] for i in counted]
+            row.update(ours=statistics.median(figures), ours_range=[min(figures), max(figures)], ours_rounds=counted)
             row["ours_isa"] = mine_here[0].get("isa")
             if mine_here[0].get("peak"):
                 row["ours_peak"] = statistics.median(m["peak"] for m in mine_here)
         if worker.failed or not worker.rounds:
             row["peer_failed"] = worker.failed or "nothing measured"
         else:
-            all_settings = {k: [r[k] for r in worker.rounds if k in r] for k in worker.rounds[0]}
-            settings = {k: statistics.median(v) for k, v in all_settings.items()}
+            counted = counting(worker.disturbed)
+            settings = {}
+            for name in worker.rounds[-1]:
+                settings[name] = statistics.median(worker.rounds[i][name] for i in counted)
             best = max(settings, key=settings.get)
-            row.update(theirs=settings[best], theirs_range=[min(all_settings[best]), max(all_settings[best])])
+            figures = [worker.rounds[i][best] for i in counted]
+            row.update(theirs=statistics.median(figures), theirs_range=[min(figures), max(figures)])
+            row["fastest_call"] = worker.fastest[best]
             row.update(setting=best, settings=settings, top1=worker.about["top1"], notes=worker.about["notes"])
-            row["versions"] = worker.about["versions"]
-            if not failed and len(all_settings[best]) == len(mine_here):
-                row["ratio"] = statistics.median(m["rate"] / t for m, t in zip(mine_here, all_settings[best]))
+            row.update(versions=worker.about["versions"], theirs_rounds=counted)
+            if not failed:
+                both = counting([m["disturbed"] or d for m, d in zip(mine_here, worker.disturbed)])
+                row["ratio"] = statistics.median(mine_here[i]["rate"] / worker.rounds[i][best] for i in both)
+            row["busy"] = sum(worker.disturbed) > len(worker.disturbed) - 3
         rows.append(row)
         print(row_text(row), file=sys.stderr, flush=True)
     return rows
 
 
-HEAD = "| batch or M,N,K | threads | instructions | ours | range | peer | figure | range | ours / peer | fastest setting | top-1 % |"
+HEAD = "| batch or M,N,K | threads | instructions | ours | range | peer | figure | range | fastest call | ours / peer | fastest setting | top-1 % |"
 
 
 def row_text(row):
@@ -216,8 +295,10 @@ def row_text(row):
     top1 = top1.get(row.get("setting"), top1.get("top1"))
     exact = row.get("notes", {}).get("exact")
     setting = row.get("setting", "") + ("" if exact is not False else "; saturates: not exact")
+    setting += "; machine busy" if row.get("busy") else ""
     cells = [row.get("shape", row.get("batch")), row["threads"], row["isa"], *figures("ours"), row["peer"]]
     cells += [*figures("theirs" if "peer_failed" not in row else "peer")]
+    cells += [f"{row['fastest_call']:.0f}" if "fastest_call" in row else ""]
     cells += [f"{row['ratio']:.2f}" if "ratio" in row else "", setting, "" if top1 is None else f"{top1:.1f}"]
     return "| " + " | ".join(map(str, cells)) + " |"
 
