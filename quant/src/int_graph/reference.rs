@@ -30,18 +30,16 @@ pub fn run(graph: &IntGraph, image: &[u8]) -> Trace {
             }
             Op::Conv2d { x, w, stride, padding, residual, outputs, .. } => {
                 let &[o, kh, kw, c] = w.dims() else { unreachable!("checked") };
-                let (from, codes) = (value(*x), &trace.codes[*x]);
+                let (padded, row) = padded(value(*x), &trace.codes[*x], *padding);
                 let [h, width, _] = value(outputs[0].0).dims;
-                let acc = |i: usize| {
-                    let (oy, ox, channel) = (i / o / width, i / o % width, i % o);
-                    let tap = |k: usize| {
-                        let (ky, kx, kc) = (k / kw / c, k / c % kw, k % c);
-                        let x = real_code(from, codes, oy * stride + ky, ox * stride + kx, kc, *padding);
-                        x * i64::from(w.data()[channel * kh * kw * c + k])
-                    };
-                    (0..kh * kw * c).map(tap).sum::<i64>()
-                };
-                let sums: Vec<i64> = (0..h * width * o).map(acc).collect();
+                let mut sums = Vec::with_capacity(h * width * o);
+                for (oy, ox) in (0..h).flat_map(|oy| (0..width).map(move |ox| (oy, ox))) {
+                    for w in w.data().chunks(kh * kw * c) {
+                        let windows = w.chunks(kw * c).enumerate();
+                        let line = |ky: usize| &padded[(oy * stride + ky) * row + ox * stride * c..];
+                        sums.push(windows.map(|(ky, w)| dot(line(ky), w)).sum::<i64>());
+                    }
+                }
                 let r = residual.map(|r| trace.codes[r].clone());
                 finish(&mut trace, outputs, &sums, r.as_deref());
             }
@@ -74,13 +72,21 @@ pub fn run(graph: &IntGraph, image: &[u8]) -> Trace {
     trace
 }
 
-/// `x_int + z_x` at a place of the padded image; real zero, which is 0, outside.
-fn real_code(x: &Value, codes: &[i32], i: usize, j: usize, c: usize, padding: usize) -> i64 {
-    let [h, w, channels] = x.dims;
-    if i < padding || j < padding || i - padding >= h || j - padding >= w {
-        return 0;
+/// `x_int + z_x` of every pixel inside a border of real zero, which is 0; and the numbers in one row of it.
+fn padded(x: &Value, codes: &[i32], padding: usize) -> (Vec<i32>, usize) {
+    let [h, w, c] = x.dims;
+    let row = (w + 2 * padding) * c;
+    let mut padded = vec![0; (h + 2 * padding) * row];
+    for (i, line) in codes.chunks(w * c).enumerate() {
+        let to = &mut padded[(i + padding) * row + padding * c..][..w * c];
+        to.iter_mut().zip(line).for_each(|(to, code)| *to = code + x.zero_point);
     }
-    i64::from(codes[((i - padding) * w + j - padding) * channels + c] + x.zero_point)
+    (padded, row)
+}
+
+/// `sum x w`, as many terms as there are weights.
+fn dot(x: &[i32], w: &[i8]) -> i64 {
+    x.iter().zip(w).map(|(x, w)| i64::from(*x) * i64::from(*w)).sum()
 }
 
 /// Eq 7 for every output.

@@ -302,7 +302,7 @@ impl<'a> Plan<'a> {
 }
 
 /// Rows of a linear layer that are one task.
-const LINEAR_ROWS: usize = 256;
+pub(super) const LINEAR_ROWS: usize = 256;
 
 /// Writes each tile's results where they belong.
 struct Finish<'a, Y, F> {

@@ -2,10 +2,14 @@
 
 use engine::{Error, Result, Tensor};
 
-use super::conv2d::{Image, Plan, Window};
+use rayon::prelude::*;
+
+use super::bound::fits_i32;
+use super::conv2d::{Image, LINEAR_ROWS, Plan, Window};
 use super::weights::product_scales;
 use super::{Accumulators, Activation, PackedWeights};
-use crate::kernel::MicroKernel;
+use crate::kernel::store::StoreSums;
+use crate::kernel::{K_GROUP, Layer, MicroKernel, Scratch};
 use crate::{IntTensor, QParams};
 
 /// `sum (x_int + z_x) w_int + b_int`, exactly: `[N, I]` by weights `[O, I]` gives `[N, O]`. 32-bit results
@@ -52,6 +56,49 @@ pub fn integer_linear_with<X: Activation>(
         Accumulators::I32(t) => Accumulators::I32(IntTensor::from_vec([n, outputs], t.into_vec())?),
         Accumulators::I64(t) => Accumulators::I64(IntTensor::from_vec([n, outputs], t.into_vec())?),
     })
+}
+
+/// The matrix product `y [N, O] = x [N, I] w^T` of bytes and weights `[O, I]`, into memory that is there already.
+///
+/// # Errors
+/// If the shapes do not fit, `I` is not a multiple of 4, or a sum could leave 32 bits.
+pub fn integer_matmul(x: &[u8], w: &PackedWeights, y: &mut [i32]) -> Result<()> {
+    let [outputs, kh, kw, inputs] = w.dims;
+    let rows = y.len() / outputs;
+    if [kh, kw] != [1, 1]
+        || !inputs.is_multiple_of(K_GROUP)
+        || y.len() != rows * outputs
+        || x.len() != rows * inputs
+    {
+        let detail = format!(
+            "weights {:?}, {} codes, {} results; I must be a multiple of 4",
+            w.dims,
+            x.len(),
+            y.len()
+        );
+        return Err(Error::shape("matmul", detail));
+    }
+    if !w.abs_sums.iter().all(|&sum| fits_i32(255 * sum)) {
+        return Err(Error::value("matmul", "a sum could leave 32 bits"));
+    }
+    y.par_chunks_mut(LINEAR_ROWS * outputs).zip(x.par_chunks(LINEAR_ROWS * inputs)).for_each_init(
+        Scratch::default,
+        |scratch, (y, x)| {
+            let layer = Layer {
+                planes: &[x],
+                rows: 1,
+                cols: x.len() / inputs,
+                row_step: 0,
+                col_step: inputs,
+                segments: 1,
+                segment_stride: 0,
+                groups: inputs / K_GROUP,
+                panels: w.panels(),
+            };
+            w.kernel.sweep(&layer, scratch, &mut StoreSums { y, channels: outputs });
+        },
+    );
+    Ok(())
 }
 
 /// Eq 6: `y = s_x s_w (sum (x_int + z_x) w_int + b_int)`, `[N, O]`.

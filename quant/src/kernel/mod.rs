@@ -28,6 +28,7 @@ pub mod lanes;
 pub mod pack;
 mod peak;
 pub mod requantize;
+pub mod store;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -104,6 +105,7 @@ kernels! {
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))] amx,
     #[cfg(target_arch = "x86_64")] avx512vnni,
     #[cfg(target_arch = "x86_64")] avxvnni,
+    #[cfg(target_arch = "x86_64")] avx2_w4,
     #[cfg(target_arch = "x86_64")] avx2_w7,
     #[cfg(target_arch = "x86_64")] avx2,
     scalar,

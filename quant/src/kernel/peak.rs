@@ -58,10 +58,11 @@ mod x86 {
     /// The loop of a kernel.
     pub(super) fn chains(kernel: &str) -> Option<Chains> {
         Some(match kernel {
-            #[cfg(target_os = "linux")]
-            "amx" => amx,
             "avx512vnni" => avx512vnni as Chains,
             "avxvnni" => avxvnni,
+            #[cfg(target_os = "linux")]
+            "amx" => super::super::amx::products,
+            "avx2_w4" => avx2_w4,
             "avx2_w7" => avx2_w7,
             "avx2" => avx2,
             _ => return None,
@@ -89,36 +90,6 @@ mod x86 {
         };
     }
 
-    /// Products of full tiles: 16 positions by 64 codes by 16 channels each, into four tiles of sums.
-    #[cfg(target_os = "linux")]
-    unsafe fn amx(steps: usize) -> usize {
-        #[repr(align(64))]
-        struct Config([u8; 64]);
-        let mut config = Config([0; 64]);
-        config.0[0] = 1; // the palette
-        for t in 0..8 {
-            (config.0[16 + 2 * t], config.0[48 + t]) = (64, 16); // bytes in a row, rows
-        }
-        // SAFETY: the caller vouches for the instructions, and for Linux' permission; nothing else uses the registers.
-        unsafe {
-            asm!(
-                "ldtilecfg [{config}]",
-                "2:",
-                "tdpbusd tmm0, tmm4, tmm6",
-                "tdpbusd tmm1, tmm5, tmm6",
-                "tdpbusd tmm2, tmm4, tmm7",
-                "tdpbusd tmm3, tmm5, tmm7",
-                "dec {steps}",
-                "jnz 2b",
-                "tilerelease",
-                config = in(reg) &raw const config,
-                steps = inout(reg) steps => _,
-                options(nostack, readonly)
-            );
-        }
-        steps * 4 * 16 * 64 * 16
-    }
-
     chains!(
         avx512vnni,
         "avx512f,avx512vnni",
@@ -126,10 +97,13 @@ mod x86 {
         _mm512_setzero_si512,
         _mm512_set1_epi32,
         64,
-        |acc, x, w| { _mm512_dpbusd_epi32(*acc, x, w) }
+        |acc, x, w| _mm512_dpbusd_epi32(*acc, x, w)
     );
     chains!(avxvnni, "avx2,avxvnni", ymm_reg, _mm256_setzero_si256, _mm256_set1_epi32, 32, |acc, x, w| {
         _mm256_dpbusd_avx_epi32(*acc, x, w)
+    });
+    chains!(avx2_w4, "avx2", ymm_reg, _mm256_setzero_si256, _mm256_set1_epi32, 32, |acc, x, w| {
+        _mm256_add_epi16(*acc, _mm256_maddubs_epi16(x, w))
     });
     chains!(avx2_w7, "avx2", ymm_reg, _mm256_setzero_si256, _mm256_set1_epi32, 32, |acc, x, w| {
         let pairs = _mm256_maddubs_epi16(x, w);

@@ -11,6 +11,7 @@ pub struct Avx512Lanes(__m512i);
 // SAFETY (every block below): the trait's contract: the CPU has AVX-512 F, pointers lead to what is moved.
 #[allow(clippy::undocumented_unsafe_blocks)] // stated once, above
 impl Lanes for Avx512Lanes {
+    const LANES: usize = 16;
     type Wide = [__m512i; 2];
 
     #[inline(always)]

@@ -12,6 +12,7 @@ pub struct NeonLanes([int32x4_t; 4]);
 // SAFETY (every block below): the trait's contract: every aarch64 CPU has NEON, pointers lead to what is moved.
 #[allow(clippy::undocumented_unsafe_blocks)] // stated once, above
 impl Lanes for NeonLanes {
+    const LANES: usize = 16;
     /// `[low, high]` pairs of each register.
     type Wide = [[int64x2_t; 2]; 4];
 

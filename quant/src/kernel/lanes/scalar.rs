@@ -7,6 +7,7 @@ use super::Lanes;
 pub struct ScalarLanes([i32; 16]);
 
 impl Lanes for ScalarLanes {
+    const LANES: usize = 16;
     type Wide = [i64; 16];
 
     #[inline(always)]
