@@ -1,7 +1,8 @@
-//! A whole training step of ResNet-20, in floats and with fake quantization everywhere.
+//! A whole training step of ResNet-20, in floats and with fake quantization everywhere, by both fast algorithms.
 
 use benches::normal;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use engine::kernel::Isa;
 use engine::ops::Algorithm;
 use engine::optim::{Decay, Schedule, Sgd};
 use engine::{Float, Hook};
@@ -12,13 +13,13 @@ use quant::{FakeQuantHook, Policy, QuantConfig, Ranges};
 
 const BATCH: usize = 128;
 
-fn trainer() -> Trainer {
+fn trainer(algorithm: Algorithm) -> Trainer {
     Trainer {
         network: Network::fresh(20, Shortcut::B, Normalization::COURSE, 1).expect("depth 20"),
         sgd: Sgd::new(0.9, true, 5e-4, false),
         schedule: Schedule { base: 0.01, warmup: 0, total: 1, decay: Decay::Constant },
         smoothing: 0.1,
-        algorithm: Algorithm::default(),
+        algorithm,
         ema: None,
         step: 0,
     }
@@ -38,11 +39,15 @@ fn bench(c: &mut Criterion) {
             bench.iter_batched(batch, |batch| trainer.step(batch, hook).expect("a step"), size);
         });
     };
-    run("float", trainer(), &mut Float);
-    let trainer = trainer();
-    let config = QuantConfig::default();
-    let plan = Policy::Course.plan(&trainer.network.graph, config.bits);
-    run("qat_w8a8", trainer, &mut FakeQuantHook::new(config, plan, Ranges::default(), true));
+    let isa = Isa::active();
+    for (name, algorithm) in [("direct", Algorithm::Direct(isa)), ("winograd", Algorithm::Winograd(isa))] {
+        run(&format!("float/{name}"), trainer(algorithm), &mut Float);
+        let trainer = trainer(algorithm);
+        let config = QuantConfig::default();
+        let plan = Policy::Course.plan(&trainer.network.graph, config.bits);
+        let mut hook = FakeQuantHook::new(config, plan, Ranges::default(), true);
+        run(&format!("qat_w8a8/{name}"), trainer, &mut hook);
+    }
     group.finish();
 }
 

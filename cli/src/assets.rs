@@ -25,6 +25,14 @@ pub fn weights(given: Option<&Path>) -> Result<PathBuf> {
     given.map_or_else(|| find(WEIGHTS, "--weights FILE"), |path| Ok(path.to_path_buf()))
 }
 
+/// `given`, else the integer-only network that comes with the program.
+///
+/// # Errors
+/// If none is given and the program's own is not found.
+pub fn model(given: Option<&Path>) -> Result<PathBuf> {
+    given.map_or_else(|| find(models::assets::INTEGER_MODEL, "--model FILE"), |path| Ok(path.to_path_buf()))
+}
+
 /// `given`, else the slice of CIFAR-10 that comes with the program.
 ///
 /// # Errors

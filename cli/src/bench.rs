@@ -4,6 +4,8 @@
 //! Work is counted as direct convolution, 2 FLOP a multiply-add. Winograd's kernels need fewer, so that classification
 //! may exceed 100% of the peak.
 
+mod integer;
+
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -36,9 +38,13 @@ pub struct BenchArgs {
     /// Images computed at once
     #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=4096))]
     batch: u32,
-    /// Widths of the fake quantization, for qat
-    #[arg(long, value_name = "WxAy", default_value = "W8A8")]
-    bits: String,
+    /// For infer, the integer-only network of these widths [default: the float network]; for qat, the widths of the
+    /// fake quantization [default: W8A8]
+    #[arg(long, value_name = "WxAy")]
+    bits: Option<Widths>,
+    /// For infer with --bits: time and speed of every node too
+    #[arg(long)]
+    layers: bool,
     /// How convolutions are computed, for train and qat
     #[arg(long, value_enum, default_value_t)]
     algorithm: AlgorithmChoice,
@@ -92,16 +98,19 @@ fn multiply_adds(network: &Network) -> (usize, usize) {
 /// # Errors
 /// If an argument is impossible on this machine.
 pub fn run(args: BenchArgs, context: &Context) -> Result<()> {
+    let in_integers = args.what == What::Gemm || args.what == What::Infer && args.bits.is_some();
+    if args.layers && !(in_integers && args.what == What::Infer) {
+        return Err(Failure::Usage("--layers: only `bench infer --bits WxAy` measures nodes".into()).into());
+    }
     let isa = match &args.isa {
-        Some(name) if args.what != What::Gemm => Isa::find_family(name)
+        Some(name) if !in_integers => Isa::find_family(name)
             .ok_or_else(|| Failure::Usage(format!("--isa {name}: this machine does not have it")))?,
         _ => Isa::active(),
     };
     match args.what {
         What::Train => train(&args, context, &mut Float, None),
         What::Qat => {
-            let widths: Widths =
-                args.bits.parse().map_err(|e: engine::Error| Failure::Usage(e.to_string()))?;
+            let widths = args.bits.unwrap_or(Widths { w: 8, a: 8 });
             let config = QuantConfig { bits: widths, ..QuantConfig::default() };
             let graph = Network::fresh(20, Shortcut::B, Normalization::COURSE, 1)?.graph;
             let plan = Policy::Course.plan(&graph, widths);
@@ -112,7 +121,10 @@ pub fn run(args: BenchArgs, context: &Context) -> Result<()> {
                 Some(widths),
             )
         }
-        What::Infer => infer(&args, context, isa),
+        What::Infer => match args.bits {
+            Some(bits) => integer::infer(&args, context, bits),
+            None => infer(&args, context, isa),
+        },
         What::Gemm => product(&args, context),
     }
 }
@@ -227,13 +239,10 @@ fn product(args: &BenchArgs, context: &Context) -> Result<()> {
                 Ok(())
             })?;
             // matrixmultiply is called on one thread.
-            (seconds, Isa::active().name(), Some(peak(Isa::active(), 1)))
+            (seconds, Isa::active().name(), peak(Isa::active(), 1))
         }
         Numbers::Int8 => {
-            let kernel = match &args.isa {
-                Some(name) => quant::kernel::named(name).map_err(|e| Failure::Usage(e.to_string()))?,
-                None => quant::kernel::active(),
-            };
+            let kernel = integer::kernel(args.isa.as_deref())?;
             let mut rng = Rng::at(1, Purpose::Test, 0, 0);
             let x: Vec<u8> = (0..m * k).map(|_| rng.next_u32() as u8).collect();
             let w: Vec<i8> = (0..n * k).map(|_| rng.next_u32() as i8).collect();
@@ -243,21 +252,22 @@ fn product(args: &BenchArgs, context: &Context) -> Result<()> {
                 integer_linear_with(kernel, &x, 0, &w, None)?;
                 Ok(())
             })?;
-            (seconds, kernel.name, None)
+            (seconds, kernel.name, integer::peak(kernel, context.threads))
         }
     };
     let gops = 2.0 * (m * n * k) as f64 / seconds / 1e9;
-    let share = peak.map(|peak| 100.0 * gops * 1e9 / peak);
-    let of = share.map_or(String::new(), |s| format!(", {s:.0}% of the peak of one thread"));
-    context.say(format_args!("{gops:.1} GOP/s with {name}{of}"))?;
+    let share = 100.0 * gops * 1e9 / peak;
+    let threads = if args.numbers == Numbers::F32 { 1 } else { context.threads };
+    context
+        .say(format_args!("{gops:.1} GOP/s with {name}, {share:.0}% of the peak of {threads} thread(s)"))?;
     context.result(&json!({
         "what": args.what,
         "numbers": args.numbers,
         "shape": [m, n, k],
         "gops": gops,
-        "peak": peak.map(|p| p / 1e9),
+        "peak": peak / 1e9,
         "percent_of_peak": share,
         "isa": name,
-        "threads": if args.numbers == Numbers::F32 { 1 } else { context.threads },
+        "threads": threads,
     }))
 }

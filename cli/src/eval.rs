@@ -1,6 +1,8 @@
 //! `eval`: the accuracy of a network on CIFAR-10, in the arithmetic that its file asks for: a quantized network in
 //! integers, any other in floats.
 
+mod integer_only;
+
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -9,7 +11,7 @@ use clap::{Args, ValueEnum};
 use engine::{Float, Hook};
 use models::cifar10::{CLASS_NAMES, CLASSES, Cifar10, ImageSet};
 use models::loader::Loader;
-use models::{Network, Quantization, QuantizedNetwork, evaluate, import};
+use models::{Network, Quantization, QuantizedNetwork, evaluate, import, int_model};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -111,6 +113,9 @@ fn load(path: &Path, normalization: Option<&str>) -> Result<(Network, Option<Qua
 /// If the network or the data cannot be read.
 pub fn run(args: EvalArgs, context: &Context) -> Result<()> {
     let path = assets::weights(args.weights.as_deref())?;
+    if int_model::is_model(&path) {
+        return integer_only::run(&args, context, &path);
+    }
     let (network, quantization) = load(&path, args.normalization.as_deref())?;
     let default = if quantization.is_some() { Arithmetic::Integer } else { Arithmetic::Float };
     let arithmetic = args.arithmetic.unwrap_or(default);
@@ -149,11 +154,7 @@ pub fn run(args: EvalArgs, context: &Context) -> Result<()> {
         images as f64 / seconds,
         arithmetic.to_possible_value().expect("no variant is hidden").get_name(),
     ))?;
-    let per_class = per_class(&evaluation.logits, set, images);
-    for (name, (correct, count)) in CLASS_NAMES.iter().zip(per_class) {
-        let percent = 100.0 * correct as f64 / f64::from(count.max(1));
-        context.detail(format_args!("  {name:<12}{percent:6.2}% of {count}"));
-    }
+    per_class(context, &evaluation.logits, set, images);
     context.result(&json!({
         "top1": evaluation.top1(),
         "images": images,
@@ -172,16 +173,19 @@ pub fn run(args: EvalArgs, context: &Context) -> Result<()> {
     }))
 }
 
-/// `(correct, images)` of each class.
-fn per_class(logits: &[f32], set: &ImageSet, images: usize) -> [(u32, u32); CLASSES] {
-    let mut counts = [(0, 0); CLASSES];
+/// The accuracy of each class, for those who want details.
+fn per_class(context: &Context, logits: &[f32], set: &ImageSet, images: usize) {
+    let mut counts = [(0u32, 0u32); CLASSES];
     for (i, row) in logits.chunks_exact(CLASSES).enumerate().take(images) {
         let best = (0..CLASSES).fold(0, |best, c| if row[c] > row[best] { c } else { best });
         let (correct, count) = &mut counts[set.label(i)];
         *correct += u32::from(best == set.label(i));
         *count += 1;
     }
-    counts
+    for (name, (correct, count)) in CLASS_NAMES.iter().zip(counts) {
+        let percent = 100.0 * f64::from(correct) / f64::from(count.max(1));
+        context.detail(format_args!("  {name:<12}{percent:6.2}% of {count}"));
+    }
 }
 
 /// Bytes of a file.

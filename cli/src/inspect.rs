@@ -6,6 +6,8 @@
 //! policy would leave in floats: the table shows what it would cost. `--bits` and `--method` ask that of a quantized
 //! network too.
 
+mod integer_only;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -14,7 +16,7 @@ use engine::{Hook, Layer, Node, Tape, Tensor, Var};
 use models::layout::torch_shape;
 use models::loader::Loader;
 use models::quantized::KEY;
-use models::{Network, Quantization, QuantizedNetwork, evaluate, import};
+use models::{Network, Quantization, QuantizedNetwork, evaluate, import, int_model, packed};
 use quant::analysis::{ErrorReport, error_report};
 use quant::{Granularity, Mode, QParams, ScaleRule, reset_scale_and_zero_point};
 use serde::{Deserialize, Serialize};
@@ -121,7 +123,7 @@ impl Quantizers {
     fn of_weight(&self, layer: &str, w: &Tensor) -> Result<Option<QParams>> {
         Ok(match self {
             Self::Own(q) => {
-                q.plan.get(layer).map(|widths| q.config.weight_params(w, widths.w)).transpose()?
+                q.plan.get(layer).map(|widths| q.config.weight_params(layer, w, widths.w)).transpose()?
             }
             Self::Asked { bits, method } => {
                 Some(reset_scale_and_zero_point(w, *bits, *method, Mode::Symmetric, true)?)
@@ -157,10 +159,13 @@ impl Quantizers {
 /// If the network or the data cannot be read, a layer does not exist, or the folder cannot be written to.
 pub fn run(args: InspectArgs, context: &Context) -> Result<()> {
     let path = assets::weights(args.weights.as_deref())?;
+    if int_model::is_model(&path) {
+        return integer_only::run(&args, context, &path);
+    }
     let normalization = assets::normalization(args.normalization.as_deref())?;
     let checkpoint = import::load_checkpoint(&path)?;
     let mut metadata = checkpoint.metadata.clone();
-    metadata.remove(KEY); // long, and shown in the table
+    metadata.retain(|key, _| key != KEY && key != packed::KEY); // long, and shown in the table
     let (network, quantizers) = match QuantizedNetwork::from_checkpoint(&checkpoint, normalization)? {
         Some(QuantizedNetwork { network, quantization }) if args.bits.is_none() && args.method.is_none() => {
             (network, Quantizers::Own(Box::new(quantization)))
@@ -198,7 +203,7 @@ pub fn run(args: InspectArgs, context: &Context) -> Result<()> {
             activation,
         });
     }
-    let weights_bytes = std::fs::metadata(&path).map_err(|e| models::Error::io("open", &path, e))?.len();
+    let weights_bytes = file_len(&path)?;
     let parameters = network.params.trainable_count();
     let quantized_bytes: usize = layers.iter().map(|l| l.bytes).sum();
     let facts = format!(
@@ -237,6 +242,11 @@ pub fn run(args: InspectArgs, context: &Context) -> Result<()> {
         "report": report,
         "run": folder.folder(),
     }))
+}
+
+/// Bytes of a file.
+fn file_len(path: &Path) -> Result<u64> {
+    Ok(std::fs::metadata(path).map_err(|e| models::Error::io("open", path, e))?.len())
 }
 
 /// The layers with weights, or those of them that are named.

@@ -17,6 +17,7 @@ mod eval;
 mod exit;
 mod experiment;
 mod histogram;
+mod infer;
 mod inspect;
 mod interrupt;
 mod levels;
@@ -56,6 +57,8 @@ enum Verb {
     Train(train::TrainArgs),
     /// Measure the accuracy of a network.
     Eval(eval::EvalArgs),
+    /// Classify pictures with an integer-only network.
+    Infer(infer::InferArgs),
     /// Compare the rules that choose a scale: error and bias of each, and the optimum.
     Calibrate(calibrate::CalibrateArgs),
     /// Quantize a trained network without training (post-training quantization).
@@ -88,7 +91,11 @@ fn run(matches: &ArgMatches) -> anyhow::Result<()> {
     let cli = Cli::from_arg_matches(matches).map_err(|e| exit::Failure::Usage(e.to_string()))?;
     let (name, verb_matches) = matches.subcommand().expect("clap requires a verb");
     let context = Context::new(&cli.global, name, verb_matches)?;
-    context.install(|| dispatch(cli.verb, &context))
+    match cli.verb {
+        // One image at a time needs neither threads nor their memory.
+        Verb::Infer(_) => dispatch(cli.verb, &context),
+        verb => context.install(|| dispatch(verb, &context)),
+    }
 }
 
 /// Runs the verb with its settings resolved.
@@ -96,6 +103,7 @@ fn dispatch(verb: Verb, context: &Context) -> anyhow::Result<()> {
     match verb {
         Verb::Train(args) => train::run(context.settings(args)?, context),
         Verb::Eval(args) => eval::run(context.settings(args)?, context),
+        Verb::Infer(args) => context.without_settings().and_then(|()| infer::run(args, context)),
         Verb::Calibrate(args) => calibrate::run(context.settings(args)?, context),
         Verb::Ptq(args) => ptq::run(context.settings(args)?, context),
         Verb::Qat(args) => qat::run(context.settings(args)?, context),

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::context::Context;
-use crate::experiment::{Recipe, Scores, Setup, Source, file_bytes, model_name, page};
+use crate::experiment::{Recipe, Scores, Setup, Source, file_bytes, model_name, page, stream_bits};
 use crate::run_folder::RunFolder;
 use crate::settings;
 
@@ -39,6 +39,9 @@ pub struct PtqArgs {
     /// course: all layers but the first; product: all layers, the first and the last with 8 bits
     #[arg(long, value_name = "NAME", default_value = "course")]
     policy: Policy,
+    /// Bits of residual sums and the average pool, for policy product [default: 8]
+    #[arg(long, value_name = "N", value_parser = stream_bits())]
+    stream_bits: Option<u32>,
     /// Rule that chooses the range of activations: max, mse, percentile, moving_average, ...
     #[arg(long, value_name = "RULE", default_value = "mse")]
     activation_rule: ActivationRule,
@@ -69,6 +72,7 @@ impl PtqArgs {
             source: self.calibration,
             images: self.calibration_images,
             correction: self.correction,
+            stream_bits: self.stream_bits,
         }
     }
 }
@@ -94,15 +98,18 @@ pub fn run(args: PtqArgs, context: &Context) -> Result<()> {
     let scores = Scores::measure(context, &quantized, &setup.test)?;
 
     let command = settings::command(&context.verb, context.seed, &args)?;
-    let mut checkpoint = quantized.checkpoint();
-    checkpoint.set("test_accuracy", format!("{:.2}", scores.top1_int));
-    checkpoint.set("seed", context.seed);
-    checkpoint.set("command", &command);
+    let facts = [
+        ("test_accuracy", format!("{:.2}", scores.top1_int)),
+        ("test_images", scores.images.to_string()),
+        ("seed", context.seed.to_string()),
+        ("command", command.clone()),
+    ];
     let model = folder.path(model_name(setup.network.depth, args.bits));
-    checkpoint.write(&model)?;
+    let shadow = quantized.save(&model, &facts)?;
+    let model_bytes = file_bytes(&model)?;
 
     let float_row = page::Row::float(top1_float, &setup.network);
-    let row = page::Row::quantized(format!("PTQ {}", args.bits), args.method, scores, &quantized);
+    let row = page::Row::quantized(format!("PTQ {}", args.bits), args.method, scores, model_bytes);
     let rows = [float_row, row];
     context.say(page::table(&rows))?;
     context.say(scores)?;
@@ -113,6 +120,7 @@ pub fn run(args: PtqArgs, context: &Context) -> Result<()> {
     context.result(&json!({
         "top1_float": top1_float,
         "top1_int": scores.top1_int,
+        "top1_layers": scores.top1_layers,
         "top1_simulated": scores.top1_simulated,
         "agreement": scores.agreement,
         "max_logit_difference": scores.max_logit_difference,
@@ -122,12 +130,14 @@ pub fn run(args: PtqArgs, context: &Context) -> Result<()> {
         "bits": args.bits,
         "method": args.method,
         "policy": args.policy,
+        "stream_bits": args.stream_bits,
         "activation_rule": args.activation_rule,
         "correction": args.correction,
         "seed": context.seed,
-        "model_bytes": file_bytes(&model)?,
+        "model_bytes": model_bytes,
         "packed_bytes": quantized.quantization.packed_bytes(&quantized.network),
         "model": model,
+        "shadow": shadow,
         "report": report,
     }))
 }

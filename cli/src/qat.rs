@@ -10,13 +10,14 @@ use anyhow::Result;
 use clap::Args;
 use models::QuantizedNetwork;
 use models::ptq::{ActivationRule, Correction};
+use models::saved::shadow_path;
 use quant::{Policy, ScaleRule, Widths};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::context::Context;
-use crate::experiment::aware::{Outcome, Training, train};
-use crate::experiment::{Recipe, Scores, Setup, Source, SteChoice, file_bytes, page};
+use crate::experiment::aware::{Commands, Outcome, Training, train};
+use crate::experiment::{Recipe, Scores, Setup, Source, SteChoice, file_bytes, page, stream_bits};
 use crate::run_folder::RunFolder;
 use crate::settings;
 
@@ -42,6 +43,9 @@ pub struct QatArgs {
     /// course: all layers but the first; product: all layers, the first and the last with 8 bits
     #[arg(long, value_name = "NAME", default_value = "course")]
     policy: Policy,
+    /// Bits of residual sums and the average pool, for policy product [default: 8]
+    #[arg(long, value_name = "N", value_parser = stream_bits())]
+    stream_bits: Option<u32>,
     /// Gradient of activations that clip: identity passes it on, clipped stops it
     #[arg(long, value_enum, default_value_t = SteChoice::Clipped)]
     ste: SteChoice,
@@ -100,6 +104,7 @@ impl QatArgs {
             source: Source::Images,
             images: self.calibration_images,
             correction: Correction::BatchNorm,
+            stream_bits: self.stream_bits,
         }
     }
 
@@ -152,17 +157,23 @@ pub fn run(args: QatArgs, context: &Context) -> Result<()> {
     context.note(format_args!("PTQ {:<12} top-1 {:.2}% in integers", args.bits.to_string(), ptq.top1_int));
 
     let start = args.start(context, &setup)?;
-    let resume = format!("cli qat --resume {}", folder.folder().display());
-    let outcome = train(context, &setup, start, training, &folder, &resume)?;
+    let command = settings::command(&context.verb, context.seed, &args)?;
+    let commands =
+        Commands { run: command.clone(), resume: format!("cli qat --resume {}", folder.folder().display()) };
+    let outcome = train(context, &setup, start, training, &folder, &commands)?;
     let scores = Scores::measure(context, &outcome.best, &setup.test)?;
 
     let rows = [
         page::Row::float(top1_float, &setup.network),
-        page::Row::quantized(format!("PTQ {}", args.bits), args.method, ptq, &post_training),
-        page::Row::quantized(format!("QAT {}", args.bits), args.method, scores, &outcome.best),
+        page::Row::quantized(
+            format!("PTQ {}", args.bits),
+            args.method,
+            ptq,
+            post_training.model_bytes(&[])?.len(),
+        ),
+        page::Row::quantized(format!("QAT {}", args.bits), args.method, scores, file_bytes(&outcome.model)?),
     ];
     context.say(page::table(&rows))?;
-    let command = settings::command(&context.verb, context.seed, &args)?;
     let title = format!("Quantization-aware training, {}", args.bits);
     let report = page::write(&folder, &title, &command, &rows, &[outcome.curve()])?;
     finish(&args, context, &outcome, scores, &report)?;
@@ -170,6 +181,7 @@ pub fn run(args: QatArgs, context: &Context) -> Result<()> {
         "top1_float": top1_float,
         "top1_ptq": ptq.top1_int,
         "top1_int": scores.top1_int,
+        "top1_layers": scores.top1_layers,
         "top1_simulated": scores.top1_simulated,
         "agreement": scores.agreement,
         "max_logit_difference": scores.max_logit_difference,
@@ -183,11 +195,13 @@ pub fn run(args: QatArgs, context: &Context) -> Result<()> {
         "bits": args.bits,
         "method": args.method,
         "policy": args.policy,
+        "stream_bits": args.stream_bits,
         "epochs": args.epochs,
         "seed": context.seed,
         "model_bytes": file_bytes(&outcome.model)?,
         "packed_bytes": outcome.best.quantization.packed_bytes(&outcome.best.network),
         "model": outcome.model,
+        "shadow": shadow_path(&outcome.model),
         "report": report,
         "run": folder.folder(),
     }))

@@ -25,6 +25,7 @@ use crate::exit::Failure;
 use crate::experiment::{Scores, Setup};
 use crate::progress::Progress;
 use crate::run_folder::RunFolder;
+use crate::settings;
 use crate::text_table::text_table;
 
 /// Settings of `search`.
@@ -108,10 +109,13 @@ pub fn run(args: SearchArgs, context: &Context) -> Result<()> {
     let quantized = candidates.quantized(&setup, &best.bits)?;
     let scores = Scores::measure(context, &quantized, &setup.test)?;
     let model = folder.path(format!("ResNet{}_mixed.safetensors", setup.network.depth));
-    let mut checkpoint = quantized.checkpoint();
-    checkpoint.set("test_accuracy", format!("{:.2}", scores.top1_int));
-    checkpoint.set("seed", context.seed);
-    checkpoint.write(&model)?;
+    let facts = [
+        ("test_accuracy", format!("{:.2}", scores.top1_int)),
+        ("test_images", scores.images.to_string()),
+        ("seed", context.seed.to_string()),
+        ("command", settings::command(&context.verb, context.seed, &args)?),
+    ];
+    quantized.save(&model, &facts)?;
 
     let named = |bits: &[u32]| -> Map<String, Value> {
         layers.iter().zip(bits).map(|(layer, b)| (layer.name.clone(), json!(b))).collect()
@@ -210,7 +214,7 @@ impl Candidates {
             if !self.rounded.contains_key(&(layer, b)) {
                 let w = self.network.params.get(&name)?;
                 let config = QuantConfig { weight_rule: self.method, ..QuantConfig::default() };
-                let w_hat = fake_quantize(w, &config.weight_params(w, b)?)?;
+                let w_hat = fake_quantize(w, &config.weight_params(&name, w, b)?)?;
                 self.rounded.insert((layer, b), w_hat);
             }
             params.get_mut(&name)?.clone_from(&self.rounded[&(layer, b)]);

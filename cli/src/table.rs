@@ -22,9 +22,10 @@ use serde_json::json;
 
 use crate::context::Context;
 use crate::exit::Failure;
-use crate::experiment::aware::{Training, train};
-use crate::experiment::{Recipe, Scores, Setup, Source, model_name};
+use crate::experiment::aware::{Commands, Training, train};
+use crate::experiment::{Recipe, Scores, Setup, Source, file_bytes, model_name, stream_bits};
 use crate::run_folder::RunFolder;
+use crate::settings;
 use crate::text_table::text_table;
 
 /// Settings of `table`.
@@ -52,6 +53,9 @@ pub struct TableArgs {
     /// course: all layers but the first; product: all layers, the first and the last with 8 bits
     #[arg(long, value_name = "NAME", default_value = "course")]
     policy: Policy,
+    /// Bits of residual sums and the average pool, for policy product [default: 8]
+    #[arg(long, value_name = "N", value_parser = stream_bits())]
+    stream_bits: Option<u32>,
     /// How PTQ calibrates
     #[arg(long, value_enum, default_value_t = Ptq::Best)]
     ptq: Ptq,
@@ -125,8 +129,9 @@ struct Cell {
     agreement: f64,
     images: usize,
     seed: u64,
-    /// Size with weights packed at their real width.
-    packed_bytes: usize,
+    /// Size of the model file.
+    #[serde(alias = "packed_bytes")]
+    model_bytes: usize,
     model: PathBuf,
 }
 
@@ -199,6 +204,7 @@ fn cell(
         source: Source::Images,
         images,
         correction,
+        stream_bits: args.stream_bits,
     };
     recipe.check()?;
     let place = folder.path(PathBuf::from("cells").join(&name));
@@ -208,6 +214,7 @@ fn cell(
         RunFolder::create(context, Some(&place), args)?
     };
     let start = recipe.quantize(context, setup)?;
+    let command = settings::command(&context.verb, context.seed, args)?;
     let (quantized, top1_last, epoch_best) = match mode {
         Mode::Ptq => (start, None, None),
         Mode::Qat => {
@@ -221,18 +228,24 @@ fn cell(
                 checkpoint_every: 200,
             };
             training.check()?;
-            let resume = format!("cli table --resume {}", folder.folder().display());
-            let outcome = train(context, setup, start, training, &run, &resume)?;
+            let commands = Commands {
+                run: command.clone(),
+                resume: format!("cli table --resume {}", folder.folder().display()),
+            };
+            let outcome = train(context, setup, start, training, &run, &commands)?;
             let (last, best) = (outcome.top1_last(), outcome.best().1);
             (outcome.best, Some(last), Some(best))
         }
     };
     let scores = Scores::measure(context, &quantized, &setup.test)?;
     let model = run.path(model_name(setup.network.depth, bits));
-    let mut checkpoint = quantized.checkpoint();
-    checkpoint.set("test_accuracy", format!("{:.2}", scores.top1_int));
-    checkpoint.set("seed", context.seed);
-    checkpoint.write(&model)?;
+    let facts = [
+        ("test_accuracy", format!("{:.2}", scores.top1_int)),
+        ("test_images", scores.images.to_string()),
+        ("seed", context.seed.to_string()),
+        ("command", command),
+    ];
+    quantized.save(&model, &facts)?;
     let cell = Cell {
         bits,
         mode,
@@ -244,7 +257,7 @@ fn cell(
         agreement: scores.agreement,
         images: scores.images,
         seed: context.seed,
-        packed_bytes: quantized.quantization.packed_bytes(&quantized.network),
+        model_bytes: file_bytes(&model)?,
         model,
     };
     folder.write(&file, serde_json::to_string_pretty(&cell)?.as_bytes())?;
@@ -263,7 +276,7 @@ fn grid(args: &TableArgs, cells: &[Cell]) -> (Vec<String>, Vec<Vec<String>>) {
         let percent = |cell: Option<&Cell>| cell.map_or(String::new(), |c| format!("{:.2}", c.top1));
         let mut row = vec![bits.to_string()];
         row.extend(columns.iter().map(|(mode, method)| percent(find(*mode, *method))));
-        let size = cells.iter().find(|c| c.bits == *bits).map(|c| c.packed_bytes as f64 / 1024.0);
+        let size = cells.iter().find(|c| c.bits == *bits).map(|c| c.model_bytes as f64 / 1024.0);
         row.push(size.map_or(String::new(), |kib| format!("{kib:.1}")));
         row
     };
@@ -275,7 +288,7 @@ fn text(args: &TableArgs, top1_float: f64, cells: &[Cell]) -> String {
     let head: Vec<&str> = head.iter().map(String::as_str).collect();
     let images = cells.first().map_or(0, |c| c.images);
     format!(
-        "top-1 % of the integer layers on {images} test images; float {top1_float:.2}%\n{}",
+        "top-1 % in integers on {images} test images; float {top1_float:.2}%\n{}",
         text_table(&head, 1, &rows)
     )
 }

@@ -9,13 +9,16 @@
 
 mod compile;
 
+use std::sync::Mutex;
+
 use rayon::prelude::*;
 
+use crate::arena::Floats;
 use crate::gemm::{Matrix, gemm};
 use crate::kernel::Isa;
 use crate::kernel::conv::{ConvImage, Epilogue, Panels};
 use crate::kernel::tile::Segment;
-use crate::kernel::winograd::{Filters, WinogradImage};
+use crate::kernel::winograd::{Filters, Layout, WinogradConv};
 use crate::{Error, Result, Tensor};
 
 /// A compiled network. See [`Inference::compile`].
@@ -25,6 +28,8 @@ pub struct Inference {
     steps: Vec<Step>,
     buffers: Vec<Buffer>,
     classes: usize,
+    /// Workspaces that nobody uses at the moment; their borders are zero and stay so.
+    idle: Mutex<Vec<Workspace>>,
 }
 
 /// One activation `[h, w, c]` inside a border of `border` zero pixels.
@@ -77,9 +82,24 @@ enum ConvKernel {
 }
 
 /// The activations of one image, and space for Winograd's transforms; every thread has its own.
+#[derive(Default)]
 struct Workspace {
-    values: Vec<Vec<f32>>,
-    scratch: Vec<f32>,
+    values: Vec<Floats>,
+    scratch: Floats,
+}
+
+/// A workspace in use; goes home when dropped.
+struct Lent<'a> {
+    space: Workspace,
+    home: &'a Mutex<Vec<Workspace>>,
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        if let Ok(mut home) = self.home.lock() {
+            home.push(std::mem::take(&mut self.space));
+        }
+    }
 }
 
 impl Inference {
@@ -97,31 +117,42 @@ impl Inference {
             }
         };
         let mut logits = Tensor::scratch([n, self.classes]);
+        let classify = |workspace: &mut Lent<'_>, (logits, image): (&mut [f32], &[f32])| {
+            self.image(&mut workspace.space, image);
+            logits.copy_from_slice(workspace.space.values.last().expect("a network has an output"));
+        };
+        if n == 1 {
+            // At once: to wake another thread would take as long as a layer.
+            classify(&mut self.lend(), (logits.data_mut(), x.data()));
+            return Ok(logits);
+        }
         let images = logits.data_mut().par_chunks_mut(self.classes).zip(x.data().par_chunks(h * w * c));
-        // A few long runs of images per thread: every run begins with a workspace of its own.
+        // A few long runs of images per thread: every run begins by fetching a workspace.
         let run = n.div_ceil(4 * rayon::current_num_threads());
-        images.with_min_len(run).for_each_init(
-            || self.workspace(),
-            |workspace, (logits, image)| {
-                self.image(workspace, image);
-                logits.copy_from_slice(workspace.values.last().expect("a network has an output"));
-            },
-        );
+        images.with_min_len(run).for_each_init(|| self.lend(), classify);
         Ok(logits)
     }
 
-    fn workspace(&self) -> Workspace {
-        let values = self.buffers.iter().map(|b| vec![0.0; b.len()]).collect();
-        Workspace { values, scratch: vec![0.0; self.scratch_len()] }
+    /// A workspace that nobody uses, or a new one.
+    fn lend(&self) -> Lent<'_> {
+        let idle = self.idle.lock().expect("no panic while the list is locked").pop();
+        let space = idle.unwrap_or_else(|| {
+            let zeros = |len| {
+                let mut floats = Floats::take(len);
+                floats.fill(0.0);
+                floats
+            };
+            let values = self.buffers.iter().map(|b| zeros(b.len())).collect();
+            Workspace { values, scratch: zeros(self.scratch_len()) }
+        });
+        Lent { space, home: &self.idle }
     }
 
     /// Floats that the largest of Winograd's transforms need.
     fn scratch_len(&self) -> usize {
         let of = |step: &Step| match step {
-            Step::Conv { y, conv, .. } => match &conv.kernel {
-                ConvKernel::Winograd(filters) => {
-                    WinogradImage::scratch_len(filters, [self.buffers[*y].h, self.buffers[*y].w])
-                }
+            Step::Conv { conv, .. } => match &conv.kernel {
+                ConvKernel::Winograd(filters) => WinogradConv::scratch_len(filters),
                 ConvKernel::Direct { .. } => 0,
             },
             _ => 0,
@@ -142,7 +173,7 @@ impl Inference {
                     let mut out = std::mem::take(&mut values[*y]);
                     let epilogue = Epilogue {
                         bias: Some(&conv.bias),
-                        residual: residual.map(|r| values[r].as_slice()),
+                        residual: residual.map(|r| &*values[r]),
                         relu: *relu,
                     };
                     let (from, to) = (self.buffers[*x], self.buffers[*y]);
@@ -161,15 +192,13 @@ impl Inference {
                             rows: to.h,
                             cols: to.w,
                         }),
-                        ConvKernel::Winograd(filters) => self.isa.run(WinogradImage {
+                        ConvKernel::Winograd(filters) => self.isa.run(WinogradConv {
                             x: &values[*x],
-                            x_start: from.start(),
-                            x_row: from.row(),
+                            x_layout: Layout { start: from.start(), row: from.row(), image: from.len() },
                             filters,
-                            dims: [to.h, to.w],
+                            dims: [1, to.h, to.w],
                             y: &mut out,
-                            y_start: to.start(),
-                            y_row: to.row(),
+                            y_layout: Layout { start: to.start(), row: to.row(), image: to.len() },
                             epilogue,
                             scratch,
                         }),

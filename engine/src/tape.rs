@@ -67,6 +67,7 @@ struct TapeNode {
     op: Option<Box<dyn Op>>,
     inputs: Vec<Var>,
     needs_grad: bool,
+    range: Option<[f32; 2]>,
 }
 
 /// The recorded computation.
@@ -118,13 +119,23 @@ impl Tape {
     }
 
     fn append(&mut self, value: Tensor, inputs: Vec<Var>, op: Option<Box<dyn Op>>, needs_grad: bool) -> Var {
-        self.nodes.push(TapeNode { value, grad: None, op, inputs, needs_grad });
+        self.nodes.push(TapeNode { value, grad: None, op, inputs, needs_grad, range: None });
         Var(self.nodes.len() - 1)
     }
 
     /// The value of `var`. Empty once [released](Self::release) or passed by [`backward`](Self::backward).
     pub fn value(&self, var: Var) -> &Tensor {
         &self.nodes[var.0].value
+    }
+
+    /// The smallest and the largest number of `var`, if the operation that made it has noted them.
+    pub fn range(&self, var: Var) -> Option<[f32; 2]> {
+        self.nodes[var.0].range
+    }
+
+    /// Notes the smallest and the largest number of `var`.
+    pub(crate) fn note_range(&mut self, var: Var, range: [f32; 2]) {
+        self.nodes[var.0].range = Some(range);
     }
 
     /// Moves the value of `var` out of the tape.

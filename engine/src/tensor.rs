@@ -1,8 +1,12 @@
 //! The tensor: a shape and contiguous `f32`, row-major.
 
+use std::fmt;
+
 use rayon::prelude::*;
 
-use crate::{Error, Result, Shape, arena};
+use crate::arena::Floats;
+use crate::kernel::{Isa, Plain};
+use crate::{Error, Result, Shape};
 
 /// Elements that one task of an element-by-element operation handles: 256 KiB, a share of a second-level cache.
 const PIECE: usize = 1 << 16;
@@ -16,10 +20,9 @@ const PIECE: usize = 1 << 16;
 /// assert_eq!(x.data()[3], 4.0); // row 1, column 0
 /// # Ok::<(), engine::Error>(())
 /// ```
-#[derive(Debug, PartialEq)]
 pub struct Tensor {
     shape: Shape,
-    data: Vec<f32>,
+    data: Floats,
 }
 
 impl Tensor {
@@ -39,7 +42,7 @@ impl Tensor {
     /// results that are about to be overwritten whole.
     pub fn scratch(shape: impl Into<Shape>) -> Self {
         let shape = shape.into();
-        Self { shape, data: arena::take(shape.len()) }
+        Self { shape, data: Floats::take(shape.len()) }
     }
 
     /// The tensor with these elements.
@@ -54,18 +57,23 @@ impl Tensor {
                 format!("shape {shape} holds {} numbers, got {}", shape.len(), data.len()),
             ));
         }
-        Ok(Self { shape, data })
+        let mut tensor = Self::scratch(shape);
+        tensor.data.copy_from_slice(&data);
+        Ok(tensor)
     }
 
     /// A tensor of no dimensions.
     pub fn scalar(value: f32) -> Self {
-        Self { shape: Shape::new(&[]), data: vec![value] }
+        Self::full(Shape::new(&[]), value)
     }
 
     /// Each element computed from its flat index.
-    pub fn from_fn(shape: impl Into<Shape>, f: impl FnMut(usize) -> f32) -> Self {
-        let shape = shape.into();
-        Self { shape, data: (0..shape.len()).map(f).collect() }
+    pub fn from_fn(shape: impl Into<Shape>, mut f: impl FnMut(usize) -> f32) -> Self {
+        let mut tensor = Self::scratch(shape);
+        for (i, value) in tensor.data.iter_mut().enumerate() {
+            *value = f(i);
+        }
+        tensor
     }
 
     /// The shape.
@@ -98,9 +106,9 @@ impl Tensor {
         &mut self.data
     }
 
-    /// The elements, moved out.
-    pub fn into_vec(mut self) -> Vec<f32> {
-        std::mem::take(&mut self.data)
+    /// The elements in a vector of their own.
+    pub fn into_vec(self) -> Vec<f32> {
+        self.data.to_vec()
     }
 
     /// The same elements under another shape.
@@ -108,13 +116,17 @@ impl Tensor {
     /// # Errors
     /// If the shapes differ in their number of elements.
     pub fn reshape(self, shape: impl Into<Shape>) -> Result<Self> {
-        Self::from_vec(shape, self.into_vec())
+        let shape = shape.into();
+        if self.len() != shape.len() {
+            return Err(Error::shape("reshape", format!("{} does not hold as many as {shape}", self.shape)));
+        }
+        Ok(Self { shape, data: self.data })
     }
 
     /// `f` of each element.
     pub fn map(&self, f: impl Fn(f32) -> f32) -> Self {
         let mut y = Self::scratch(self.shape);
-        for (y, &x) in y.data.iter_mut().zip(&self.data) {
+        for (y, &x) in y.data.iter_mut().zip(self.data()) {
             *y = f(x);
         }
         y
@@ -126,11 +138,8 @@ impl Tensor {
     /// If the shapes differ.
     pub fn add_assign(&mut self, other: &Tensor) -> Result<()> {
         self.expect_same_shape("add", other)?;
-        self.data.par_chunks_mut(PIECE).zip(other.data.par_chunks(PIECE)).for_each(|(a, b)| {
-            for (a, &b) in a.iter_mut().zip(b) {
-                *a += b;
-            }
-        });
+        let pieces = self.data.par_chunks_mut(PIECE).zip(other.data.par_chunks(PIECE));
+        pieces.for_each(|(a, b)| Isa::active().run_plain(Sum { a, b }));
         Ok(())
     }
 
@@ -148,16 +157,39 @@ impl Tensor {
     }
 }
 
+/// `a += b`.
+struct Sum<'a> {
+    a: &'a mut [f32],
+    b: &'a [f32],
+}
+
+impl Plain for Sum<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        for (a, &b) in self.a.iter_mut().zip(self.b) {
+            *a += b;
+        }
+    }
+}
+
 impl Clone for Tensor {
     fn clone(&self) -> Self {
         let mut copy = Self::scratch(self.shape);
-        copy.data.copy_from_slice(&self.data);
+        copy.data.copy_from_slice(self.data());
         copy
     }
 }
 
-impl Drop for Tensor {
-    fn drop(&mut self) {
-        arena::give(std::mem::take(&mut self.data));
+impl PartialEq for Tensor {
+    fn eq(&self, other: &Self) -> bool {
+        self.shape == other.shape && self.data() == other.data()
+    }
+}
+
+impl fmt::Debug for Tensor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tensor").field("shape", &self.shape).field("data", &self.data()).finish()
     }
 }

@@ -11,7 +11,8 @@
 //! | `mean`, `std` | normalisation per channel of pixels in `[0, 1]` | `0.4914,0.4822,0.4465` |
 //! | `seed`, `epoch`, `step` | where a run stands | `17` |
 //! | `bits`, `policy`, `method` | how a network was quantized | `W4A4` |
-//! | `test_accuracy` | percent on the full test set | `92.97` |
+//! | `packed_weights` | which weights are [stored as integers](packed) | |
+//! | `test_accuracy` | percent of `test_images`, by default of the full test set | `92.97` |
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -22,7 +23,9 @@ use std::{
 use engine::{Shape, Tensor};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
-use crate::{Error, Result, atomic, augment::Normalization, element::Element, layout, mmap::Bytes};
+use crate::{
+    Error, Result, atomic, augment::Normalization, element::Element, int_model, layout, mmap::Bytes, packed,
+};
 
 /// Named tensors in the engine's layouts, and metadata.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -33,6 +36,9 @@ pub struct Checkpoint {
     pub tensors: Vec<(String, Tensor)>,
     /// Text under text.
     pub metadata: BTreeMap<String, String>,
+    /// The scales of weights that were stored as integers (see [`packed`]), by layer. [`write`](Self::write) does not
+    /// keep them: it stores floats.
+    pub weight_scales: BTreeMap<String, Vec<f32>>,
 }
 
 impl Checkpoint {
@@ -47,8 +53,19 @@ impl Checkpoint {
         let broken = |e| Error::malformed(path, format!("not a complete safetensors file ({e})"));
         let (_, header) = SafeTensors::read_metadata(&bytes).map_err(broken)?;
         let file = SafeTensors::deserialize(&bytes).map_err(broken)?;
+        let metadata: BTreeMap<String, String> =
+            header.metadata().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
+        int_model::refuse(path, &metadata)?;
+        let packed = packed::Packed::new(path, &metadata)?;
         let mut builder = Builder::new(path);
         for name in header.offset_keys() {
+            if packed.is_scale(&name) {
+                continue;
+            }
+            if let Some((dims, values)) = packed.read(&name, &file, &mut builder.checkpoint.weight_scales)? {
+                builder.push(name, &dims, values)?;
+                continue;
+            }
             let Some(canonical) = canonical_name(&name) else { continue };
             let view = file.tensor(&name).map_err(broken)?;
             let Some(element) = element_of(view.dtype()) else {
@@ -57,7 +74,6 @@ impl Checkpoint {
             };
             builder.push(canonical, view.shape(), element.read_all(view.data()))?;
         }
-        let metadata = header.metadata().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
         Ok(Self { metadata, ..builder.checkpoint })
     }
 
@@ -67,28 +83,14 @@ impl Checkpoint {
     /// If the folder cannot be written to.
     pub fn write(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        atomic::write(path, &self.to_bytes().map_err(|e| Error::malformed(path, e.to_string()))?)
+        atomic::write(path, &self.to_bytes()?)
     }
 
     /// The bytes of the file; equal checkpoints give equal bytes.
-    fn to_bytes(&self) -> std::result::Result<Vec<u8>, safetensors::SafeTensorError> {
-        let on_disk: Vec<(&str, Shape, Vec<u8>)> = self
-            .tensors
-            .iter()
-            .map(|(name, tensor)| {
-                let tensor = layout::to_torch(tensor.clone());
-                let bytes = tensor.data().iter().flat_map(|v| v.to_le_bytes()).collect();
-                (name.as_str(), tensor.shape(), bytes)
-            })
-            .collect();
-        let views: Vec<(&str, TensorView<'_>)> = on_disk
-            .iter()
-            .map(|(name, shape, bytes)| {
-                Ok((*name, TensorView::new(Dtype::F32, shape.dims().to_vec(), bytes)?))
-            })
-            .collect::<std::result::Result<_, safetensors::SafeTensorError>>()?;
-        let bytes = safetensors::serialize(views, None)?;
-        Ok(with_metadata(&bytes, &self.metadata))
+    fn to_bytes(&self) -> Result<Vec<u8>> {
+        let stored: Vec<Stored> =
+            self.tensors.iter().map(|(name, tensor)| Stored::float(name, tensor)).collect();
+        file(&stored, &self.metadata)
     }
 
     /// The tensors of these names and shapes (engine's layouts), in this order; the file must hold these and
@@ -249,6 +251,33 @@ fn element_of(dtype: Dtype) -> Option<Element> {
         Dtype::U8 | Dtype::BOOL => Element::U8,
         _ => return None,
     })
+}
+
+/// A tensor as it is written.
+pub(crate) struct Stored {
+    pub(crate) name: String,
+    pub(crate) dtype: Dtype,
+    pub(crate) dims: Vec<usize>,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Stored {
+    /// In 32-bit floats and PyTorch's layout.
+    pub(crate) fn float(name: &str, tensor: &Tensor) -> Self {
+        let tensor = layout::to_torch(tensor.clone());
+        let bytes = tensor.data().iter().flat_map(|v| v.to_le_bytes()).collect();
+        Self { name: name.to_string(), dtype: Dtype::F32, dims: tensor.dims().to_vec(), bytes }
+    }
+}
+
+/// A safetensors file of these tensors.
+pub(crate) fn file(tensors: &[Stored], metadata: &BTreeMap<String, String>) -> Result<Vec<u8>> {
+    let broken = |e| Error::Value(format!("safetensors: {e}"));
+    let mut views = Vec::with_capacity(tensors.len());
+    for t in tensors {
+        views.push((t.name.as_str(), TensorView::new(t.dtype, t.dims.clone(), &t.bytes).map_err(broken)?));
+    }
+    Ok(with_metadata(&safetensors::serialize(views, None).map_err(broken)?, metadata))
 }
 
 /// Puts `metadata` into the header of a safetensors file, sorted by key. (The crate takes a hash map, whose

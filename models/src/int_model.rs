@@ -1,12 +1,16 @@
 //! Integer-only networks on disk, and the way there from a quantized network.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use quant::int_graph::file::About;
-use quant::int_graph::{IntGraph, lower};
+use quant::int_graph::file::{About, KEY};
+use quant::int_graph::{IntEngine, IntGraph, lower};
 
+use crate::cifar10::interleave;
+use crate::loader::Loader;
 use crate::mmap::Bytes;
-use crate::{Error, QuantizedNetwork, Result, atomic};
+use crate::saved::shadow_path;
+use crate::{Error, Evaluation, QuantizedNetwork, Result, atomic};
 
 /// Height and width of CIFAR's images.
 const SIDE: usize = 32;
@@ -42,6 +46,43 @@ pub fn read(path: &Path) -> Result<(IntGraph, About)> {
 /// Whether the file is an integer-only network; `false` if it cannot be read.
 pub fn is_model(path: &Path) -> bool {
     Bytes::map(path).is_ok_and(|bytes| IntGraph::is_model(&bytes))
+}
+
+/// An error if a file that is to be read as a checkpoint says that it is an integer-only network.
+pub(crate) fn refuse(path: &Path, metadata: &BTreeMap<String, String>) -> Result<()> {
+    if !metadata.contains_key(KEY) {
+        return Ok(());
+    }
+    let detail = format!(
+        "is an integer-only network, which has no float weights; they are in {}, if that is there",
+        shadow_path(path).display()
+    );
+    Err(Error::malformed(path, detail))
+}
+
+/// Images computed between two calls of `seen`.
+const CHUNK: usize = 512;
+
+/// Classifies the images of `loader`, as bytes, in order; `seen` is called with the images done so far.
+///
+/// # Errors
+/// If the network takes images of another size.
+pub fn evaluate(engine: &IntEngine, loader: &Loader, mut seen: impl FnMut(usize)) -> Result<Evaluation> {
+    let classes = engine.graph().logit_scale().len();
+    let mut evaluation = Evaluation::default();
+    for chunk in loader.indices.chunks(CHUNK) {
+        let images: Vec<u8> = chunk.iter().flat_map(|&i| interleave(loader.set.image(i))).collect();
+        let logits = engine.run(&images)?;
+        for (&i, row) in chunk.iter().zip(logits.chunks_exact(classes)) {
+            let row = engine.graph().real_logits(row);
+            let best = (0..classes).fold(0, |best, c| if row[c] > row[best] { c } else { best });
+            evaluation.correct += usize::from(best == loader.set.label(i));
+            evaluation.logits.extend(row);
+        }
+        evaluation.images += chunk.len();
+        seen(evaluation.images);
+    }
+    Ok(evaluation)
 }
 
 /// Writes a model file, [whole or not at all](atomic::write).

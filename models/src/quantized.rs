@@ -2,7 +2,8 @@
 //!
 //! The weights kept are the float ones (the shadow weights of quantization-aware training): a weight's scale is
 //! a function of the weight by the chosen rule, so the integers follow from what is here, and training can go
-//! on from it. In a file this is an ordinary checkpoint with one more key in its metadata, `quantization`.
+//! on from it. In a file this is an ordinary checkpoint with one more key in its metadata, `quantization`; what
+//! is shipped is smaller: see [`saved`](crate::saved).
 
 use engine::Params;
 use quant::mixed::{LayerSize, size_bytes};
@@ -111,7 +112,8 @@ impl QuantizedNetwork {
         let Some(json) = checkpoint.metadata.get(KEY) else { return Ok(None) };
         let broken =
             |detail: String| Error::malformed(&checkpoint.path, format!("metadata `{KEY}`: {detail}"));
-        let quantization: Quantization = serde_json::from_str(json).map_err(|e| broken(e.to_string()))?;
+        let mut quantization: Quantization = serde_json::from_str(json).map_err(|e| broken(e.to_string()))?;
+        quantization.config.fixed_scales.extend(checkpoint.weight_scales.clone());
         let network = Network::from_checkpoint(checkpoint.clone(), normalization)?;
         let names = network.graph.weighted().map(|node| &node.name);
         if !names.eq(quantization.plan.layers().iter().map(|(name, _)| name)) {
@@ -121,6 +123,12 @@ impl QuantizedNetwork {
             if !network.graph.edges().any(|node| node.name == *edge) {
                 return Err(broken(format!("the network has no residual sum or pool `{edge}`")));
             }
+        }
+        for layer in quantization.config.fixed_scales.keys() {
+            let widths =
+                quantization.plan.get(layer).ok_or_else(|| broken(format!("layer `{layer}` is float")))?;
+            let w = network.params.get(&format!("{layer}.weight"))?;
+            quantization.config.weight_params(layer, w, widths.w).map_err(|e| broken(e.to_string()))?;
         }
         for (node, bits) in quantization.plan.inputs() {
             quantization.ranges.params(node, bits).map_err(|e| broken(e.to_string()))?;

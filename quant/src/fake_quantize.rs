@@ -13,13 +13,15 @@
 //! longer depends on its input, yet the input keeps receiving gradient and drifts. So activations
 //! default to the clipped rule, weights to the identity.
 
-use engine::{Context, Op, Result, Tape, Tensor, Var};
+use engine::kernel::{Isa, Plain};
+use engine::ops::InputMap;
+use engine::{Context, Error, Op, Result, Tape, Tensor, Var};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::entry::{CHUNK, for_each_channel, name_nan};
 use crate::uniform::round_slice;
-use crate::{QParams, quantize_bias};
+use crate::{Granularity, QParams, quantize_bias};
 
 /// What the backward pass of fake quantization is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,7 +48,82 @@ pub enum Ste {
 /// # Errors
 /// If a value is NaN or the channels are not those of `q`.
 pub fn fake_quantize(x: &Tensor, q: &QParams) -> Result<Tensor> {
-    rounded(x, q, |r, s| r * s)
+    let mut y = Tensor::scratch(x.shape());
+    for_each_channel("fake_quantize", x.shape(), q, |channel, span| {
+        let (x, y) = (&x.data()[span.clone()], &mut y.data_mut()[span]);
+        let chunks = x.par_chunks(CHUNK).zip(y.par_chunks_mut(CHUNK));
+        chunks.map(|(x, y)| Isa::active().run_plain(Round { x, y, q, channel })).collect()
+    })
+    .map_err(|e| name_nan("fake_quantize", x, e))?;
+    Ok(y)
+}
+
+/// [`fake_quantize`] of a slice of one channel.
+struct Round<'a> {
+    x: &'a [f32],
+    y: &'a mut [f32],
+    q: &'a QParams,
+    channel: usize,
+}
+
+impl Plain for Round<'_> {
+    type Output = Result<()>;
+
+    #[inline(always)]
+    fn run(self) -> Result<()> {
+        let (s, z) = self.q.channel(self.channel);
+        round_slice(self.x, self.y, s, z, self.q.grid(), |r| r * s)
+    }
+}
+
+/// The gradient of clipping, in place: zero where `x` lies outside the clip range.
+struct Clip<'a> {
+    x: &'a [f32],
+    dy: &'a mut [f32],
+    range: (f32, f32),
+}
+
+impl Plain for Clip<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let (lo, hi) = self.range;
+        for (dy, &x) in self.dy.iter_mut().zip(self.x) {
+            *dy = if (x >= lo) & (x <= hi) { *dy } else { 0.0 };
+        }
+    }
+}
+
+/// Fake quantization of a layer's input, computed by the layer: the numbers of [`fake_quantize_on`], per tensor.
+pub struct FakeQuantizeInput {
+    q: QParams,
+    ste: Ste,
+}
+
+impl FakeQuantizeInput {
+    /// With one scale for the whole tensor.
+    ///
+    /// # Errors
+    /// If `q` has one for each channel.
+    pub fn new(q: QParams, ste: Ste) -> Result<Self> {
+        match q.granularity() {
+            Granularity::PerTensor => Ok(Self { q, ste }),
+            Granularity::PerChannel => Err(Error::value("fake_quantize", "inputs have one scale per tensor")),
+        }
+    }
+}
+
+impl InputMap for FakeQuantizeInput {
+    fn forward(&self, x: &[f32], y: &mut [f32]) -> Result<()> {
+        Isa::active().run_plain(Round { x, y, q: &self.q, channel: 0 })
+    }
+
+    fn backward(&self, x: &[f32], dy: &mut [f32]) {
+        if self.ste == Ste::Clipped {
+            Isa::active().run_plain(Clip { x, dy, range: self.q.clip_range(0) });
+        }
+    }
 }
 
 /// `x_int + z` of every value, as floats: [`fake_quantize`] without the scale.
@@ -58,8 +135,7 @@ pub fn codes(x: &Tensor, q: &QParams) -> Result<Tensor> {
 }
 
 /// `finish(x_int + z, s)` of every value.
-#[inline(always)]
-fn rounded(x: &Tensor, q: &QParams, finish: impl Fn(f32, f32) -> f32 + Sync) -> Result<Tensor> {
+fn rounded(x: &Tensor, q: &QParams, finish: fn(f32, f32) -> f32) -> Result<Tensor> {
     let mut y = Tensor::scratch(x.shape());
     for_each_channel("fake_quantize", x.shape(), q, |channel, span| {
         let (s, z) = q.channel(channel);
@@ -119,13 +195,10 @@ impl Op for FakeQuantize {
         if self.ste == Ste::Clipped {
             let x = ctx.input(0);
             for_each_channel("fake_quantize", x.shape(), &self.q, |channel, span| {
-                let (lo, hi) = self.q.clip_range(channel);
+                let range = self.q.clip_range(channel);
                 let (x, dy) = (&x.data()[span.clone()], &mut dy.data_mut()[span]);
-                x.par_chunks(CHUNK).zip(dy.par_chunks_mut(CHUNK)).for_each(|(x, dy)| {
-                    for (dy, &x) in dy.iter_mut().zip(x) {
-                        *dy = if x >= lo && x <= hi { *dy } else { 0.0 };
-                    }
-                });
+                let chunks = x.par_chunks(CHUNK).zip(dy.par_chunks_mut(CHUNK));
+                chunks.for_each(|(x, dy)| Isa::active().run_plain(Clip { x, dy, range }));
                 Ok(())
             })
             .expect("the forward pass has met the same channels");

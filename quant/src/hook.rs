@@ -11,10 +11,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use engine::ops::InputMap;
 use engine::{Error, Hook, Layer, Node, Result, Tape, Tensor, Var};
 use serde::{Deserialize, Serialize};
 
-use crate::fake_quantize::{fake_quantize_bias_on, fake_quantize_on};
+use crate::fake_quantize::{FakeQuantizeInput, fake_quantize_bias_on, fake_quantize_on};
 use crate::integer::weights::product_scales;
 use crate::{
     Code, Histogram, IntTensor, MovingAverage, Observer, PackedWeights, Plan, QParams, QuantConfig, Range,
@@ -103,7 +104,10 @@ pub struct FakeQuantHook {
 impl FakeQuantHook {
     /// The hook for training (each batch updates the ranges and recomputes the weight scales) or evaluation
     /// (ranges stay; weights are taken to stay too, and their scales are computed once).
-    pub fn new(config: QuantConfig, plan: Plan, ranges: Ranges, training: bool) -> Self {
+    pub fn new(mut config: QuantConfig, plan: Plan, ranges: Ranges, training: bool) -> Self {
+        if training {
+            config.fixed_scales.clear();
+        }
         Self { config, plan, ranges, training, weights: HashMap::new(), current: None }
     }
 
@@ -114,24 +118,31 @@ impl FakeQuantHook {
         } else if let Some(q) = self.weights.get(&node.name) {
             return Ok(q.clone());
         }
-        let q = self.config.weight_params(w, bits).map_err(|e| in_layer(node, e))?;
+        let q = self.config.weight_params(&node.name, w, bits).map_err(|e| in_layer(node, e))?;
         if !self.training {
             self.weights.insert(node.name.clone(), q.clone());
         }
         Ok(q)
     }
 
-    fn activation(&mut self, tape: &mut Tape, node: &Node, x: Var, bits: u32) -> Result<Var> {
+    /// The quantizer of `node`'s input `x`; `None` if it stays as it is.
+    fn input_params(&mut self, tape: &Tape, node: &Node, x: Var) -> Result<Option<QParams>> {
+        let Some(Widths { a, .. }) = self.plan.get(&node.name) else { return Ok(None) };
         if self.training {
-            self.update(node, tape.value(x), bits).map_err(|e| in_layer(node, e))?;
+            self.update(node, tape, x, a).map_err(|e| in_layer(node, e))?;
         }
-        let q = self.ranges.params(&node.name, bits)?;
-        fake_quantize_on(tape, x, &q, self.config.activation_ste).map_err(|e| in_layer(node, e))
+        self.ranges.params(&node.name, a).map(Some)
     }
 
     /// Moves the range of `node`'s input towards that of this batch; the first batch sets it.
-    fn update(&mut self, node: &Node, x: &Tensor, bits: u32) -> Result<()> {
-        let Some(batch) = batch_range(x.data(), self.config.activation_rule, bits)? else { return Ok(()) };
+    fn update(&mut self, node: &Node, tape: &Tape, x: Var, bits: u32) -> Result<()> {
+        let noted = tape.range(x).filter(|range| range.iter().all(|v| v.is_finite()));
+        let range = match noted {
+            Some([min, max]) => Some(Range { min, max }),
+            None => Range::of(tape.value(x).data())?,
+        };
+        let Some(range) = range else { return Ok(()) };
+        let batch = batch_range(tape.value(x).data(), range, self.config.activation_rule, bits)?;
         let slot = self.ranges.0.get(&node.name).copied();
         let mut average = MovingAverage::new(self.config.decay, slot);
         average.update(batch);
@@ -142,13 +153,22 @@ impl FakeQuantHook {
 
 impl Hook for FakeQuantHook {
     fn input(&mut self, tape: &mut Tape, node: &Node, x: Var) -> Result<Var> {
-        let Some(Widths { a, .. }) = self.plan.get(&node.name) else { return Ok(x) };
-        self.activation(tape, node, x, a)
+        let Some(q) = self.input_params(tape, node, x)? else { return Ok(x) };
+        fake_quantize_on(tape, x, &q, self.config.activation_ste).map_err(|e| in_layer(node, e))
     }
 
     fn edge(&mut self, tape: &mut Tape, node: &Node, x: Var) -> Result<Var> {
         let Some(bits) = self.plan.edge(&node.name) else { return Ok(x) };
-        self.activation(tape, node, x, bits)
+        if self.training {
+            self.update(node, tape, x, bits).map_err(|e| in_layer(node, e))?;
+        }
+        let q = self.ranges.params(&node.name, bits)?;
+        fake_quantize_on(tape, x, &q, self.config.activation_ste).map_err(|e| in_layer(node, e))
+    }
+
+    fn input_map(&mut self, tape: &Tape, node: &Node, x: Var) -> Result<Option<Box<dyn InputMap>>> {
+        let Some(q) = self.input_params(tape, node, x)? else { return Ok(None) };
+        Ok(Some(Box::new(FakeQuantizeInput::new(q, self.config.activation_ste)?)))
     }
 
     fn weight(&mut self, tape: &mut Tape, node: &Node, w: Var) -> Result<Var> {
@@ -172,16 +192,15 @@ impl Hook for FakeQuantHook {
 /// Values of a batch that a scale rule other than the maximum looks at: every k-th, at most this many.
 const SAMPLED: usize = 1 << 16;
 
-/// The range of one batch by `rule`: its extremes if something is negative or the rule is the maximum, else
-/// from 0 to the clipping value. `None` for a batch without finite values.
-fn batch_range(x: &[f32], rule: ScaleRule, bits: u32) -> Result<Option<Range>> {
-    let Some(range) = Range::of(x)? else { return Ok(None) };
+/// What a batch of this `range` is to be covered with by `rule`: the range itself if something is negative or the rule
+/// is the maximum, else from 0 to the clipping value.
+fn batch_range(x: &[f32], range: Range, rule: ScaleRule, bits: u32) -> Result<Range> {
     if rule == ScaleRule::SYMMETRIC || range.min < 0.0 || range.max <= 0.0 {
-        return Ok(Some(range));
+        return Ok(range);
     }
     let sample: Vec<f32> = x.iter().copied().step_by(x.len().div_ceil(SAMPLED)).collect();
     let grid = crate::Grid::unsigned(bits)?;
-    Ok(Some(Range { min: 0.0, max: rule.scale(&sample, grid)? * grid.qmax as f32 }))
+    Ok(Range { min: 0.0, max: rule.scale(&sample, grid)? * grid.qmax as f32 })
 }
 
 /// Runs every layer that the plan quantizes in integers. The weights are taken to stay as they are: they are
@@ -220,7 +239,7 @@ impl IntegerHook {
 
     fn prepare(&self, node: &Node, widths: Widths, w: &Tensor, b: Option<&Tensor>) -> Result<IntegerLayer> {
         let q_x = self.ranges.params(&node.name, widths.a)?;
-        let q_w = self.config.weight_params(w, widths.w)?;
+        let q_w = self.config.weight_params(&node.name, w, widths.w)?;
         let w = PackedWeights::pack(linear_quantize::<i8>(w, &q_w)?)?;
         let scales = product_scales("integer layer", &q_x, &q_w, w.outputs())?;
         let b_int = b.map(|b| quantize_bias(b.data(), &scales)).transpose()?;

@@ -1,5 +1,6 @@
 //! Which layer gets how many bits.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -210,6 +211,10 @@ pub struct QuantConfig {
     pub activation_ste: Ste,
     /// Decay of the moving average of activation ranges in training.
     pub decay: f32,
+    /// Weight scales that the rule must not choose anew, by layer: those of a network that was stored as integers.
+    /// Training does not keep them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub fixed_scales: BTreeMap<String, Vec<f32>>,
 }
 
 impl Default for QuantConfig {
@@ -225,20 +230,39 @@ impl Default for QuantConfig {
             activation_rule: ScaleRule::SYMMETRIC,
             activation_ste: Ste::Clipped,
             decay: crate::MovingAverage::DECAY,
+            fixed_scales: BTreeMap::new(),
         }
     }
 }
 
 impl QuantConfig {
-    /// The quantizer of a weight tensor of `bits` bits.
+    /// The quantizer of the weight `w` of `layer`, `bits` bits wide: by the rule, or with the layer's fixed scales.
     ///
     /// # Errors
-    /// If the weight holds a NaN or `bits` is not 1 to 16.
-    pub fn weight_params(&self, w: &engine::Tensor, bits: u32) -> Result<crate::QParams> {
+    /// If the weight holds a NaN, `bits` is not 1 to 16, or there are not as many fixed scales as there should be.
+    pub fn weight_params(&self, layer: &str, w: &engine::Tensor, bits: u32) -> Result<crate::QParams> {
+        if let Some(scales) = self.fixed_scales.get(layer) {
+            return self.fixed_params(layer, scales, w.dims()[0], bits);
+        }
         let reset = match self.weight_granularity {
             Granularity::PerTensor => crate::reset_scale_and_zero_point,
             Granularity::PerChannel => crate::reset_scales_and_zero_points,
         };
         reset(w, bits, self.weight_rule, crate::Mode::Symmetric, true)
+    }
+
+    fn fixed_params(&self, layer: &str, scales: &[f32], outputs: usize, bits: u32) -> Result<crate::QParams> {
+        let grid = crate::Grid::signed(bits)?;
+        match (self.weight_granularity, scales) {
+            (Granularity::PerTensor, &[s]) => crate::QParams::per_tensor(grid, s, 0),
+            (Granularity::PerChannel, s) if s.len() == outputs => {
+                crate::QParams::per_channel(grid, s.to_vec(), vec![0; outputs])
+            }
+            (granularity, s) => {
+                let detail =
+                    format!("layer `{layer}` has {} weight scales, which is not {granularity:?}", s.len());
+                Err(Error::value("weight scales", detail))
+            }
+        }
     }
 }

@@ -50,7 +50,7 @@ impl SimulateHook {
 
     fn prepare(&self, node: &Node, widths: Widths, w: &Tensor, b: Option<&Tensor>) -> Result<SimulatedLayer> {
         let q_x = self.ranges.params(&node.name, widths.a)?;
-        let q_w = self.config.weight_params(w, widths.w)?;
+        let q_w = self.config.weight_params(&node.name, w, widths.w)?;
         let scales = product_scales("simulated layer", &q_x, &q_w, w.dims()[0])?;
         let b_int = b.map(|b| quantize_bias(b.data(), &scales)).transpose()?;
         Ok(SimulatedLayer { q_x, w: codes(w, &q_w)?, scales, b_int })

@@ -4,7 +4,8 @@
 //! FOLDER/
 //!     metrics.jsonl                 one line an epoch
 //!     state.safetensors             where the run stands
-//!     ResNet20_W4A4.safetensors     the best epoch's network: float shadow weights, ranges in the metadata
+//!     ResNet20_W4A4.safetensors     the best epoch's network
+//!     ResNet20_W4A4.shadow.safetensors     its float weights, ranges in the metadata
 //! ```
 
 use std::path::PathBuf;
@@ -14,11 +15,11 @@ use anyhow::Result;
 use engine::optim::{Decay, Schedule, Sgd};
 use models::augment::Augment;
 use models::loader::Loader;
+use models::saved::shadow_path;
 use models::{Checkpoint, Progress as Tally, QatTrainer, QuantizedNetwork};
 use serde::{Deserialize, Serialize};
 
-use super::setup::measure;
-use super::{Setup, model_name};
+use super::{Setup, in_integers, model_name};
 use crate::context::Context;
 use crate::exit::Failure;
 use crate::interrupt;
@@ -138,8 +139,16 @@ fn best(metrics: &[Metrics]) -> Option<&Metrics> {
     metrics.iter().max_by(|a, b| a.test_top1.total_cmp(&b.test_top1).then(b.epoch.cmp(&a.epoch)))
 }
 
-/// Trains `start` to the end, from the state in `folder` if there is one. `resume` is the command to show when
-/// Ctrl-C stops it.
+/// What the user types.
+#[derive(Clone, Debug)]
+pub struct Commands {
+    /// To repeat the run; the model file keeps it.
+    pub run: String,
+    /// To continue it, shown when Ctrl-C stops it.
+    pub resume: String,
+}
+
+/// Trains `start` to the end, from the state in `folder` if there is one.
 ///
 /// # Errors
 /// If the run diverges, the folder cannot be written to, or Ctrl-C was pressed.
@@ -149,7 +158,7 @@ pub fn train(
     start: QuantizedNetwork,
     training: Training,
     folder: &RunFolder,
-    resume: &str,
+    commands: &Commands,
 ) -> Result<Outcome> {
     let images = Loader::training(
         &setup.data.train,
@@ -170,7 +179,7 @@ pub fn train(
     let ema = (training.ema > 0.0).then_some(training.ema as f32);
     let qat = QatTrainer::new(start, sgd, schedule, training.smoothing as f32, ema);
     let mut run =
-        Run { context, setup, training, folder, qat, images, tally: Tally::default(), resume, model };
+        Run { context, setup, training, folder, qat, images, tally: Tally::default(), commands, model };
     run.restore()?;
     interrupt::handle();
     while run.qat.trainer.step < training.epochs * run.images.batches() {
@@ -189,7 +198,7 @@ struct Run<'a> {
     images: Loader,
     /// Of the steps of this epoch so far.
     tally: Tally,
-    resume: &'a str,
+    commands: &'a Commands,
     model: PathBuf,
 }
 
@@ -213,7 +222,7 @@ impl Run<'_> {
             let in_mid_epoch = !step.is_multiple_of(batches);
             if interrupt::requested() && in_mid_epoch {
                 self.save()?;
-                return Err(interrupt::stopped(self.resume).into());
+                return Err(interrupt::stopped(&self.commands.resume).into());
             }
             let every = self.training.checkpoint_every;
             if in_mid_epoch && every > 0 && step.is_multiple_of(every) {
@@ -223,8 +232,7 @@ impl Run<'_> {
         drop(progress);
         let seconds = start.elapsed().as_secs_f64();
         let quantized = self.qat.quantized();
-        let mut hook = quantized.quantization.integers()?;
-        let test = measure(self.context, "test", &quantized.network, &self.setup.test, &mut hook)?;
+        let test = in_integers(self.context, &quantized, &self.setup.test)?;
         let metrics = Metrics {
             epoch: epoch + 1,
             step: self.qat.trainer.step,
@@ -239,17 +247,20 @@ impl Run<'_> {
             metrics.loss, metrics.train_top1, metrics.test_top1, metrics.lr, metrics.images_per_s,
         ));
         if best(&self.metrics()?).is_none_or(|best| metrics.test_top1 > best.test_top1) {
-            let mut checkpoint = quantized.checkpoint();
-            checkpoint.set("epoch", metrics.epoch);
-            checkpoint.set("seed", self.context.seed);
-            checkpoint.set("test_accuracy", format!("{:.2}", metrics.test_top1));
-            checkpoint.write(&self.model)?;
+            let facts = [
+                ("epoch", metrics.epoch.to_string()),
+                ("seed", self.context.seed.to_string()),
+                ("test_accuracy", format!("{:.2}", metrics.test_top1)),
+                ("test_images", test.images.to_string()),
+                ("command", self.commands.run.clone()),
+            ];
+            quantized.save(&self.model, &facts)?;
         }
         self.folder.append_metrics(&metrics)?;
         self.tally = Tally::default();
         self.save()?;
         if interrupt::requested() && metrics.epoch < self.training.epochs {
-            return Err(interrupt::stopped(self.resume).into());
+            return Err(interrupt::stopped(&self.commands.resume).into());
         }
         Ok(())
     }
@@ -288,9 +299,10 @@ impl Run<'_> {
     }
 
     fn finish(self) -> Result<Outcome> {
-        let checkpoint = Checkpoint::read(&self.model)?;
+        let shadow = shadow_path(&self.model);
+        let checkpoint = Checkpoint::read(&shadow)?;
         let best = QuantizedNetwork::from_checkpoint(&checkpoint, None)?;
-        let lost = || Failure::BadInput(format!("{}: holds no quantized network", self.model.display()));
+        let lost = || Failure::BadInput(format!("{}: holds no quantized network", shadow.display()));
         Ok(Outcome { metrics: self.metrics()?, best: best.ok_or_else(lost)?, model: self.model })
     }
 }

@@ -12,8 +12,8 @@ mod recipe;
 mod scores;
 mod setup;
 
-pub use recipe::{Recipe, Source, SteChoice};
-pub use scores::Scores;
+pub use recipe::{Recipe, Source, SteChoice, stream_bits};
+pub use scores::{Scores, in_integers};
 pub use setup::Setup;
 
 /// The name of the file a quantized network is saved to, such as `ResNet20_W4A4.safetensors`.
@@ -25,6 +25,6 @@ pub fn model_name(depth: usize, bits: quant::Widths) -> String {
 ///
 /// # Errors
 /// If it is not there.
-pub fn file_bytes(path: &std::path::Path) -> anyhow::Result<u64> {
-    Ok(std::fs::metadata(path).map_err(|e| models::Error::io("open", path, e))?.len())
+pub fn file_bytes(path: &std::path::Path) -> anyhow::Result<usize> {
+    Ok(std::fs::metadata(path).map_err(|e| models::Error::io("open", path, e))?.len() as usize)
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use models::{Network, QuantizedNetwork};
+use models::Network;
 use quant::ScaleRule;
 
 use super::Scores;
@@ -28,9 +28,8 @@ impl Row {
         Self { what: "float".into(), method: String::new(), top1, scores: None, bytes }
     }
 
-    /// A quantized network.
-    pub fn quantized(what: String, method: ScaleRule, scores: Scores, quantized: &QuantizedNetwork) -> Self {
-        let bytes = quantized.quantization.packed_bytes(&quantized.network);
+    /// A quantized network, and the size of its model file.
+    pub fn quantized(what: String, method: ScaleRule, scores: Scores, bytes: usize) -> Self {
         Self { what, method: method.to_string(), top1: scores.top1_int, scores: Some(scores), bytes }
     }
 
@@ -71,8 +70,8 @@ pub fn write(
     report.verbatim(command);
     report.table(&HEAD, &rows.iter().map(Row::cells).collect::<Vec<_>>());
     report.text(
-        "top-1: of the float network, or of the integer layers. simulated: of the same quantized network in floats. \
-         agreement: images that both give the same class. KiB: all parameters, quantized weights packed at their widths.",
+        "top-1: of the float network, or of the integers that the model file computes. simulated: of the same quantized network in floats. \
+         agreement: images that both give the same class. KiB: the model file; of the float network, its parameters.",
     );
     plots.iter().for_each(|plot| report.plot(plot));
     folder.write("report.html", report.finish().as_bytes())

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use clap::ValueEnum;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use models::augment::Normalization;
 use models::loader::Loader;
 use models::ptq::{ActivationRule, Correction, Reference, calibrate};
@@ -23,6 +24,11 @@ pub enum Source {
     Images,
     /// Gaussian noise with the spectrum of photographs: no data at all.
     Noise,
+}
+
+/// Reads `--stream-bits`.
+pub fn stream_bits() -> impl TypedValueParser<Value = u32> {
+    PossibleValuesParser::new(["8", "16"]).map(|bits| bits.parse::<u32>().expect("8 and 16 are numbers"))
 }
 
 /// What the gradient of clipped activations is.
@@ -61,6 +67,8 @@ pub struct Recipe {
     pub images: usize,
     /// What is corrected afterwards.
     pub correction: Correction,
+    /// Bits of residual sums' and the pool's inputs, where the policy quantizes them; 8 if not given.
+    pub stream_bits: Option<u32>,
 }
 
 impl Recipe {
@@ -83,6 +91,10 @@ impl Recipe {
         if self.bits.w > 8 {
             let text = format!("--bits {}: the integer layers take weights of at most 8 bits", self.bits);
             return Err(Failure::Usage(text).into());
+        }
+        if self.stream_bits.is_some() && self.policy != Policy::Product {
+            let text = "--stream-bits: only --policy product quantizes the residual stream";
+            return Err(Failure::Usage(text.into()).into());
         }
         if self.images == 0 {
             return Err(Failure::Usage("--calibration-images must be at least 1".into()).into());
@@ -111,7 +123,10 @@ impl Recipe {
     pub fn quantize(&self, context: &Context, setup: &Setup) -> Result<QuantizedNetwork> {
         self.check()?;
         let config = self.config();
-        let plan = config.policy.plan(&setup.network.graph, config.bits);
+        let mut plan = config.policy.plan(&setup.network.graph, config.bits);
+        if let Some(bits) = self.stream_bits {
+            plan.set_stream_bits(bits)?;
+        }
         let images = self.calibration(setup, context.seed)?;
         context.detail(format_args!("  calibrating on {} images", images.images()));
         let mut network = setup.network.clone();

@@ -1,20 +1,27 @@
 //! One quantized network, simulated in floats and computed in integers, on the same images.
+//!
+//! The integers are what the model file computes: without a float in between where nothing stays float, else layer by
+//! layer.
 
 use std::fmt;
 
 use anyhow::Result;
-use models::QuantizedNetwork;
 use models::loader::Loader;
+use models::{Evaluation, QuantizedNetwork, int_model};
+use quant::int_graph::IntEngine;
 use serde::Serialize;
 
 use super::setup::measure;
 use crate::context::Context;
+use crate::progress::Progress;
 
 /// Percentages, and how far the two are apart.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Scores {
-    /// Accuracy of the integer layers.
+    /// Accuracy of the integers.
     pub top1_int: f64,
+    /// Accuracy of integer layers with floats between them; the same, where a layer stays float.
+    pub top1_layers: f64,
     /// Accuracy of their simulation in floats.
     pub top1_simulated: f64,
     /// Images that both give the same class.
@@ -38,12 +45,16 @@ impl Scores {
     /// If the integer layers cannot run it.
     pub fn measure(context: &Context, quantized: &QuantizedNetwork, images: &Loader) -> Result<Self> {
         let QuantizedNetwork { network, quantization } = quantized;
-        let integer = measure(context, "integers", network, images, &mut quantization.integers()?)?;
+        let layers = measure(context, "integer layers", network, images, &mut quantization.integers()?)?;
+        let top1_layers = layers.top1();
+        let integer =
+            if quantized.is_integer_only() { in_integers(context, quantized, images)? } else { layers };
         let simulated = measure(context, "simulated", network, images, &mut quantization.simulated())?;
         let trained = measure(context, "as trained", network, images, &mut quantization.as_trained())?;
         let distance = |(a, b): (&f32, &f32)| f64::from((a - b).abs());
         Ok(Self {
             top1_int: integer.top1(),
+            top1_layers,
             top1_simulated: simulated.top1(),
             agreement: integer.agreement(&simulated),
             max_logit_difference: integer
@@ -58,6 +69,21 @@ impl Scores {
             images: integer.images,
         })
     }
+}
+
+/// Evaluates the network as its file will be: without a float between image and logits, or, where a layer stays
+/// float, layer by layer.
+///
+/// # Errors
+/// If the integers cannot run it.
+pub fn in_integers(context: &Context, quantized: &QuantizedNetwork, images: &Loader) -> Result<Evaluation> {
+    if !quantized.is_integer_only() {
+        let mut hook = quantized.quantization.integers()?;
+        return measure(context, "integers", &quantized.network, images, &mut hook);
+    }
+    let engine = IntEngine::new(quantized.lower()?)?;
+    let progress = Progress::new(context, "  integers", images.images());
+    Ok(int_model::evaluate(&engine, images, |done| progress.set(done))?)
 }
 
 impl fmt::Display for Scores {

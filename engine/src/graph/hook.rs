@@ -1,5 +1,6 @@
 //! What quantization changes in a network: a hook at every layer with weights.
 
+use crate::ops::InputMap;
 use crate::{Node, Result, Tape, Tensor, Var};
 
 /// Called by the interpreter at each layer with weights. The default of every method is to change nothing.
@@ -19,6 +20,15 @@ pub trait Hook {
     /// As for [`compute`](Self::compute).
     fn input(&mut self, _: &mut Tape, _: &Node, x: Var) -> Result<Var> {
         Ok(x)
+    }
+
+    /// What the layer sees as its input, as a function that the layer computes itself; asked in training of
+    /// convolutions that can, and if it is `None`, [`input`](Self::input) is asked.
+    ///
+    /// # Errors
+    /// As for [`compute`](Self::compute).
+    fn input_map(&mut self, _: &Tape, _: &Node, _x: Var) -> Result<Option<Box<dyn InputMap>>> {
+        Ok(None)
     }
 
     /// What the layer sees as its weight.
@@ -47,7 +57,7 @@ pub trait Hook {
     }
 
     /// Sees the result of every node that is computed on its own (a batch norm that is fused with the ReLU
-    /// behind it shows only the ReLU).
+    /// behind it shows only the ReLU, and in training a convolution that is fused with its batch norm is not shown).
     ///
     /// # Errors
     /// As for [`compute`](Self::compute).

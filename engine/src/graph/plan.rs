@@ -18,6 +18,8 @@ pub(crate) struct Plan {
     pub steps: Vec<Step>,
     /// The node after which a node's value is not used any more.
     pub last_use: Vec<NodeId>,
+    /// Whether a node's value goes to a batch norm and nowhere else.
+    pub normed: Vec<bool>,
 }
 
 impl Plan {
@@ -55,6 +57,10 @@ impl Plan {
                 }
             }
         }
-        Self { steps, last_use }
+        let mut normed = vec![false; nodes.len()];
+        for node in nodes.iter().filter(|n| matches!(n.layer, Layer::BatchNorm { .. })) {
+            normed[node.inputs[0]] = uses[node.inputs[0]] == 1;
+        }
+        Self { steps, last_use, normed }
     }
 }

@@ -1,8 +1,10 @@
 //! The interpreter: runs a graph on a tape under a hook.
 
+use std::collections::HashMap;
+
 use super::plan::{Plan, Step};
 use super::{Graph, Hook, Layer, Node, NodeId};
-use crate::ops::{self, BatchNormMode, BatchStats};
+use crate::ops::{self, BatchNormMode, BatchStats, ConvNorm, InputMap};
 use crate::{Params, Result, Tape, Tensor, Var};
 
 /// Added to batch norm's variance: PyTorch's default.
@@ -111,6 +113,8 @@ impl Graph {
             values: vec![None; self.nodes.len()],
             statistics: Vec::new(),
             mode,
+            fuse: mode == Mode::Train && tape.records(),
+            waiting: HashMap::new(),
         };
         let mut image = Some(x);
         for (id, node) in self.nodes.iter().enumerate() {
@@ -122,6 +126,12 @@ impl Graph {
                     let add = &self.nodes[node.inputs[0]];
                     let residual = residual.map(|r| hook.edge(tape, add, r)).transpose()?;
                     run.batch_norm_relu(tape, norm, residual)?
+                }
+                (Step::Alone, Layer::Conv2d { .. }) if run.fuse && plan.normed[id] => {
+                    match run.conv_or_wait(tape, id, hook)? {
+                        Some(y) => y,
+                        None => continue,
+                    }
                 }
                 (Step::Alone, _) => run.alone(tape, id, hook)?,
             };
@@ -141,11 +151,15 @@ impl Graph {
 struct Run<'a> {
     graph: &'a Graph,
     params: &'a Params,
-    by_name: std::collections::HashMap<&'a str, usize>,
+    by_name: HashMap<&'a str, usize>,
     param_vars: Vec<Option<Var>>,
     values: Vec<Option<Var>>,
     statistics: Vec<(NodeId, BatchStats)>,
     mode: Mode,
+    /// Whether convolutions that only a batch norm uses wait for it, to be computed with it.
+    fuse: bool,
+    /// Input, what is done to it, and weight of convolutions that wait.
+    waiting: HashMap<NodeId, (Var, Option<Box<dyn InputMap>>, Var)>,
 }
 
 impl Run<'_> {
@@ -167,6 +181,11 @@ impl Run<'_> {
 
     fn alone(&mut self, tape: &mut Tape, id: NodeId, hook: &mut dyn Hook) -> Result<Var> {
         let node = &self.graph.nodes[id];
+        if let Layer::BatchNorm { .. } = node.layer
+            && let Some(y) = self.waited(tape, id, None, false)?
+        {
+            return Ok(y);
+        }
         let x = self.value(node.inputs[0]);
         match node.layer {
             Layer::Input => unreachable!("handled by the caller"),
@@ -209,7 +228,45 @@ impl Run<'_> {
         }
     }
 
+    /// A convolution's result if the hook computes it, else nothing: the batch norm behind it will.
+    fn conv_or_wait(&mut self, tape: &mut Tape, id: NodeId, hook: &mut dyn Hook) -> Result<Option<Var>> {
+        let node = &self.graph.nodes[id];
+        let (x, w) = (self.value(node.inputs[0]), self.param(tape, node, "weight")?);
+        if let Some(y) = hook.compute(node, tape.value(x), tape.value(w), None)? {
+            return Ok(Some(tape.leaf(y, false)));
+        }
+        let map = hook.input_map(tape, node, x)?;
+        let x = if map.is_some() { x } else { hook.input(tape, node, x)? };
+        self.waiting.insert(id, (x, map, hook.weight(tape, node, w)?));
+        Ok(None)
+    }
+
+    /// The result of batch norm `norm` and what follows it, if the convolution before it waits.
+    fn waited(
+        &mut self,
+        tape: &mut Tape,
+        norm: NodeId,
+        residual: Option<Var>,
+        relu: bool,
+    ) -> Result<Option<Var>> {
+        let node = &self.graph.nodes[norm];
+        let conv = node.inputs[0];
+        let (Some((x, map, w)), Layer::Conv2d { stride, padding, .. }) =
+            (self.waiting.remove(&conv), self.graph.nodes[conv].layer)
+        else {
+            return Ok(None);
+        };
+        let (gamma, beta) = (self.param(tape, node, "weight")?, self.param(tape, node, "bias")?);
+        let inputs = ConvNorm { x, map, w, gamma, beta, residual, relu, stride, padding, eps: EPS };
+        let (z, stats) = ops::conv_norm(tape, inputs)?;
+        self.statistics.push((norm, stats));
+        Ok(Some(z))
+    }
+
     fn batch_norm_relu(&mut self, tape: &mut Tape, norm: NodeId, residual: Option<Var>) -> Result<Var> {
+        if let Some(z) = self.waited(tape, norm, residual, true)? {
+            return Ok(z);
+        }
         let node = &self.graph.nodes[norm];
         let (gamma, beta) = (self.param(tape, node, "weight")?, self.param(tape, node, "bias")?);
         let x = self.value(node.inputs[0]);

@@ -6,6 +6,7 @@
 
 use super::tile::{Segment, dot};
 use super::{Isa, Kernel, Vector};
+use crate::arena::Floats;
 
 /// Vectors in the widest panel.
 pub(crate) const MAX_NR: usize = 4;
@@ -19,7 +20,7 @@ pub(crate) fn panel_vectors(isa: Isa, o: usize) -> usize {
 
 /// Weights `[K, O]` regrouped as panels `[O / width][K][width]`, `width = NR` vectors.
 pub(crate) struct Panels {
-    data: Vec<f32>,
+    data: Floats,
     nr: usize,
     k: usize,
 }
@@ -34,10 +35,10 @@ impl Panels {
     pub(crate) fn pack(isa: Isa, k: usize, o: usize, weight: impl Fn(usize, usize) -> f32) -> Self {
         let nr = panel_vectors(isa, o);
         let width = nr * isa.lanes();
-        let mut data = Vec::with_capacity(k * o);
-        for block in (0..o).step_by(width) {
-            for k in 0..k {
-                data.extend((block..block + width).map(|o| weight(k, o)));
+        let mut data = Floats::take(k * o);
+        for (row, values) in data.chunks_exact_mut(width).enumerate() {
+            for (lane, value) in values.iter_mut().enumerate() {
+                *value = weight(row % k, row / k * width + lane);
             }
         }
         Self { data, nr, k }

@@ -19,6 +19,7 @@ pub(crate) mod conv;
 mod neon;
 pub(crate) mod pad;
 mod peak;
+mod plain;
 mod scalar;
 pub(crate) mod tile;
 mod vector;
@@ -26,6 +27,7 @@ pub(crate) mod weight_grad;
 pub(crate) mod winograd;
 
 pub use peak::peak_flops;
+pub use plain::Plain;
 use std::sync::OnceLock;
 pub use vector::Vector;
 

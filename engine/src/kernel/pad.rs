@@ -2,6 +2,8 @@
 
 use std::cell::RefCell;
 
+use crate::arena::Floats;
+
 /// The padding and extent of one image `[h, w, c]` to be copied into a larger one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Padding {
@@ -44,15 +46,17 @@ impl Padding {
     }
 }
 
-/// Calls `f` with `len` floats of unspecified contents that belong to this thread until it returns.
+/// Calls `f` with `len` floats of unspecified contents that belong to this thread until it returns. `f` may call it
+/// again: every depth of nesting has a buffer of its own, which grows to the largest length asked for.
 pub(crate) fn with_scratch<R>(len: usize, f: impl FnOnce(&mut [f32]) -> R) -> R {
-    thread_local!(static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) });
-    SCRATCH.with_borrow_mut(|buffer| {
-        if buffer.len() < len {
-            buffer.resize(len, 0.0);
-        }
-        f(&mut buffer[..len])
-    })
+    thread_local!(static IDLE: RefCell<Vec<Floats>> = const { RefCell::new(Vec::new()) });
+    let mut buffer = IDLE.with_borrow_mut(Vec::pop).unwrap_or_default();
+    if buffer.len() < len {
+        buffer = Floats::take(len);
+    }
+    let result = f(&mut buffer[..len]);
+    IDLE.with_borrow_mut(|idle| idle.push(buffer));
+    result
 }
 
 #[cfg(test)]

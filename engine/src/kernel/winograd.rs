@@ -19,7 +19,9 @@ mod image;
 
 pub(crate) use filters::Filters;
 pub(crate) use grad::{FilterGrad, WinogradGrad};
-pub(crate) use image::WinogradImage;
+pub(crate) use image::WinogradConv;
+
+use std::ops::Range;
 
 use super::Vector;
 
@@ -97,43 +99,92 @@ fn point_stride(tiles: usize, channels: usize) -> usize {
     tiles * channels + 16
 }
 
-/// `v[point, t, c]` of all tiles `t` of an image, which counts as zero outside.
+/// Some images of the same size, one behind the other in memory; what lies around an image is not read.
+#[derive(Clone, Copy)]
+pub(crate) struct Layout {
+    /// Offset of pixel (0, 0) of the first image.
+    pub start: usize,
+    /// Floats from a row to the next.
+    pub row: usize,
+    /// Floats from an image to the next.
+    pub image: usize,
+}
+
+impl Layout {
+    /// Images without borders.
+    pub(crate) fn dense([h, w]: [usize; 2], channels: usize) -> Self {
+        Self { start: 0, row: w * channels, image: h * w * channels }
+    }
+
+    /// Floats that `n` images of `h` rows of `width` floats need.
+    fn len(&self, n: usize, h: usize, width: usize) -> usize {
+        self.start + (n - 1) * self.image + (h - 1) * self.row + width
+    }
+}
+
+/// A tile of some images: which one, and its row and column in units of [`TILE`].
+#[derive(Clone, Copy)]
+struct Place {
+    image: usize,
+    ty: usize,
+    tx: usize,
+}
+
+impl Place {
+    /// Tile `t` of images `[h, w]`, counted through all of them.
+    #[inline(always)]
+    fn of(t: usize, [h, w]: [usize; 2]) -> Self {
+        let (rows, cols) = (h / TILE, w / TILE);
+        Self { image: t / (rows * cols), ty: t / cols % rows, tx: t % cols }
+    }
+
+    /// Offset of its first pixel.
+    #[inline(always)]
+    fn offset(&self, layout: &Layout, channels: usize) -> usize {
+        layout.start + self.image * layout.image + TILE * (self.ty * layout.row + self.tx * channels)
+    }
+}
+
+/// `v[point, t - tiles.start, c]` of some tiles `t` of images `[h, w, c]`, which count as zero outside.
 ///
 /// # Safety
-/// `x` holds `h` rows of `w` pixels; `v` is as long as `POINTS` times `stride`.
+/// The tiles lie in images that `layout` describes behind `x`; `v` is as long as `POINTS` times `stride`, which is
+/// at least `tiles.len() * c`; `c` is a multiple of the lanes.
 #[inline(always)]
 unsafe fn transform_input<V: Vector>(
     x: *const f32,
-    x_row: usize,
+    layout: &Layout,
     [h, w, c]: [usize; 3],
+    tiles: Range<usize>,
     v: *mut f32,
     stride: usize,
 ) {
-    // SAFETY: the caller's contract; `inside` keeps the loads in the image.
+    // SAFETY: the caller's contract; the four flags keep the loads in the image.
     unsafe {
-        for (t, (ty, tx)) in (0..h / TILE).flat_map(|ty| (0..w / TILE).map(move |tx| (ty, tx))).enumerate() {
+        for (slot, t) in tiles.enumerate() {
+            let place = Place::of(t, [h, w]);
+            let (top, bottom) = (place.ty == 0, TILE * (place.ty + 1) == h);
+            let (left, right) = (place.tx == 0, TILE * (place.tx + 1) == w);
             // The patch begins one pixel above and left of its tile.
-            let inside = |tile: usize, i: usize, side: usize| TILE * tile + i >= 1 && TILE * tile + i <= side;
+            let corner = x.wrapping_add(place.offset(layout, c)).wrapping_sub(layout.row + c);
             for c0 in (0..c).step_by(V::LANES) {
-                let corner = x.wrapping_add(TILE * ty * x_row + TILE * tx * c + c0).wrapping_sub(x_row + c);
                 let mut half = [[V::zero(); PATCH]; PATCH]; // [column][row]
                 for (j, half) in half.iter_mut().enumerate() {
-                    let mut d = [V::zero(); PATCH];
-                    if inside(tx, j, w) {
-                        for (i, d) in d.iter_mut().enumerate() {
-                            if inside(ty, i, h) {
-                                *d = V::load(corner.wrapping_add(i * x_row + j * c));
-                            }
-                        }
+                    if (j == 0 && left) || (j == PATCH - 1 && right) {
+                        continue;
                     }
-                    *half = input_column(d);
+                    let pixel = corner.wrapping_add(j * c + c0);
+                    let at = |i: usize| V::load(pixel.wrapping_add(i * layout.row));
+                    let first = if top { V::zero() } else { at(0) };
+                    let last = if bottom { V::zero() } else { at(5) };
+                    *half = input_column([first, at(1), at(2), at(3), at(4), last]);
                 }
                 for i in 0..PATCH {
                     let row = input_column([
                         half[0][i], half[1][i], half[2][i], half[3][i], half[4][i], half[5][i],
                     ]);
                     for (j, value) in row.into_iter().enumerate() {
-                        value.store(v.add((i * PATCH + j) * stride + t * c + c0));
+                        value.store(v.add((i * PATCH + j) * stride + slot * c + c0));
                     }
                 }
             }

@@ -6,8 +6,8 @@
 //!
 //! Training takes mean and variance (biased) from the batch, inference from running averages.
 
-mod backward;
-mod forward;
+pub(super) mod backward;
+pub(super) mod forward;
 
 pub use forward::{BatchNormMode, BatchStats};
 

@@ -12,6 +12,8 @@
 mod backward;
 mod direct;
 mod forward;
+mod general;
+pub(crate) mod pass;
 mod shape;
 mod winograd;
 

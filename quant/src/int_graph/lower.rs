@@ -134,7 +134,7 @@ impl Source<'_> {
             ));
         }
         let w = self.params.get(&format!("{node}.weight"))?;
-        let q = self.config.weight_params(w, bits)?;
+        let q = self.config.weight_params(node, w, bits)?;
         Ok((linear_quantize::<i8>(w, &q)?, bits, q))
     }
 }

@@ -135,6 +135,17 @@ pub enum Op {
 }
 
 impl Op {
+    /// Its name, as in the model file.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Lookup { .. } => "lookup",
+            Self::Conv2d { .. } => "conv2d",
+            Self::SubsamplePad { .. } => "subsample_pad",
+            Self::GlobalAvgPool { .. } => "global_avg_pool",
+            Self::Linear { .. } => "linear",
+        }
+    }
+
     /// The values a node writes.
     pub fn outputs(&self) -> Vec<ValueId> {
         match self {
@@ -210,6 +221,19 @@ impl IntGraph {
     /// The logits in real numbers: `logit * s_x s_w`.
     pub fn real_logits(&self, logits: &[i32]) -> Vec<f32> {
         logits.iter().zip(self.logit_scale()).map(|(&l, &s)| (f64::from(l) * f64::from(s)) as f32).collect()
+    }
+
+    /// Multiply-adds of each node for one image, padding's included.
+    pub fn multiply_adds(&self) -> Vec<usize> {
+        let of = |op: &Op| match op {
+            Op::Conv2d { w, outputs, .. } => {
+                let [h, width, _] = self.values[outputs[0].0].dims;
+                h * width * w.len()
+            }
+            Op::Linear { w, .. } => w.len(),
+            _ => 0,
+        };
+        self.nodes.iter().map(|node| of(&node.op)).collect()
     }
 
     /// Bytes of the weights at their real widths.

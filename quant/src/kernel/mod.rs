@@ -26,6 +26,7 @@ use engine::{Error, Result};
 
 pub mod lanes;
 pub mod pack;
+mod peak;
 pub mod requantize;
 pub mod store;
 mod sweep;
@@ -33,6 +34,7 @@ mod sweep;
 mod tests;
 
 pub use lanes::Lanes;
+pub use peak::peak_ops;
 pub use sweep::{At, Epilogue, Layer, Scratch, sweep_ref};
 
 use pack::Layout;
@@ -103,6 +105,7 @@ kernels! {
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))] amx,
     #[cfg(target_arch = "x86_64")] avx512vnni,
     #[cfg(target_arch = "x86_64")] avxvnni,
+    #[cfg(target_arch = "x86_64")] avx2_w4,
     #[cfg(target_arch = "x86_64")] avx2_w7,
     #[cfg(target_arch = "x86_64")] avx2,
     #[cfg(target_arch = "aarch64")] neondot,
@@ -124,7 +127,10 @@ pub fn select(max_weight: i32) -> &'static MicroKernel {
 }
 
 /// The best kernel of an instruction set for these weights.
-pub(crate) fn of_isa(isa: &str, max_weight: i32) -> &'static MicroKernel {
+///
+/// # Panics
+/// If there is no such instruction set: [`named`] says so without a panic.
+pub fn of_isa(isa: &str, max_weight: i32) -> &'static MicroKernel {
     let fits = |k: &&MicroKernel| k.isa == isa && k.max_weight >= max_weight;
     KERNELS.iter().find(fits).expect("every instruction set has a kernel for all weights")
 }

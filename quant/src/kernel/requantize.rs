@@ -160,18 +160,20 @@ impl Run<'_> {
         // SAFETY: the caller vouches for the instructions; sums, `m` and `b` have sixteen numbers, and the slices of
         // bytes end sixteen behind the last position.
         unsafe {
-            let (m, b) = (L::load(m.as_ptr()), L::load_wide(b.as_ptr()));
-            let (m_r, k_r) = (L::splat(q.residual.1), L::splat(q.residual.0 as i32));
-            let (t, lo, hi) = (L::splat(q.shift as i32), L::splat(q.lo), L::splat(q.hi));
-            let (mut y, mut r) = (y.as_mut_ptr(), r.as_ptr());
-            for sums in sums {
-                let mut v = L::add_wide(L::load(sums.as_ptr()).mul(m), b);
-                if RESIDUAL {
-                    v = L::add_wide(v, L::load_u8(r).shl(k_r).mul(m_r));
-                    r = r.wrapping_add(place.step);
+            for lane in (0..NR).step_by(L::LANES) {
+                let (m, b) = (L::load(m.as_ptr().add(lane)), L::load_wide(b.as_ptr().add(lane)));
+                let (m_r, k_r) = (L::splat(q.residual.1), L::splat(q.residual.0 as i32));
+                let (t, lo, hi) = (L::splat(q.shift as i32), L::splat(q.lo), L::splat(q.hi));
+                let (mut y, mut r) = (y.as_mut_ptr().add(lane), r.as_ptr().wrapping_add(lane));
+                for sums in sums {
+                    let mut v = L::add_wide(L::load(sums.as_ptr().add(lane)).mul(m), b);
+                    if RESIDUAL {
+                        v = L::add_wide(v, L::load_u8(r).shl(k_r).mul(m_r));
+                        r = r.wrapping_add(place.step);
+                    }
+                    L::upper(v).sra(t).clamp(lo, hi).store_u8(y);
+                    y = y.wrapping_add(step);
                 }
-                L::upper(v).sra(t).clamp(lo, hi).store_u8(y);
-                y = y.wrapping_add(step);
             }
         }
     }
@@ -184,48 +186,51 @@ impl Run<'_> {
     unsafe fn general<L: Lanes>(&self, output: &mut Output<'_>, residual: Option<Residual<'_>>) {
         let q = output.q;
         let (m, b) = &q.panels[self.channel / NR];
+        let sums = |plane: &Tile, i: usize, lane: usize| plane[self.row + i][lane..].as_ptr();
         // SAFETY: the caller vouches for the instructions; sums, `m` and `b` have sixteen numbers.
         unsafe {
-            let (m, b) = (L::load(m.as_ptr()), L::load_wide(b.as_ptr()));
             let (m_r, k_r) = (L::splat(q.residual.1), L::splat(q.residual.0 as i32));
             let (k, t, lo, hi) =
                 (L::splat(q.left as i32), L::splat(q.shift as i32), L::splat(q.lo), L::splat(q.hi));
             let byte = L::splat(8);
-            for i in 0..self.len {
-                let sum = |plane: &Tile| L::load(plane[self.row + i].as_ptr()).shl(k).mul(m);
-                let mut v = L::add_wide(sum(self.tiles[0]), b);
-                if let [_, high] = self.tiles {
-                    v = L::add_wide(v, L::shl8_wide(sum(high)));
-                }
-                if let Some(Residual { planes, place }) = residual {
-                    let offset = place.at(self.y, self.x + i) + self.channel;
-                    let mut r: L = read(&planes[0], offset, self.width);
-                    if let Some(high) = planes.get(1) {
-                        r = r.add(read::<L>(high, offset, self.width).shl(byte));
+            for lane in (0..self.width).step_by(L::LANES) {
+                let (m, b) = (L::load(m.as_ptr().add(lane)), L::load_wide(b.as_ptr().add(lane)));
+                let width = L::LANES.min(self.width - lane);
+                for i in 0..self.len {
+                    let mut v = L::add_wide(L::load(sums(self.tiles[0], i, lane)).shl(k).mul(m), b);
+                    if let [_, high] = self.tiles {
+                        v = L::add_wide(v, L::shl8_wide(L::load(sums(high, i, lane)).shl(k).mul(m)));
                     }
-                    v = L::add_wide(v, r.shl(k_r).mul(m_r));
-                }
-                let code = L::upper(v).sra(t).clamp(lo, hi);
-                let offset = output.place.at(self.y, self.x + i) + self.channel;
-                write(code, &mut output.planes[0], offset, self.width);
-                if let Some(high) = output.planes.get_mut(1) {
-                    write(code.sra(byte), high, offset, self.width);
+                    if let Some(Residual { planes, place }) = residual {
+                        let offset = place.at(self.y, self.x + i) + self.channel + lane;
+                        let mut r: L = read(&planes[0], offset, width);
+                        if let Some(high) = planes.get(1) {
+                            r = r.add(read::<L>(high, offset, width).shl(byte));
+                        }
+                        v = L::add_wide(v, r.shl(k_r).mul(m_r));
+                    }
+                    let code = L::upper(v).sra(t).clamp(lo, hi);
+                    let offset = output.place.at(self.y, self.x + i) + self.channel + lane;
+                    write(code, &mut output.planes[0], offset, width);
+                    if let Some(high) = output.planes.get_mut(1) {
+                        write(code.sra(byte), high, offset, width);
+                    }
                 }
             }
         }
     }
 }
 
-/// `width` bytes from `offset`.
+/// `width` bytes from `offset`, at most as many as there are lanes.
 ///
 /// # Safety
 /// The CPU has the instructions of `L`.
 #[inline(always)]
 unsafe fn read<L: Lanes>(from: &[u8], offset: usize, width: usize) -> L {
     let from = &from[offset..offset + width];
-    // SAFETY: sixteen bytes: the slice's, or the copy's.
+    // SAFETY: as many bytes as lanes: the slice's, or the copy's.
     unsafe {
-        if width == NR {
+        if width == L::LANES {
             return L::load_u8(from.as_ptr());
         }
         let mut copy = [0u8; NR];
@@ -234,16 +239,16 @@ unsafe fn read<L: Lanes>(from: &[u8], offset: usize, width: usize) -> L {
     }
 }
 
-/// `width` bytes to `offset`.
+/// `width` bytes to `offset`, at most as many as there are lanes.
 ///
 /// # Safety
 /// The CPU has the instructions of `L`.
 #[inline(always)]
 unsafe fn write<L: Lanes>(code: L, to: &mut [u8], offset: usize, width: usize) {
     let to = &mut to[offset..offset + width];
-    // SAFETY: sixteen bytes: the slice's, or the copy's.
+    // SAFETY: as many bytes as lanes: the slice's, or the copy's.
     unsafe {
-        if width == NR {
+        if width == L::LANES {
             return code.store_u8(to.as_mut_ptr());
         }
         let mut copy = [0u8; NR];

@@ -1,5 +1,4 @@
 //! The epilogue of a matrix product: the sums as they are.
-#![allow(unsafe_code)]
 
 use super::lanes::Lanes;
 use super::{At, Epilogue, NR, Tile};
@@ -18,11 +17,9 @@ impl Epilogue for StoreSums<'_> {
         let width = NR.min(self.channels - at.channel);
         for (m, sums) in tiles[0][..at.rows].iter().enumerate() {
             let y = &mut self.y[(at.position + m) * self.channels + at.channel..][..width];
-            if width == NR {
-                // SAFETY: the tile is of a kernel with the instructions of `L`; sixteen numbers here and there.
-                unsafe { L::load(sums.as_ptr()).store(y.as_mut_ptr()) };
-            } else {
-                y.copy_from_slice(&sums[..width]);
+            match <&mut [i32; NR]>::try_from(&mut *y) {
+                Ok(y) => *y = *sums, // a length that is known: whole registers
+                Err(_) => y.copy_from_slice(&sums[..width]),
             }
         }
     }

@@ -180,6 +180,8 @@ fn the_range_of_the_weights_decides() {
     assert!(KERNELS.iter().all(|k| of_isa(k.isa, 128).max_weight >= 128 && of_isa(k.isa, 128).isa == k.isa));
     #[cfg(target_arch = "x86_64")]
     {
+        assert_eq!(of_isa("avx2", 8).name, "avx2_w4");
+        assert_eq!(of_isa("avx2", 9).name, "avx2_w7");
         assert_eq!(of_isa("avx2", 64).name, "avx2_w7");
         assert_eq!(of_isa("avx2", 65).name, "avx2");
         assert_eq!(of_isa("avx512vnni", 1).name, "avx512vnni");

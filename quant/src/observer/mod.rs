@@ -14,10 +14,12 @@ pub use histogram::Histogram;
 pub use min_max::MinMax;
 pub use moving_average::MovingAverage;
 
+use engine::kernel::{Isa, Plain};
 use engine::{Error, Result};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::entry::affine;
+use crate::entry::{CHUNK, affine};
 use crate::{Grid, QParams};
 
 /// Something that watches batches of values.
@@ -47,19 +49,16 @@ impl Range {
     /// # Errors
     /// If a value is NaN.
     pub fn of(x: &[f32]) -> Result<Option<Self>> {
-        let mut range = Self { min: f32::INFINITY, max: f32::NEG_INFINITY };
-        let mut nan = false;
-        for &v in x {
-            let (lo, hi) = if v.is_infinite() { (f32::INFINITY, f32::NEG_INFINITY) } else { (v, v) };
-            nan |= v.is_nan();
-            range.min = if lo < range.min { lo } else { range.min };
-            range.max = if hi > range.max { hi } else { range.max };
-        }
+        let chunks = x.par_chunks(CHUNK).map(|x| Isa::active().run_plain(Extremes { x }));
+        let (min, max, nan) = chunks.reduce(
+            || (f32::INFINITY, f32::NEG_INFINITY, false),
+            |(a, b, c), (d, e, f)| (a.min(d), b.max(e), c | f),
+        );
         if nan {
             let i = x.iter().position(|v| v.is_nan()).unwrap_or_default();
             return Err(Error::value("observe", format!("element {i} is NaN")));
         }
-        Ok((range.min <= range.max).then_some(range))
+        Ok((min <= max).then_some(Self { min, max }))
     }
 
     /// The smallest range that contains both.
@@ -78,5 +77,33 @@ impl Range {
         let grid = Grid::unsigned(bits)?;
         let (s, z) = affine(self.min, self.max, grid);
         QParams::per_tensor(grid, s, z)
+    }
+}
+
+/// Smallest and largest finite number, and whether there is a NaN.
+struct Extremes<'a> {
+    x: &'a [f32],
+}
+
+impl Plain for Extremes<'_> {
+    type Output = (f32, f32, bool);
+
+    #[inline(always)]
+    fn run(self) -> (f32, f32, bool) {
+        const LANES: usize = 16;
+        let (mut low, mut high) = ([f32::INFINITY; LANES], [f32::NEG_INFINITY; LANES]);
+        let mut nan = [0u32; LANES];
+        for x in self.x.chunks(LANES) {
+            for (l, &v) in x.iter().enumerate() {
+                let infinite = v.abs() == f32::INFINITY;
+                let (lo, hi) = if infinite { (f32::INFINITY, f32::NEG_INFINITY) } else { (v, v) };
+                nan[l] |= u32::from(v.is_nan());
+                low[l] = if lo < low[l] { lo } else { low[l] };
+                high[l] = if hi > high[l] { hi } else { high[l] };
+            }
+        }
+        let low = low.into_iter().fold(f32::INFINITY, f32::min);
+        let high = high.into_iter().fold(f32::NEG_INFINITY, f32::max);
+        (low, high, nan.iter().any(|&n| n != 0))
     }
 }

@@ -36,10 +36,14 @@ pub struct BatchStats {
     pub count: usize,
 }
 
-/// What the backward pass needs of the forward pass.
-pub(super) struct Norm {
+/// `y = a x + b` of each channel, with what the backward pass needs.
+pub(in crate::ops) struct Norm {
     pub mean: Vec<f32>,
     pub inv_std: Vec<f32>,
+    /// `gamma / std`.
+    pub a: Vec<f32>,
+    /// `beta - mean gamma / std`.
+    pub b: Vec<f32>,
 }
 
 pub(super) fn forward(
@@ -65,7 +69,8 @@ pub(super) fn forward(
     let image = h * w * c;
     let (mean, var, eps, stats) = match mode {
         BatchNormMode::Train { eps } => {
-            let stats = statistics(isa, x, image, c);
+            let sums: Vec<_> = x.data().par_chunks(image).map(|x| moments(isa, x, c)).collect();
+            let stats = statistics(&sums, x.len() / c);
             (stats.mean.clone(), stats.var.clone(), eps, Some(stats))
         }
         BatchNormMode::Eval { mean, var, eps } => (mean.to_vec(), var.to_vec(), eps, None),
@@ -74,32 +79,57 @@ pub(super) fn forward(
         let detail = format!("x has {c} channels but the running averages {} and {}", mean.len(), var.len());
         return Err(Error::shape("batch_norm", detail));
     }
-    let inv_std: Vec<f32> =
-        var.iter().map(|v| (1.0 / (f64::from(*v) + f64::from(eps)).sqrt()) as f32).collect();
-    // y = a x + b
-    let a: Vec<f32> = gamma.data().iter().zip(&inv_std).map(|(g, i)| g * i).collect();
-    let b: Vec<f32> = (0..c).map(|c| beta.data()[c] - mean[c] * a[c]).collect();
-    let mut y = Tensor::scratch(x.shape());
-    y.data_mut().par_chunks_mut(image).zip(x.data().par_chunks(image)).enumerate().for_each(|(n, (y, x))| {
-        let residual = residual.map(|r| &r.data()[n * image..][..image]);
-        channels::run(isa, Apply { x, y, residual, relu, a: &a, b: &b });
-    });
-    Ok((y, Norm { mean, inv_std }, stats))
+    let norm = Norm::new(gamma.data(), beta.data(), mean, &var, eps);
+    let y = apply(isa, x, &norm, residual, relu).0;
+    Ok((y, norm, stats))
 }
 
-/// Sums of one image are taken in `f32`, sums over images in `f64` and in order: the same bits for any number
-/// of threads, and `E[x^2] - E[x]^2` loses nothing that matters while `|mean|` is not thousands of deviations.
-fn statistics(isa: Isa, x: &Tensor, image: usize, c: usize) -> BatchStats {
-    let sums: Vec<Vec<f32>> = x
-        .data()
-        .par_chunks(image)
-        .map(|x| {
-            let mut sums = vec![0.0; 2 * c];
-            channels::run(isa, Moments { x, c, sums: &mut sums });
-            sums
-        })
-        .collect();
-    let count = x.len() / c;
+impl Norm {
+    pub(in crate::ops) fn new(gamma: &[f32], beta: &[f32], mean: Vec<f32>, var: &[f32], eps: f32) -> Self {
+        let inv_std: Vec<f32> =
+            var.iter().map(|v| (1.0 / (f64::from(*v) + f64::from(eps)).sqrt()) as f32).collect();
+        let a: Vec<f32> = gamma.iter().zip(&inv_std).map(|(g, i)| g * i).collect();
+        let b = (0..mean.len()).map(|c| beta[c] - mean[c] * a[c]).collect();
+        Self { mean, inv_std, a, b }
+    }
+}
+
+/// `y = a x + b (+ r)`, clamped at 0 if `relu`, and the smallest and largest `y`.
+pub(in crate::ops) fn apply(
+    isa: Isa,
+    x: &Tensor,
+    Norm { a, b, .. }: &Norm,
+    residual: Option<&Tensor>,
+    relu: bool,
+) -> (Tensor, [f32; 2]) {
+    let image = x.len() / x.dims()[0].max(1);
+    let mut y = Tensor::scratch(x.shape());
+    let images = y.data_mut().par_chunks_mut(image).zip(x.data().par_chunks(image)).enumerate();
+    let ranges = images.map(|(n, (y, x))| {
+        let residual = residual.map(|r| &r.data()[n * image..][..image]);
+        let mut range = EMPTY;
+        channels::run(isa, Apply { x, y, residual, relu, a, b, range: &mut range });
+        range
+    });
+    let range = ranges.reduce(|| EMPTY, |p, q| [p[0].min(q[0]), p[1].max(q[1])]);
+    (y, range)
+}
+
+/// The range of nothing.
+const EMPTY: [f32; 2] = [f32::INFINITY, f32::NEG_INFINITY];
+
+/// `[sum x, sum x^2]` of each channel of one image, or of a few.
+pub(in crate::ops) fn moments(isa: Isa, x: &[f32], c: usize) -> Vec<f32> {
+    let mut sums = vec![0.0; 2 * c];
+    channels::run(isa, Moments { x, c, sums: &mut sums });
+    sums
+}
+
+/// Mean and variance of `count` pixels from the [`moments`] of images. Sums of one image are taken in `f32`, sums over
+/// images in `f64` and in order: the same bits for any number of threads, and `E[x^2] - E[x]^2` loses nothing that
+/// matters while `|mean|` is not thousands of deviations.
+pub(in crate::ops) fn statistics(sums: &[Vec<f32>], count: usize) -> BatchStats {
+    let c = sums.first().map_or(0, |s| s.len() / 2);
     let total = |i: usize| sums.iter().map(|s| f64::from(s[i])).sum::<f64>() / count as f64;
     let mean: Vec<f64> = (0..c).map(total).collect();
     let var = (0..c).map(|i| (total(c + i) - mean[i] * mean[i]).max(0.0) as f32).collect();
@@ -138,7 +168,7 @@ impl ChannelPass for Moments<'_> {
     }
 }
 
-/// `y = a x + b (+ r)`, clamped at 0 if `relu`.
+/// `y = a x + b (+ r)`, clamped at 0 if `relu`; widens `range` to contain all `y`.
 struct Apply<'a> {
     x: &'a [f32],
     y: &'a mut [f32],
@@ -146,6 +176,7 @@ struct Apply<'a> {
     relu: bool,
     a: &'a [f32],
     b: &'a [f32],
+    range: &'a mut [f32; 2],
 }
 
 impl ChannelPass for Apply<'_> {
@@ -158,6 +189,7 @@ impl ChannelPass for Apply<'_> {
         let channels = self.a.len();
         let (a, b) = (lanes::<L>(self.a, c), lanes::<L>(self.b, c));
         let floor = if self.relu { 0.0 } else { f32::NEG_INFINITY };
+        let (mut low, mut high) = ([self.range[0]; L], [self.range[1]; L]);
         let pixels = self.y.chunks_exact_mut(channels).zip(self.x.chunks_exact(channels));
         match self.residual {
             None => {
@@ -166,6 +198,8 @@ impl ChannelPass for Apply<'_> {
                     let mut out = [0.0; L];
                     for l in 0..L {
                         out[l] = (a[l] * x[l] + b[l]).max(floor);
+                        low[l] = if out[l] < low[l] { out[l] } else { low[l] };
+                        high[l] = if out[l] > high[l] { out[l] } else { high[l] };
                     }
                     put::<L>(y, c, out);
                 }
@@ -176,10 +210,16 @@ impl ChannelPass for Apply<'_> {
                     let mut out = [0.0; L];
                     for l in 0..L {
                         out[l] = (a[l] * x[l] + b[l] + r[l]).max(floor);
+                        low[l] = if out[l] < low[l] { out[l] } else { low[l] };
+                        high[l] = if out[l] > high[l] { out[l] } else { high[l] };
                     }
                     put::<L>(y, c, out);
                 }
             }
+        }
+        for l in 0..L {
+            self.range[0] = self.range[0].min(low[l]);
+            self.range[1] = self.range[1].max(high[l]);
         }
     }
 }

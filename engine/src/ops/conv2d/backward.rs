@@ -4,13 +4,9 @@
 //! `dw[o, kh, kw, c] = sum over n, oy, ox of dy[n, oy, ox, o] x[n, oy s + kh - p, ox s + kw - p, c]`
 //! `db[o]            = sum over n, oy, ox of dy[n, oy, ox, o]`
 
-use rayon::prelude::*;
-
-use super::{Algorithm, Conv2dShape, direct, winograd};
+use super::pass::{self, Gradients, Group, Operands};
+use super::{Algorithm, Conv2dShape};
 use crate::Tensor;
-use crate::gemm::{Matrix, gemm};
-use crate::im2col::{col2im, im2col};
-use crate::kernel::pad::with_scratch;
 
 /// Gradients of a convolution; absent where nobody wanted them.
 pub struct Conv2dGrads {
@@ -18,14 +14,6 @@ pub struct Conv2dGrads {
     pub dx: Option<Tensor>,
     /// `[O, KH, KW, C]`.
     pub dw: Option<Tensor>,
-}
-
-/// The batch is summed in this many chunks at most, whatever the number of threads.
-const CHUNKS: usize = 16;
-
-/// Images per chunk.
-pub(super) fn chunk(n: usize) -> usize {
-    n.div_ceil(CHUNKS).max(1)
 }
 
 /// `dx` (if `needs[0]`) and `dw` (if `needs[1]`) from `dy [N, OH, OW, O]`.
@@ -37,66 +25,28 @@ pub fn conv2d_backward(
     dy: &Tensor,
     needs: [bool; 2],
 ) -> Conv2dGrads {
-    let dx = needs[0].then(|| {
-        let mut dx = Tensor::scratch(x.shape());
-        match algorithm {
-            Algorithm::Winograd(isa) if winograd::fits(isa, shape) => {
-                winograd::input_grad(isa, shape, w.data(), dy.data(), dx.data_mut());
-            }
-            Algorithm::Direct(isa) | Algorithm::Winograd(isa) if direct::fits_backward(isa, shape) => {
-                direct::input_grad(isa, shape, w.data(), dy.data(), dx.data_mut());
-            }
-            _ => im2col_input_grad(shape, w.data(), dy.data(), dx.data_mut()),
-        }
-        dx
-    });
-    let dw = needs[1].then(|| {
-        let mut dw = Tensor::scratch(w.shape());
-        match algorithm {
-            Algorithm::Winograd(isa) if winograd::fits(isa, shape) => {
-                winograd::weight_grad(isa, shape, x.data(), dy.data(), dw.data_mut());
-            }
-            Algorithm::Direct(isa) | Algorithm::Winograd(isa) if direct::fits_forward(isa, shape) => {
-                direct::weight_grad(isa, shape, x.data(), dy.data(), dw.data_mut());
-            }
-            _ => im2col_weight_grad(shape, x.data(), dy.data(), dw.data_mut()),
-        }
-        dw
-    });
+    let gradients = Gradients {
+        dx: needs[0].then(|| pass::input_grad(algorithm, shape, w.data())),
+        dw: needs[1].then(|| pass::weight_grad(algorithm, shape)),
+    };
+    let mut dx = needs[0].then(|| Tensor::scratch(x.shape()));
+    let mut dw = needs[1].then(|| Tensor::scratch(w.shape()));
+    let operands = InMemory { shape, x: x.data(), dy: dy.data() };
+    gradients.run(shape, &operands, dx.as_mut(), dw.as_mut());
     Conv2dGrads { dx, dw }
 }
 
-/// `dcols = dy w`, then back onto the pixels.
-fn im2col_input_grad(shape: &Conv2dShape, w: &[f32], dy: &[f32], dx: &mut [f32]) {
-    let (x_len, y_len, k) = shape.lens();
-    let pixels = shape.oh * shape.ow;
-    dx.par_chunks_mut(x_len).zip(dy.par_chunks(y_len)).for_each(|(dx, dy)| {
-        with_scratch(pixels * k, |cols| {
-            gemm(Matrix::new(dy, pixels, shape.o), Matrix::new(w, shape.o, k), 0.0, cols);
-            col2im(shape, cols, dx);
-        });
-    });
+/// Operands that are there as a whole.
+struct InMemory<'a> {
+    shape: &'a Conv2dShape,
+    x: &'a [f32],
+    dy: &'a [f32],
 }
 
-/// `dw = sum over images of dy^T cols`.
-fn im2col_weight_grad(shape: &Conv2dShape, x: &[f32], dy: &[f32], dw: &mut [f32]) {
-    let (x_len, y_len, k) = shape.lens();
-    let (pixels, chunk) = (shape.oh * shape.ow, chunk(shape.n));
-    let mut partial = Tensor::zeros([shape.n.div_ceil(chunk), shape.o * k]);
-    let images = x.par_chunks(x_len * chunk).zip(dy.par_chunks(y_len * chunk));
-    partial.data_mut().par_chunks_mut(shape.o * k).zip(images).for_each(|(dw, (x, dy))| {
-        for (x, dy) in x.chunks_exact(x_len).zip(dy.chunks_exact(y_len)) {
-            with_scratch(pixels * k, |cols| {
-                im2col(shape, x, cols);
-                gemm(Matrix::new(dy, pixels, shape.o).t(), Matrix::new(cols, pixels, k), 1.0, dw);
-            });
-        }
-    });
-    dw.fill(0.0);
-    for partial in partial.data().chunks_exact(shape.o * k) {
-        for (dw, p) in dw.iter_mut().zip(partial) {
-            *dw += p;
-        }
+impl Operands for InMemory<'_> {
+    fn with(&self, group: Group, with: &mut dyn FnMut(&[f32], &[f32])) {
+        let (x_len, y_len, _) = self.shape.lens();
+        with(group.of(self.x, x_len), group.of(self.dy, y_len));
     }
 }
 

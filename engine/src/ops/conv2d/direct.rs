@@ -1,10 +1,7 @@
 //! Convolutions through the direct kernels: pad each image, describe its receptive field as segments, run.
 
-use rayon::prelude::*;
-
 use super::Conv2dShape;
-use super::backward::chunk;
-use crate::Tensor;
+use super::pass::{ImagePass, SumPass};
 use crate::kernel::Isa;
 use crate::kernel::conv::{ConvImage, Epilogue, Panels};
 use crate::kernel::pad::{Padding, with_scratch};
@@ -39,35 +36,51 @@ fn with_padded<R>(padding: Padding, image: &[f32], f: impl FnOnce(&[f32]) -> R) 
 }
 
 /// `y = conv(x, w)`. The receptive field is `KH` segments of `KW * C` floats.
-pub(super) fn forward(isa: Isa, s: &Conv2dShape, x: &[f32], w: &[f32], y: &mut [f32]) {
-    let (x_len, y_len, k) = s.lens();
-    let padding = pad_x(s);
-    let field = s.kw * s.c;
-    let segments: Vec<_> =
-        (0..s.kh).map(|kh| Segment { x: kh * padding.row(), k: kh * field, len: field }).collect();
-    let panels = Panels::pack(isa, k, s.o, |k_index, o| w[o * k + k_index]);
-    y.par_chunks_mut(y_len).zip(x.par_chunks(x_len)).for_each(|(y, x)| {
-        with_padded(padding, x, |x| {
-            isa.run(ConvImage {
-                x,
-                x_row: s.stride * padding.row(),
-                x_step: s.stride * s.c,
-                w: &panels,
-                segments: &segments,
-                y,
-                y_start: 0,
-                y_row: s.ow * s.o,
-                y_step: s.o,
-                epilogue: Epilogue::default(),
-                rows: s.oh,
-                cols: s.ow,
+pub(super) struct Forward {
+    isa: Isa,
+    shape: Conv2dShape,
+    segments: Vec<Segment>,
+    panels: Panels,
+}
+
+impl Forward {
+    pub(super) fn new(isa: Isa, s: &Conv2dShape, w: &[f32]) -> Self {
+        let (_, _, k) = s.lens();
+        let (row, field) = (pad_x(s).row(), s.kw * s.c);
+        let segments = (0..s.kh).map(|kh| Segment { x: kh * row, k: kh * field, len: field }).collect();
+        let panels = Panels::pack(isa, k, s.o, |k_index, o| w[o * k + k_index]);
+        Self { isa, shape: *s, segments, panels }
+    }
+}
+
+impl ImagePass for Forward {
+    fn run(&self, x: &[f32], y: &mut [f32]) {
+        let s = &self.shape;
+        let ((x_len, y_len, _), padding) = (s.lens(), pad_x(s));
+        for (y, x) in y.chunks_exact_mut(y_len).zip(x.chunks_exact(x_len)) {
+            with_padded(padding, x, |x| {
+                self.isa.run(ConvImage {
+                    x,
+                    x_row: s.stride * padding.row(),
+                    x_step: s.stride * s.c,
+                    w: &self.panels,
+                    segments: &self.segments,
+                    y,
+                    y_start: 0,
+                    y_row: s.ow * s.o,
+                    y_step: s.o,
+                    epilogue: Epilogue::default(),
+                    rows: s.oh,
+                    cols: s.ow,
+                });
             });
-        });
-    });
+        }
+    }
 }
 
 /// One residue class of input pixels modulo the stride: those rows (or columns) `iy = stride * j + residue`
 /// are reached by the taps `k` with `(residue + p - k) % stride == 0`, from `dy` row `j + (residue + p - k) / stride`.
+#[derive(Clone)]
 struct Phase {
     residue: usize,
     /// `(tap, row of the padded dy that belongs to j = 0)`, in order of the row.
@@ -92,23 +105,30 @@ fn phases(len: usize, out: usize, k: usize, s: &Conv2dShape) -> (Vec<Phase>, usi
     ((0..stride.min(len)).map(of).collect(), before, after)
 }
 
+/// One phase of rows with one of columns: a convolution of the padded `dy`.
+struct Pass {
+    rows: Phase,
+    cols: Phase,
+    panels: Panels,
+    segments: Vec<Segment>,
+}
+
 /// `dx` from `dy`: for every phase of rows and of columns a convolution of the padded `dy` with the taps that
 /// reach it (for stride 1 there is one phase, and it is the convolution with the flipped kernel).
-pub(super) fn input_grad(isa: Isa, s: &Conv2dShape, w: &[f32], dy: &[f32], dx: &mut [f32]) {
-    let (x_len, y_len, k) = s.lens();
-    let (row_phases, before, after_h) = phases(s.h, s.oh, s.kh, s);
-    let (col_phases, _, after_w) = phases(s.w, s.ow, s.kw, s);
-    let padding = Padding { h: s.oh, w: s.ow, c: s.o, before, after: [after_h, after_w] };
-    struct Pass<'a> {
-        rows: &'a Phase,
-        cols: &'a Phase,
-        panels: Panels,
-        segments: Vec<Segment>,
-    }
-    let passes: Vec<Pass<'_>> = row_phases
-        .iter()
-        .flat_map(|rows| col_phases.iter().map(move |cols| (rows, cols)))
-        .map(|(rows, cols)| {
+pub(super) struct InputGrad {
+    isa: Isa,
+    shape: Conv2dShape,
+    padding: Padding,
+    passes: Vec<Pass>,
+}
+
+impl InputGrad {
+    pub(super) fn new(isa: Isa, s: &Conv2dShape, w: &[f32]) -> Self {
+        let (_, _, k) = s.lens();
+        let (row_phases, before, after_h) = phases(s.h, s.oh, s.kh, s);
+        let (col_phases, _, after_w) = phases(s.w, s.ow, s.kw, s);
+        let padding = Padding { h: s.oh, w: s.ow, c: s.o, before, after: [after_h, after_w] };
+        let pass = |rows: &Phase, cols: &Phase| {
             let taps: Vec<_> =
                 rows.taps.iter().flat_map(|r| cols.taps.iter().map(move |c| (r.0, c.0))).collect();
             let panels = Panels::pack(isa, taps.len() * s.o, s.c, |row, c| {
@@ -123,33 +143,44 @@ pub(super) fn input_grad(isa: Isa, s: &Conv2dShape, w: &[f32], dy: &[f32], dx: &
                 k: i * len,
                 len,
             });
-            Pass { rows, cols, panels, segments: segments.filter(|s| s.len > 0).collect() }
-        })
-        .collect();
-    dx.par_chunks_mut(x_len).zip(dy.par_chunks(y_len)).for_each(|(dx, dy)| {
-        with_padded(padding, dy, |dy| {
-            for pass in &passes {
-                if pass.segments.is_empty() {
-                    zero_phase(s, pass.rows, pass.cols, dx);
-                    continue;
+            let segments = segments.filter(|s| s.len > 0).collect();
+            Pass { rows: rows.clone(), cols: cols.clone(), panels, segments }
+        };
+        let pairs = row_phases.iter().flat_map(|rows| col_phases.iter().map(move |cols| (rows, cols)));
+        let passes = pairs.map(|(rows, cols)| pass(rows, cols)).collect();
+        Self { isa, shape: *s, padding, passes }
+    }
+}
+
+impl ImagePass for InputGrad {
+    fn run(&self, dy: &[f32], dx: &mut [f32]) {
+        let s = &self.shape;
+        let (x_len, y_len, _) = s.lens();
+        for (dx, dy) in dx.chunks_exact_mut(x_len).zip(dy.chunks_exact(y_len)) {
+            with_padded(self.padding, dy, |dy| {
+                for pass in &self.passes {
+                    if pass.segments.is_empty() {
+                        zero_phase(s, &pass.rows, &pass.cols, dx);
+                        continue;
+                    }
+                    self.isa.run(ConvImage {
+                        x: dy,
+                        x_row: self.padding.row(),
+                        x_step: s.o,
+                        w: &pass.panels,
+                        segments: &pass.segments,
+                        y: dx,
+                        y_start: (pass.rows.residue * s.w + pass.cols.residue) * s.c,
+                        y_row: s.stride * s.w * s.c,
+                        y_step: s.stride * s.c,
+                        epilogue: Epilogue::default(),
+                        rows: pass.rows.count,
+                        cols: pass.cols.count,
+                    });
                 }
-                isa.run(ConvImage {
-                    x: dy,
-                    x_row: padding.row(),
-                    x_step: s.o,
-                    w: &pass.panels,
-                    segments: &pass.segments,
-                    y: dx,
-                    y_start: (pass.rows.residue * s.w + pass.cols.residue) * s.c,
-                    y_row: s.stride * s.w * s.c,
-                    y_step: s.stride * s.c,
-                    epilogue: Epilogue::default(),
-                    rows: pass.rows.count,
-                    cols: pass.cols.count,
-                });
-            }
-        });
-    });
+            });
+        }
+    }
 }
 
 /// Input pixels that no tap reaches have gradient zero.
@@ -161,16 +192,26 @@ fn zero_phase(s: &Conv2dShape, rows: &Phase, cols: &Phase, dx: &mut [f32]) {
     }
 }
 
-/// `dw`, summed over images in chunks that do not depend on the number of threads.
-pub(super) fn weight_grad(isa: Isa, s: &Conv2dShape, x: &[f32], dy: &[f32], dw: &mut [f32]) {
-    let (x_len, y_len, k) = s.lens();
-    let (padding, chunk) = (pad_x(s), chunk(s.n));
-    let mut partial = Tensor::zeros([s.n.div_ceil(chunk), k * s.o]);
-    let images = x.par_chunks(x_len * chunk).zip(dy.par_chunks(y_len * chunk));
-    partial.data_mut().par_chunks_mut(k * s.o).zip(images).for_each(|(dw, (x, dy))| {
+/// `dw [K, O]`, summed over images.
+pub(super) struct SumOverImages {
+    pub isa: Isa,
+    pub shape: Conv2dShape,
+}
+
+impl SumPass for SumOverImages {
+    fn sums(&self) -> usize {
+        self.shape.lens().2 * self.shape.o
+    }
+
+    fn add(&self, x: &[f32], dy: &[f32], dw: &mut [f32], first: bool) {
+        let s = &self.shape;
+        let ((x_len, y_len, _), padding) = (s.lens(), pad_x(s));
+        if first {
+            dw.fill(0.0);
+        }
         for (x, dy) in x.chunks_exact(x_len).zip(dy.chunks_exact(y_len)) {
             with_padded(padding, x, |x| {
-                isa.run(WeightGrad {
+                self.isa.run(WeightGrad {
                     x,
                     x_row: padding.row(),
                     x_step: s.stride * s.c,
@@ -182,19 +223,9 @@ pub(super) fn weight_grad(isa: Isa, s: &Conv2dShape, x: &[f32], dy: &[f32], dw: 
                 });
             });
         }
-    });
-    gather(&partial, s, dw);
-}
+    }
 
-/// Sums `[K, O]` of every chunk into `dw [O, K]`, in order of the chunks.
-pub(super) fn gather(partial: &Tensor, s: &Conv2dShape, dw: &mut [f32]) {
-    let (_, _, k) = s.lens();
-    dw.fill(0.0);
-    for partial in partial.data().chunks_exact(k * s.o) {
-        for (i, row) in partial.chunks_exact(s.o).enumerate() {
-            for (o, p) in row.iter().enumerate() {
-                dw[o * k + i] += p;
-            }
-        }
+    fn finish(&self, sums: &[f32], dw: &mut [f32]) {
+        dw.copy_from_slice(sums);
     }
 }

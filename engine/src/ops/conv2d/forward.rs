@@ -1,11 +1,8 @@
-//! `y = conv(x, w) + b`: the definition, im2col, and the direct kernels.
+//! `y = conv(x, w) + b`, and its definition.
 
 use rayon::prelude::*;
 
-use super::{Algorithm, Conv2dShape, direct, winograd};
-use crate::gemm::{Matrix, gemm};
-use crate::im2col::im2col;
-use crate::kernel::pad::with_scratch;
+use super::{Algorithm, Conv2dShape, pass};
 use crate::{Error, Result, Tensor};
 
 /// The convolution of `x` with `w`, plus `b` where given.
@@ -26,23 +23,9 @@ pub fn conv2d_forward(
         return Err(Error::shape("conv2d", detail));
     }
     let mut y = Tensor::scratch(shape.y());
-    match algorithm {
-        Algorithm::Winograd(isa) if winograd::fits(isa, shape) => {
-            winograd::forward(isa, shape, x.data(), w.data(), y.data_mut());
-        }
-        Algorithm::Direct(isa) | Algorithm::Winograd(isa) if direct::fits_forward(isa, shape) => {
-            direct::forward(isa, shape, x.data(), w.data(), y.data_mut());
-        }
-        _ => {
-            let pixels = shape.oh * shape.ow;
-            y.data_mut().par_chunks_mut(y_len).zip(x.data().par_chunks(x_len)).for_each(|(y, x)| {
-                with_scratch(pixels * k, |cols| {
-                    im2col(shape, x, cols);
-                    gemm(Matrix::new(cols, pixels, k), Matrix::new(w.data(), shape.o, k).t(), 0.0, y);
-                });
-            });
-        }
-    }
+    let (pass, group) = (pass::forward(algorithm, shape, w.data()), pass::group(shape));
+    let images = y.data_mut().par_chunks_mut(y_len * group).zip(x.data().par_chunks(x_len * group));
+    images.for_each(|(y, x)| pass.run(x, y));
     if let Some(b) = b {
         for pixel in y.data_mut().chunks_exact_mut(shape.o) {
             for (y, b) in pixel.iter_mut().zip(b.data()) {

@@ -1,15 +1,11 @@
 //! Convolutions through Winograd's kernels: 3x3, stride 1, padding 1, sides that are multiples of 4.
 
-use rayon::prelude::*;
-
 use super::Conv2dShape;
-use super::backward::chunk;
-use super::direct::gather;
-use crate::Tensor;
+use super::pass::{ImagePass, SumPass};
 use crate::kernel::Isa;
 use crate::kernel::conv::{Epilogue, Panels};
 use crate::kernel::pad::with_scratch;
-use crate::kernel::winograd::{FilterGrad, Filters, POINTS, TILE, WinogradGrad, WinogradImage, tiles};
+use crate::kernel::winograd::{FilterGrad, Filters, Layout, POINTS, TILE, WinogradConv, WinogradGrad};
 
 /// Whether the shape is one Winograd's transforms are made for, with channels that fill vectors.
 pub(super) fn fits(isa: Isa, s: &Conv2dShape) -> bool {
@@ -20,59 +16,64 @@ pub(super) fn fits(isa: Isa, s: &Conv2dShape) -> bool {
         && Panels::fit(isa, s.o)
 }
 
+/// A convolution with transformed filters.
+struct Convolve {
+    isa: Isa,
+    dims: [usize; 2],
+    channels: [usize; 2],
+    filters: Filters,
+}
+
 /// `y = conv(x, w)`.
-pub(super) fn forward(isa: Isa, s: &Conv2dShape, x: &[f32], w: &[f32], y: &mut [f32]) {
+pub(super) fn forward(isa: Isa, s: &Conv2dShape, w: &[f32]) -> impl ImagePass + use<> {
     let filters = Filters::new(isa, w, [s.o, s.c], false);
-    convolve(isa, [s.h, s.w], [s.c, s.o], &filters, x, y);
+    Convolve { isa, dims: [s.h, s.w], channels: [s.c, s.o], filters }
 }
 
 /// `dx`: the convolution of `dy` with the flipped kernels.
-pub(super) fn input_grad(isa: Isa, s: &Conv2dShape, w: &[f32], dy: &[f32], dx: &mut [f32]) {
+pub(super) fn input_grad(isa: Isa, s: &Conv2dShape, w: &[f32]) -> impl ImagePass + use<> {
     let filters = Filters::new(isa, w, [s.o, s.c], true);
-    convolve(isa, [s.h, s.w], [s.o, s.c], &filters, dy, dx);
+    Convolve { isa, dims: [s.h, s.w], channels: [s.o, s.c], filters }
 }
 
-fn convolve(isa: Isa, dims: [usize; 2], [c, o]: [usize; 2], filters: &Filters, x: &[f32], y: &mut [f32]) {
-    let [h, w] = dims;
-    y.par_chunks_mut(h * w * o).zip(x.par_chunks(h * w * c)).for_each(|(y, x)| {
-        with_scratch(WinogradImage::scratch_len(filters, dims), |scratch| {
-            isa.run(WinogradImage {
+impl ImagePass for Convolve {
+    fn run(&self, x: &[f32], y: &mut [f32]) {
+        let ([h, w], [c, o]) = (self.dims, self.channels);
+        with_scratch(WinogradConv::scratch_len(&self.filters), |scratch| {
+            self.isa.run(WinogradConv {
                 x,
-                x_start: 0,
-                x_row: w * c,
-                filters,
-                dims,
+                x_layout: Layout::dense(self.dims, c),
+                filters: &self.filters,
+                dims: [x.len() / (h * w * c), h, w],
                 y,
-                y_start: 0,
-                y_row: w * o,
+                y_layout: Layout::dense(self.dims, o),
                 epilogue: Epilogue::default(),
                 scratch,
             });
         });
-    });
+    }
 }
 
-/// Tiles to gather before the sums over them are taken: fewer would spend the time on loading the sums.
-const TILES_AT_ONCE: usize = 16;
+/// `dw`, summed as `p [POINTS, C, O]`.
+pub(super) struct WeightGrad {
+    pub isa: Isa,
+    pub shape: Conv2dShape,
+}
 
-/// `dw`, summed over images in chunks that do not depend on the number of threads.
-pub(super) fn weight_grad(isa: Isa, s: &Conv2dShape, x: &[f32], dy: &[f32], dw: &mut [f32]) {
-    let (x_len, y_len, k) = s.lens();
-    let (dims, channels, chunk) = ([s.h, s.w], [s.c, s.o], chunk(s.n));
-    let group = TILES_AT_ONCE.div_ceil(tiles(s.h, s.w)).min(chunk);
-    let mut partial = Tensor::scratch([s.n.div_ceil(chunk), k * s.o]);
-    let images = x.par_chunks(x_len * chunk).zip(dy.par_chunks(y_len * chunk));
-    partial.data_mut().par_chunks_mut(k * s.o).zip(images).for_each(|(dw, (x, dy))| {
-        let sums = POINTS * s.c * s.o;
-        with_scratch(sums + WinogradGrad::scratch_len(group, dims, channels), |buffer| {
-            let (p, scratch) = buffer.split_at_mut(sums);
-            p.fill(0.0);
-            for (x, dy) in x.chunks(x_len * group).zip(dy.chunks(y_len * group)) {
-                let dims = [x.len() / x_len, s.h, s.w];
-                isa.run(WinogradGrad { x, dy, dims, channels, p, scratch });
-            }
-            isa.run(FilterGrad { p, dw });
+impl SumPass for WeightGrad {
+    fn sums(&self) -> usize {
+        POINTS * self.shape.c * self.shape.o
+    }
+
+    fn add(&self, x: &[f32], dy: &[f32], p: &mut [f32], first: bool) {
+        let Conv2dShape { h, w, c, o, .. } = self.shape;
+        let (dims, channels) = ([x.len() / (h * w * c), h, w], [c, o]);
+        with_scratch(WinogradGrad::scratch_len(channels), |scratch| {
+            self.isa.run(WinogradGrad { x, dy, dims, channels, p, add: !first, scratch });
         });
-    });
-    gather(&partial, s, dw);
+    }
+
+    fn finish(&self, p: &[f32], dw: &mut [f32]) {
+        self.isa.run(FilterGrad { p, dw });
+    }
 }

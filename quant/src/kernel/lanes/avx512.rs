@@ -11,6 +11,7 @@ pub struct Avx512Lanes(__m512i);
 // SAFETY (every block below): the trait's contract: the CPU has AVX-512 F, pointers lead to what is moved.
 #[allow(clippy::undocumented_unsafe_blocks)] // stated once, above
 impl Lanes for Avx512Lanes {
+    const LANES: usize = 16;
     type Wide = [__m512i; 2];
 
     #[inline(always)]
@@ -20,10 +21,6 @@ impl Lanes for Avx512Lanes {
     #[inline(always)]
     unsafe fn load(p: *const i32) -> Self {
         Self(unsafe { _mm512_loadu_si512(p.cast()) })
-    }
-    #[inline(always)]
-    unsafe fn store(self, p: *mut i32) {
-        unsafe { _mm512_storeu_si512(p.cast(), self.0) }
     }
     #[inline(always)]
     unsafe fn load_u8(p: *const u8) -> Self {

@@ -1,6 +1,6 @@
-//! Sixteen sums at a time: what an epilogue needs to know of an instruction set.
+//! Some sums at a time: what an epilogue needs to know of an instruction set.
 //!
-//! A tile's row is [`NR`](super::NR) sums of 32 bits. Requantization ([`super::requantize`]) is written once over this
+//! A tile's row is [`NR`](super::NR) sums of 32 bits, a whole number of [`Lanes`]. Requantization ([`super::requantize`]) is written once over this
 //! trait; it multiplies into 64 bits, adds there, and takes the upper halves:
 //!
 //! ```text
@@ -28,21 +28,21 @@ pub(super) use avx512::Avx512Lanes;
 pub(super) use neon::NeonLanes;
 pub(super) use scalar::ScalarLanes;
 
-/// Sixteen integers of 32 bits. All methods ask of the caller that the CPU has the instructions, and that pointers lead
+/// [`LANES`](Self::LANES) integers of 32 bits. All methods ask of the caller that the CPU has the instructions, and that pointers lead
 /// to as many numbers as the method moves.
 #[allow(clippy::missing_safety_doc)] // one contract for all methods, stated above
 pub trait Lanes: Copy {
-    /// Sixteen integers of 64 bits, in an order of its own.
+    /// How many: a divisor of 16. As many as leave room in the registers for the constants of an epilogue.
+    const LANES: usize;
+    /// As many integers of 64 bits, in an order of its own.
     type Wide: Copy;
     /// All lanes `x`.
     unsafe fn splat(x: i32) -> Self;
-    /// Sixteen `i32`.
+    /// Reads `i32`.
     unsafe fn load(p: *const i32) -> Self;
-    /// Sixteen `i32`.
-    unsafe fn store(self, p: *mut i32);
-    /// Sixteen bytes, zero-extended.
+    /// Reads bytes, zero-extended.
     unsafe fn load_u8(p: *const u8) -> Self;
-    /// The lowest byte of every lane.
+    /// Writes the lowest byte of every lane.
     unsafe fn store_u8(self, p: *mut u8);
     /// Lane by lane, modulo `2^32`.
     unsafe fn add(self, other: Self) -> Self;
@@ -54,7 +54,7 @@ pub trait Lanes: Copy {
     unsafe fn clamp(self, lo: Self, hi: Self) -> Self;
     /// The exact products.
     unsafe fn mul(self, m: Self) -> Self::Wide;
-    /// Sixteen `i64`.
+    /// Reads `i64`.
     unsafe fn load_wide(p: *const i64) -> Self::Wide;
     /// Lane by lane, modulo `2^64`.
     unsafe fn add_wide(a: Self::Wide, b: Self::Wide) -> Self::Wide;

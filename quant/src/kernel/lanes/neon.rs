@@ -12,6 +12,7 @@ pub struct NeonLanes([int32x4_t; 4]);
 // SAFETY (every block below): the trait's contract: every aarch64 CPU has NEON, pointers lead to what is moved.
 #[allow(clippy::undocumented_unsafe_blocks)] // stated once, above
 impl Lanes for NeonLanes {
+    const LANES: usize = 16;
     /// `[low, high]` pairs of each register.
     type Wide = [[int64x2_t; 2]; 4];
 
@@ -22,12 +23,6 @@ impl Lanes for NeonLanes {
     #[inline(always)]
     unsafe fn load(p: *const i32) -> Self {
         Self(from_fn(|q| unsafe { vld1q_s32(p.add(4 * q)) }))
-    }
-    #[inline(always)]
-    unsafe fn store(self, p: *mut i32) {
-        for q in 0..4 {
-            unsafe { vst1q_s32(p.add(4 * q), self.0[q]) }
-        }
     }
     #[inline(always)]
     unsafe fn load_u8(p: *const u8) -> Self {

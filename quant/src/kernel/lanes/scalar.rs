@@ -7,6 +7,7 @@ use super::Lanes;
 pub struct ScalarLanes([i32; 16]);
 
 impl Lanes for ScalarLanes {
+    const LANES: usize = 16;
     type Wide = [i64; 16];
 
     #[inline(always)]
@@ -17,11 +18,6 @@ impl Lanes for ScalarLanes {
     unsafe fn load(p: *const i32) -> Self {
         // SAFETY: the trait's contract: sixteen numbers stand there.
         Self(unsafe { p.cast::<[i32; 16]>().read_unaligned() })
-    }
-    #[inline(always)]
-    unsafe fn store(self, p: *mut i32) {
-        // SAFETY: the trait's contract.
-        unsafe { p.cast::<[i32; 16]>().write_unaligned(self.0) }
     }
     #[inline(always)]
     unsafe fn load_u8(p: *const u8) -> Self {

@@ -1,0 +1,79 @@
+//! `eval` of a model file without floats: the engine that ships, on the images' bytes.
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::Result;
+use models::int_model;
+use models::loader::Loader;
+use quant::int_graph::IntEngine;
+use serde_json::json;
+
+use super::{EvalArgs, per_class, size};
+use crate::assets;
+use crate::context::Context;
+use crate::exit::Failure;
+use crate::progress::Progress;
+
+/// Measures and prints.
+///
+/// # Errors
+/// If the file or the data cannot be read, or a flag asks for floats.
+pub fn run(args: &EvalArgs, context: &Context, path: &Path) -> Result<()> {
+    let refuse = |flag: &str, why: &str| {
+        let text = format!("{flag}: {} is an integer-only network, {why}", path.display());
+        Err(Failure::Usage(text).into())
+    };
+    if args.normalization.is_some() {
+        return refuse("--normalization", "which has its normalisation inside");
+    }
+    if args.arithmetic.is_some_and(|arithmetic| arithmetic != super::Arithmetic::Integer) {
+        return refuse("--arithmetic", "which has no other arithmetic");
+    }
+    let (graph, about) = int_model::read(path)?;
+    let engine = IntEngine::new(graph)?;
+    let data = assets::open_data(args.data.as_deref())?;
+    let set = args.split.of(&data);
+    let images = args.limit.map_or(set.len(), |limit| set.len().min(limit as usize));
+    let loader = Loader::evaluation(set, args.batch as usize, Default::default())
+        .over((0..images).collect::<Vec<_>>());
+
+    let start = Instant::now();
+    let evaluation = {
+        let progress = Progress::new(context, "eval", images);
+        int_model::evaluate(&engine, &loader, |done| progress.set(done))?
+    };
+    let seconds = start.elapsed().as_secs_f64();
+
+    let fact = |key: &str| about.get(key).map_or("?", String::as_str);
+    context.say(format_args!(
+        "{}: {} option {}, {}, integers only",
+        path.display(),
+        fact("arch"),
+        fact("shortcut"),
+        fact("bits")
+    ))?;
+    context.say(format_args!(
+        "top-1 {:.2}% of {images} images of {} in {seconds:.1} s ({:.0} images/s, {})",
+        evaluation.top1(),
+        data.folder.display(),
+        images as f64 / seconds,
+        engine.isa(),
+    ))?;
+    per_class(context, &evaluation.logits, set, images);
+    context.result(&json!({
+        "top1": evaluation.top1(),
+        "images": images,
+        "seconds": seconds,
+        "weights_bytes": size(path)?,
+        "weights": path,
+        "data": data.folder,
+        "split": args.split,
+        "arithmetic": "integer_only",
+        "isa": engine.isa(),
+        "bits": about.get("bits"),
+        "policy": about.get("policy"),
+        "method": about.get("method"),
+        "about": about,
+    }))
+}

@@ -1,0 +1,61 @@
+//! Fake quantization of activations inside the convolution is the same computation as before it: same bits.
+
+use engine::kernel::Isa;
+use engine::ops::Algorithm;
+use engine::optim::{Decay, Schedule, Sgd};
+use engine::{Hook, Node, Params, Result, Tape, Tensor, Var};
+use models::augment::Normalization;
+use models::loader::Batch;
+use models::{Network, Shortcut, Trainer};
+use quant::{FakeQuantHook, Policy, QuantConfig, Ranges};
+
+/// The hook without `input_map`: inputs are quantized by an operation of their own.
+struct Apart(FakeQuantHook);
+
+impl Hook for Apart {
+    fn input(&mut self, tape: &mut Tape, node: &Node, x: Var) -> Result<Var> {
+        self.0.input(tape, node, x)
+    }
+
+    fn weight(&mut self, tape: &mut Tape, node: &Node, w: Var) -> Result<Var> {
+        self.0.weight(tape, node, w)
+    }
+
+    fn bias(&mut self, tape: &mut Tape, node: &Node, b: Var) -> Result<Var> {
+        self.0.bias(tape, node, b)
+    }
+}
+
+fn train(bits: &str, algorithm: Algorithm, wrap: impl Fn(FakeQuantHook) -> Box<dyn Hook>) -> Params {
+    let network = Network::fresh(8, Shortcut::B, Normalization::COURSE, 7).unwrap();
+    let config = QuantConfig { bits: bits.parse().unwrap(), ..QuantConfig::default() };
+    let plan = Policy::Course.plan(&network.graph, config.bits);
+    let mut hook = wrap(FakeQuantHook::new(config, plan, Ranges::default(), true));
+    let mut trainer = Trainer {
+        network,
+        sgd: Sgd::new(0.9, true, 5e-4, false),
+        schedule: Schedule { base: 0.1, warmup: 0, total: 2, decay: Decay::Constant },
+        smoothing: 0.0,
+        algorithm,
+        ema: None,
+        step: 0,
+    };
+    for number in 0..2 {
+        let x = Tensor::from_fn([5, 32, 32, 3], |i| ((i * 37 + number * 11) % 101) as f32 / 25.0 - 2.0);
+        let labels = (0..5).collect();
+        trainer.step(Batch { number, indices: (0..5).collect(), x, labels }, hook.as_mut()).unwrap();
+    }
+    trainer.network.params
+}
+
+#[test]
+fn inside_the_convolution_or_before_it_the_bits_are_the_same() {
+    let isa = Isa::active();
+    for algorithm in [Algorithm::Direct(isa), Algorithm::Winograd(isa)] {
+        for bits in ["W8A8", "W2A2", "W4A12"] {
+            let inside = train(bits, algorithm, |hook| Box::new(hook));
+            let apart = train(bits, algorithm, |hook| Box::new(Apart(hook)));
+            assert_eq!(inside, apart, "{bits} {algorithm:?}");
+        }
+    }
+}
