@@ -123,6 +123,7 @@ mod tests {
             layer.check(&KERNEL);
             // SAFETY: the CPU has the instructions, and the layer was checked.
             unsafe { sweep_evex(layer, scratch, sums) }
-        });
+        })
+        .unwrap();
     }
 }

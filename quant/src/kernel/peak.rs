@@ -126,7 +126,8 @@ impl Sweep {
     const CHANNELS: usize = 2 * NR;
 
     fn new(kernel: &MicroKernel) -> Self {
-        let weight = |o: usize, _: usize, k: usize| ((o * 7 + k * 3) % 127) as i8 - 63;
+        let most = kernel.max_weight.min(63) as usize;
+        let weight = |o: usize, _: usize, k: usize| ((o * 7 + k * 3) % (2 * most + 1)) as i8 - most as i8;
         Self {
             codes: (0..Self::POSITIONS * Self::K).map(|i| (i * 11) as u8).collect(),
             panels: Panels::new(kernel.layout, Self::CHANNELS, 1, Self::K, weight),

@@ -1,4 +1,7 @@
 //! One suite for every line of the table: each sum of each kernel against [`sweep_ref`], bit for bit.
+//!
+//! A suite that cannot fail proves nothing, so it is tried on wrong kernels too: [`wrong_kernels_are_found`] runs it
+//! over models of the mistakes that are near at hand, among them `vpmaddubsw` with weights of 8 bits.
 
 use super::pack::Panels;
 use super::*;
@@ -37,6 +40,9 @@ impl Epilogue for Collect {
     }
 }
 
+/// The first case that is wrong, if one is.
+pub(super) type Verdict = std::result::Result<(), String>;
+
 /// How the suite runs the kernel under test.
 pub(super) type Sweep<'a> = &'a dyn Fn(&Layer<'_>, &mut Scratch, &mut Collect);
 
@@ -64,8 +70,18 @@ struct Case {
     w: [usize; 3],
     stride: usize,
     planes: usize,
-    /// Only the smallest and largest codes and weights.
-    extreme: bool,
+    values: Values,
+}
+
+/// Which codes and weights.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Values {
+    /// Any.
+    Random,
+    /// The smallest and largest only, in any order.
+    Extreme,
+    /// The largest code by the most negative weight everywhere: 255 x -128.
+    Largest,
 }
 
 impl Case {
@@ -76,17 +92,19 @@ impl Case {
             w: [1 + rng.below(70), kh, kw],
             stride: 1 + rng.below(3),
             planes: 1 + rng.below(2),
-            extreme: rng.below(4) == 0,
+            values: if rng.below(4) == 0 { Values::Extreme } else { Values::Random },
         }
     }
 
-    fn check(self, kernel: &MicroKernel, run: Sweep<'_>, scratch: &mut Scratch, rng: &mut Rng) {
+    /// Whether every sum comes once and is right.
+    fn check(self, kernel: &MicroKernel, run: Sweep<'_>, scratch: &mut Scratch, rng: &mut Rng) -> Verdict {
         let ([h, w, c], [o, kh, kw]) = (self.image, self.w);
         let cp = c.next_multiple_of(K_GROUP);
         let most = kernel.max_weight;
-        let mut weight = || match (self.extreme, rng.below(4 * most as usize)) {
-            (true, r) => [-most, (most - 1).max(1), 0][r % 3],
-            (false, r) => r as i32 / 2 - most,
+        let mut weight = || match (self.values, rng.below(4 * most as usize)) {
+            (Values::Random, r) => r as i32 / 2 - most,
+            (Values::Extreme, r) => [-most, most - 1, 0][r % 3],
+            (Values::Largest, _) => -most,
         };
         let mut panel = vec![0i8; o * kh * kw * cp];
         for (i, to) in panel.iter_mut().enumerate() {
@@ -94,7 +112,11 @@ impl Case {
         }
         let panels = Panels::new(kernel.layout, o, kh, kw * cp, |o, y, k| panel[(o * kh + y) * kw * cp + k]);
         // The channels that pad an image may hold anything: their weights are zero.
-        let mut code = |_| if self.extreme { [0, 255][rng.below(2)] } else { rng.below(256) as u8 };
+        let mut code = |_| match (self.values, rng.below(256) as u8) {
+            (Values::Random, r) => r,
+            (Values::Extreme, r) => [0, 255][usize::from(r % 2)],
+            (Values::Largest, _) => 255,
+        };
         let codes: Vec<Vec<u8>> =
             (0..self.planes).map(|_| (0..h * w * cp).map(&mut code).collect()).collect();
         let planes: Vec<&[u8]> = codes.iter().map(|p| &p[..]).collect();
@@ -111,21 +133,27 @@ impl Case {
         };
         let mut got = Collect::new(&layer);
         run(&layer, scratch, &mut got);
-        assert!(got.seen.iter().all(|&n| n == 1), "{}: {self:?}", kernel.name);
-        let got: Vec<i64> = got.sums.into_iter().map(i64::from).collect();
-        assert!(got == sweep_ref(&layer), "{}: {self:?}", kernel.name);
+        if got.seen.iter().any(|&n| n != 1) {
+            return Err(format!("{}: {self:?}: a position came twice, or never", kernel.name));
+        }
+        let want = sweep_ref(&layer);
+        match got.sums.iter().zip(&want).position(|(&got, &want)| i64::from(got) != want) {
+            Some(i) => Err(format!("{}: {self:?}: {} instead of {}", kernel.name, got.sums[i], want[i])),
+            None => Ok(()),
+        }
     }
 }
 
-/// Every convolution of ResNet-20, its classifier, 500 random layers, and rows long enough to be blocked.
-pub(super) fn suite(kernel: &MicroKernel, run: Sweep<'_>) {
+/// Every convolution of ResNet-20 and its classifier, with 8 and 16 bits; 500 random layers; rows long enough to be
+/// blocked.
+pub(super) fn suite(kernel: &MicroKernel, run: Sweep<'_>) -> Verdict {
     let (mut rng, mut scratch) = (Rng::at(4, Purpose::Test, 0, 0), Scratch::default());
     let conv = |side, c, o, k: usize, stride| Case {
         image: [side + 2 * (k / 2), side + 2 * (k / 2), c],
         w: [o, k, k],
         stride,
         planes: 1,
-        extreme: false,
+        values: Values::Random,
     };
     let resnet = [
         conv(32, 3, 16, 3, 1),
@@ -139,16 +167,17 @@ pub(super) fn suite(kernel: &MicroKernel, run: Sweep<'_>) {
         conv(1, 64, 10, 1, 1),
     ];
     for case in resnet {
-        for extreme in [false, true] {
-            Case { extreme, ..case }.check(kernel, run, &mut scratch, &mut rng);
+        for values in [Values::Random, Values::Extreme, Values::Largest] {
+            Case { values, ..case }.check(kernel, run, &mut scratch, &mut rng)?;
         }
+        Case { planes: 2, ..case }.check(kernel, run, &mut scratch, &mut rng)?;
     }
     for _ in 0..500 {
-        Case::random(&mut rng).check(kernel, run, &mut scratch, &mut rng);
+        Case::random(&mut rng).check(kernel, run, &mut scratch, &mut rng)?;
     }
     // 40 rows of 16 KiB: several blocks of positions.
-    let deep = Case { image: [40, 1, 16_384], w: [35, 1, 1], stride: 1, planes: 1, extreme: false };
-    deep.check(kernel, run, &mut scratch, &mut rng);
+    let deep = Case { image: [40, 1, 16_384], w: [35, 1, 1], ..conv(1, 1, 1, 1, 1) };
+    deep.check(kernel, run, &mut scratch, &mut rng)
 }
 
 #[test]
@@ -159,11 +188,75 @@ fn every_kernel_is_exact() {
             continue;
         }
         let start = std::time::Instant::now();
-        suite(kernel, &|layer, scratch, sums| kernel.sweep(layer, scratch, sums));
+        suite(kernel, &|layer, scratch, sums| kernel.sweep(layer, scratch, sums)).unwrap();
         // `tests/cross.sh` reads these lines.
         eprintln!("integer kernel {}: exact, {:.1} s", kernel.name, start.elapsed().as_secs_f64());
     }
     eprintln!("integer kernel chosen: {}", active().name);
+}
+
+/// A kernel as the formula reads, save that a group of four products is summed by `group`, which is told where it
+/// stands: plane, segment, group in the segment.
+fn model(layer: &Layer<'_>, sums: &mut Collect, group: impl Fn([usize; 3], [u8; 4], [i8; 4]) -> i32) {
+    let channels = layer.panels.count() * NR;
+    for (i, sum) in sums.sums.iter_mut().enumerate() {
+        let (plane, position, channel) = (i / sums.seen.len(), i % sums.seen.len() / channels, i % channels);
+        let start = position / layer.cols * layer.row_step + position % layer.cols * layer.col_step;
+        for at in 0..layer.segments * layer.groups {
+            let (segment, g) = (at / layer.groups, at % layer.groups);
+            let x = &layer.planes[plane][start + segment * layer.segment_stride + g * K_GROUP..];
+            let w = std::array::from_fn(|k| layer.panels.weight(channel, at * K_GROUP + k));
+            *sum = sum.wrapping_add(group([plane, segment, g], x[..K_GROUP].try_into().unwrap(), w));
+        }
+    }
+    sums.seen.fill(1);
+}
+
+/// `vpmaddubsw`, then `vpmaddwd` with ones: pairs of products saturate in 16 bits.
+fn maddubs(x: [u8; 4], w: [i8; 4]) -> i32 {
+    let product = |k| i32::from(x[k]) * i32::from(w[k]);
+    let pair = |k| (product(k) + product(k + 1)).clamp(i16::MIN.into(), i16::MAX.into());
+    pair(0) + pair(2)
+}
+
+/// `smull`, then `smlal` into the same 16 bits, of codes made signed: pairs wrap. And the correction.
+fn smlal(x: [u8; 4], w: [i8; 4]) -> i32 {
+    let product = |k| (i16::from(x[k]) - 128) * i16::from(w[k]);
+    let pair = |k| i32::from(product(k).wrapping_add(product(k + 1)));
+    pair(0) + pair(2) + 128 * w.iter().map(|&w| i32::from(w)).sum::<i32>()
+}
+
+fn exact(x: [u8; 4], w: [i8; 4]) -> i32 {
+    (0..4).map(|k| i32::from(x[k]) * i32::from(w[k])).sum()
+}
+
+#[test]
+fn wrong_kernels_are_found() {
+    let scalar = of_isa("scalar", 128);
+    let of = |name, max_weight| MicroKernel { name, max_weight, ..*scalar };
+    let (wide, narrow) = (of("model of 8 bits", 128), of("model of 7 bits", 64));
+
+    // The model itself is right, and so is `vpmaddubsw` where the table uses it.
+    suite(&wide, &|layer, _, sums| model(layer, sums, |_, x, w| exact(x, w))).unwrap();
+    suite(&narrow, &|layer, _, sums| model(layer, sums, |_, x, w| maddubs(x, w))).unwrap();
+
+    type Wrong<'a> = (&'a str, &'a dyn Fn(&Layer<'_>, [usize; 3], [u8; 4], [i8; 4]) -> i32);
+    let wrong: [Wrong<'_>; 5] = [
+        ("saturates pairs", &|_, _, x, w| maddubs(x, w)),
+        ("wraps pairs", &|_, _, x, w| smlal(x, w)),
+        ("forgets the last group of a run", &|layer, [_, _, g], x, w| {
+            if layer.groups > 1 && g == layer.groups - 1 { 0 } else { exact(x, w) }
+        }),
+        ("takes codes for signed", &|_, _, x, w| {
+            (0..4).map(|k| i32::from(x[k] as i8) * i32::from(w[k])).sum()
+        }),
+        ("forgets the second plane", &|_, [plane, ..], x, w| if plane == 1 { 0 } else { exact(x, w) }),
+    ];
+    for (what, group) in wrong {
+        let found = suite(&wide, &|layer, _, sums| model(layer, sums, |at, x, w| group(layer, at, x, w)));
+        let found = found.expect_err(what);
+        eprintln!("a kernel that {what} is found: {found}");
+    }
 }
 
 #[test]
