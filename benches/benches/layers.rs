@@ -35,7 +35,10 @@ fn main() {
 fn table() {
     let isa = Isa::active();
     let peak = peak_flops(isa, Duration::from_millis(100)) / 1e9;
-    println!("{}, one thread, peak {peak:.1} GFLOP/s, batch {BATCH}; GFLOP/s (share of the peak)", isa.name());
+    println!(
+        "{}, one thread, peak {peak:.1} GFLOP/s, batch {BATCH}; GFLOP/s (share of the peak)",
+        isa.name()
+    );
     println!("{:<14}{:<10}{:>20}{:>20}{:>20}", "layer", "algorithm", "forward", "dx", "dw");
     let wanted = std::env::args().skip(1).find(|arg| !arg.starts_with('-')).unwrap_or_default();
     for layer in LAYERS.into_iter().filter(|layer| layer.name.contains(&wanted)) {
@@ -44,13 +47,15 @@ fn table() {
         let shape = Conv2dShape::new(x.shape(), w.shape(), layer.stride, layer.padding()).expect("a layer");
         let dy = normal(shape.y());
         let flop = 2e-9 * (BATCH * layer.multiply_adds()) as f64;
-        for (name, algorithm) in [("direct", Algorithm::Direct(isa)), ("winograd", Algorithm::Winograd(isa))] {
+        for (name, algorithm) in [("direct", Algorithm::Direct(isa)), ("winograd", Algorithm::Winograd(isa))]
+        {
             let forward = fastest(|| drop(conv2d_forward(algorithm, &shape, &x, &w, None).expect("fits")));
             let backward = |needs| fastest(|| drop(conv2d_backward(algorithm, &shape, &x, &w, &dy, needs)));
-            let [forward, dx, dw] = [forward, backward([true, false]), backward([false, true])].map(|seconds| {
-                let speed = flop / seconds;
-                format!("{speed:.1} ({:.0}%) {:.1}us", 100.0 * speed / peak, 1e6 * seconds / BATCH as f64)
-            });
+            let [forward, dx, dw] =
+                [forward, backward([true, false]), backward([false, true])].map(|seconds| {
+                    let speed = flop / seconds;
+                    format!("{speed:.1} ({:.0}%) {:.1}us", 100.0 * speed / peak, 1e6 * seconds / BATCH as f64)
+                });
             println!("{:<14}{name:<10}{forward:>20}{dx:>20}{dw:>20}", layer.name);
         }
     }

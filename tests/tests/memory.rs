@@ -79,6 +79,9 @@ fn a_step_at_batch_128_stays_below_600_mib_and_later_ones_allocate_only_small_ch
         let (peak, largest) = (PEAK.load(Relaxed), LARGEST.load(Relaxed));
         eprintln!("quantized {quantized}: peak {} MiB, then at most {largest} bytes at once", peak >> 20);
         assert!(peak <= 600 << 20, "quantized {quantized}: {} MiB", peak >> 20);
-        assert!(largest <= SMALL_CHANGE, "quantized {quantized}: allocated {largest} bytes in the third step");
+        assert!(
+            largest <= SMALL_CHANGE,
+            "quantized {quantized}: allocated {largest} bytes in the third step"
+        );
     }
 }

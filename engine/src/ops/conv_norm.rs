@@ -14,9 +14,7 @@
 
 use rayon::prelude::*;
 
-use super::batch_norm::backward::{
-    Coefficients, InputGrad, Mask, gradient_sums, parameter_gradients,
-};
+use super::batch_norm::backward::{Coefficients, InputGrad, Mask, gradient_sums, parameter_gradients};
 use super::batch_norm::forward::{Norm, apply, moments, statistics};
 use super::conv2d::pass::{self, Gradients, Group, Operands};
 use super::{Algorithm, BatchStats, Conv2dShape, InputMap};
@@ -68,7 +66,8 @@ pub fn conv_norm(tape: &mut Tape, inputs: ConvNorm) -> Result<(Var, BatchStats)>
         y.expect_same_shape("conv_norm residual", r)?;
     }
     let (convolve, group) = (pass::forward(algorithm, &shape, tape.value(w).data()), pass::group(&shape));
-    let groups = y.data_mut().par_chunks_mut(y_len * group).zip(tape.value(x).data().par_chunks(x_len * group));
+    let groups =
+        y.data_mut().par_chunks_mut(y_len * group).zip(tape.value(x).data().par_chunks(x_len * group));
     let sums = groups.map(|(y, x)| {
         match &map {
             None => convolve.run(x, y),
@@ -86,7 +85,8 @@ pub fn conv_norm(tape: &mut Tape, inputs: ConvNorm) -> Result<(Var, BatchStats)>
     let stats = statistics(&sums, y.len() / shape.o);
     let norm = Norm::new(vg.data(), vb.data(), stats.mean.clone(), &stats.var, eps);
     let (z, range) = apply(isa, &y, &norm, vr, relu);
-    let vars: Vec<Var> = [Some(x), Some(w), Some(gamma), Some(beta), residual].into_iter().flatten().collect();
+    let vars: Vec<Var> =
+        [Some(x), Some(w), Some(gamma), Some(beta), residual].into_iter().flatten().collect();
     let z = tape.push(z, &vars, Recorded { isa, algorithm, shape, map, relu, norm, y });
     tape.note_range(z, range);
     Ok((z, stats))
@@ -150,7 +150,8 @@ struct PerGroup<'a> {
 impl Operands for PerGroup<'_> {
     fn with(&self, group: Group, with: &mut dyn FnMut(&[f32], &[f32])) {
         let (x_len, y_len, _) = self.op.shape.lens();
-        let (x, g, y) = (group.of(self.x, x_len), group.of(self.dz, y_len), group.of(self.op.y.data(), y_len));
+        let (x, g, y) =
+            (group.of(self.x, x_len), group.of(self.dz, y_len), group.of(self.op.y.data(), y_len));
         let &Self { coefficients, mask, .. } = self;
         with_scratch(g.len(), |dy| {
             channels::run(self.op.isa, InputGrad { g, dx: dy, x: y, coefficients, mask });
@@ -196,7 +197,18 @@ mod tests {
                         let residual = with_residual.then_some(r);
                         let (padding, eps) = (1, 1e-5);
                         let z = if fused {
-                            let inputs = ConvNorm { x, map: None, w, gamma, beta, residual, relu, stride, padding, eps };
+                            let inputs = ConvNorm {
+                                x,
+                                map: None,
+                                w,
+                                gamma,
+                                beta,
+                                residual,
+                                relu,
+                                stride,
+                                padding,
+                                eps,
+                            };
                             conv_norm(&mut tape, inputs).unwrap().0
                         } else {
                             let y = conv2d(&mut tape, x, w, None, stride, padding).unwrap();
@@ -220,8 +232,8 @@ mod tests {
     #[test]
     fn shapes_that_do_not_fit_are_refused() {
         let mut tape = Tape::new();
-        let [x, w, gamma, beta] =
-            [wave([1, 4, 4, 4], 1), wave([8, 3, 3, 4], 2), wave([8], 3), wave([4], 4)].map(|t| tape.leaf(t, true));
+        let [x, w, gamma, beta] = [wave([1, 4, 4, 4], 1), wave([8, 3, 3, 4], 2), wave([8], 3), wave([4], 4)]
+            .map(|t| tape.leaf(t, true));
         let (residual, relu, stride, padding, eps) = (None, false, 1, 1, 1e-5);
         let inputs = ConvNorm { x, map: None, w, gamma, beta, residual, relu, stride, padding, eps };
         let error = conv_norm(&mut tape, inputs).unwrap_err().to_string();

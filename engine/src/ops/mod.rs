@@ -17,11 +17,11 @@ mod subsample_pad;
 pub use add::add;
 pub use avg_pool::{global_avg_pool, global_avg_pool_forward};
 pub use batch_norm::{BatchNormMode, BatchStats, batch_norm, batch_norm_relu};
+pub use conv_norm::{ConvNorm, conv_norm};
 pub use conv2d::{
     Algorithm, Conv2dGrads, Conv2dShape, conv2d, conv2d_backward, conv2d_backward_ref, conv2d_forward,
     conv2d_ref,
 };
-pub use conv_norm::{ConvNorm, conv_norm};
 pub use cross_entropy::{accuracy, cross_entropy, softmax};
 pub use input_map::InputMap;
 pub use linear::{linear, linear_forward};

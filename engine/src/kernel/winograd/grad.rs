@@ -2,9 +2,7 @@
 
 use std::ops::Range;
 
-use super::{
-    G, Layout, PATCH, POINTS, Place, TILE, gradient_column, point_stride, tiles, transform_input,
-};
+use super::{G, Layout, PATCH, POINTS, Place, TILE, gradient_column, point_stride, tiles, transform_input};
 use crate::kernel::tile::outer;
 use crate::kernel::{Kernel, Vector};
 

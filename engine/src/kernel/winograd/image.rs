@@ -3,7 +3,9 @@
 //! A block of tiles goes through all three before the next block begins, so that what lies between them stays in the
 //! first-level cache (16 and 32 channels) or close to it.
 
-use super::{Filters, Layout, PATCH, POINTS, Place, TILE, output_column, point_stride, tiles, transform_input};
+use super::{
+    Filters, Layout, PATCH, POINTS, Place, TILE, output_column, point_stride, tiles, transform_input,
+};
 use crate::kernel::conv::{Epilogue, MAX_NR};
 use crate::kernel::tile::{Segment, dot};
 use crate::kernel::{Kernel, Vector};
