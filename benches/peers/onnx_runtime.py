@@ -77,7 +77,8 @@ def infer(args, model):
         quiet = session(model, args.threads, args.batch, session__intra_op__allow_spinning="0")
         settings["io binding, no spinning"] = bound(quiet, x)
     top1 = network.top1(lambda part: s.run(None, {"x": part})[0], args.batch)
-    return peer.Job(args.batch, settings, {"onnxruntime": ort.__version__}, {"top1": top1})
+    versions = {"onnxruntime": ort.__version__}
+    return peer.Job(args.batch, settings, versions, {"top1": top1}, calls=peer.calls_of(args.batch))
 
 
 def product(args, integers):

@@ -96,7 +96,7 @@ def infer(args, path, properties):
     precision = str(model.get_property("INFERENCE_PRECISION_HINT"))
     return peer.Job(
         args.batch, settings, {"openvino": ov.get_version().split("-")[0]}, {"top1": top1},
-        {"kernels": kinds, "precision": precision},
+        {"kernels": kinds, "precision": precision}, peer.calls_of(args.batch),
     )  # fmt: skip
 
 

@@ -33,13 +33,15 @@ ISAS = {
 
 @dataclass
 class Job:
-    """`units` (images, or 1e9 operations) are done by one call of each function in `settings`."""
+    """`units` (images, or 1e9 operations) are done by one call of each function in `settings`; `calls` of them are
+    timed together."""
 
     units: float
     settings: dict
     versions: dict = field(default_factory=dict)
     top1: dict = field(default_factory=dict)
     notes: dict = field(default_factory=dict)
+    calls: int = 1
 
 
 def mask_library():
@@ -62,24 +64,32 @@ def environment(isa, threads):
     return env
 
 
-def seconds_of(f, seconds):
-    """Seconds of each call for about `seconds`, after two calls to warm up."""
+def calls_of(batch):
+    """How many calls are timed together: 64 images, as `cli bench infer` does. On a busy machine the median of shorter
+    stretches would be one that nobody interrupted, of longer ones one that somebody did: both sides need the same."""
+    return max(64 // batch, 1)
+
+
+def seconds_of(f, calls, seconds):
+    """Seconds of each `calls` calls for about `seconds`, after two calls to warm up."""
     f()
     f()
     times, start = [], time.perf_counter()
     while len(times) < 3 or time.perf_counter() - start < seconds:
         before = time.perf_counter()
-        f()
+        for _ in range(calls):
+            f()
         times.append(time.perf_counter() - before)
     return times
 
 
 def rates(job, seconds, only=None):
-    """Of each setting: the rate of the median call, and of the fastest (which a busy machine disturbs least)."""
-    chosen = {name: seconds_of(f, seconds) for name, f in job.settings.items() if not only or name in only}
+    """Of each setting: the median rate, and the highest (which a busy machine disturbs least)."""
+    chosen = {name: seconds_of(f, job.calls, seconds) for name, f in job.settings.items() if not only or name in only}
+    units = job.units * job.calls
     return {
-        "rates": {name: job.units / statistics.median(times) for name, times in chosen.items()},
-        "fastest": {name: job.units / min(times) for name, times in chosen.items()},
+        "rates": {name: units / statistics.median(times) for name, times in chosen.items()},
+        "fastest": {name: units / min(times) for name, times in chosen.items()},
     }
 
 

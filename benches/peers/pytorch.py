@@ -142,7 +142,7 @@ def ways(args, torch, x, runs):
             notes[name] = f"failed: {type(e).__name__}: {e}"[:300]
     if not settings:
         raise RuntimeError(str(notes))
-    return peer.Job(args.batch, settings, versions(torch), top1, notes)
+    return peer.Job(args.batch, settings, versions(torch), top1, notes, peer.calls_of(args.batch))
 
 
 def inference_int8(args):

@@ -18,7 +18,7 @@ use engine::{Float, Hook, Inference, Shape, Tensor};
 use models::augment::Normalization;
 use models::loader::Batch;
 use models::{Network, Shortcut, Trainer};
-use quant::integer::linear::integer_linear_with;
+use quant::integer::linear::integer_matmul;
 use quant::{FakeQuantHook, IntTensor, PackedWeights, Policy, QuantConfig, Ranges, Widths};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -246,10 +246,16 @@ fn product(args: &BenchArgs, context: &Context) -> Result<()> {
             let mut rng = Rng::at(1, Purpose::Test, 0, 0);
             let x: Vec<u8> = (0..m * k).map(|_| rng.next_u32() as u8).collect();
             let w: Vec<i8> = (0..n * k).map(|_| rng.next_u32() as i8).collect();
-            let x = IntTensor::from_vec([m, k], x)?;
-            let w = PackedWeights::pack_for(kernel, IntTensor::from_vec([n, k], w)?)?;
+            if k % 4 != 0 {
+                return Err(Failure::Usage(format!(
+                    "--shape {m},{n},{k}: K must be a multiple of 4 for int8"
+                ))
+                .into());
+            }
+            let (w, mut y) =
+                (PackedWeights::pack_for(kernel, IntTensor::from_vec([n, k], w)?)?, vec![0; m * n]);
             let seconds = median_seconds(args.repeat, || {
-                integer_linear_with(kernel, &x, 0, &w, None)?;
+                integer_matmul(&x, &w, &mut y)?;
                 Ok(())
             })?;
             (seconds, kernel.name, integer::peak(kernel, context.threads))

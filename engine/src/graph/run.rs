@@ -158,8 +158,15 @@ struct Run<'a> {
     mode: Mode,
     /// Whether convolutions that only a batch norm uses wait for it, to be computed with it.
     fuse: bool,
-    /// Input, what is done to it, and weight of convolutions that wait.
-    waiting: HashMap<NodeId, (Var, Option<Box<dyn InputMap>>, Var)>,
+    /// Convolutions that wait.
+    waiting: HashMap<NodeId, Waiting>,
+}
+
+/// Operands of a convolution that waits for its batch norm.
+struct Waiting {
+    x: Var,
+    map: Option<Box<dyn InputMap>>,
+    w: Var,
 }
 
 impl Run<'_> {
@@ -237,7 +244,8 @@ impl Run<'_> {
         }
         let map = hook.input_map(tape, node, x)?;
         let x = if map.is_some() { x } else { hook.input(tape, node, x)? };
-        self.waiting.insert(id, (x, map, hook.weight(tape, node, w)?));
+        let w = hook.weight(tape, node, w)?;
+        self.waiting.insert(id, Waiting { x, map, w });
         Ok(None)
     }
 
@@ -251,7 +259,7 @@ impl Run<'_> {
     ) -> Result<Option<Var>> {
         let node = &self.graph.nodes[norm];
         let conv = node.inputs[0];
-        let (Some((x, map, w)), Layer::Conv2d { stride, padding, .. }) =
+        let (Some(Waiting { x, map, w }), Layer::Conv2d { stride, padding, .. }) =
             (self.waiting.remove(&conv), self.graph.nodes[conv].layer)
         else {
             return Ok(None);

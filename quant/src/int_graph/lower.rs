@@ -11,38 +11,20 @@
 //! `M` and `B`, where there is room for it. The weights are those of the simulation, code for code.
 //!
 //! Two passes: backwards, to learn on which grids each activation is wanted; forwards, to write nodes and values.
+mod source;
 
 use std::collections::HashMap;
 
-use engine::{Error, Graph, Layer, NodeId, Params, Result};
+use engine::{Error, Layer, NodeId, Result};
 
 use super::validate::acc_bounds;
 use super::{IntGraph, IntNode, Op, Value, ValueId};
 use crate::integer::weights::product_scales;
 use crate::requantize::{Bounds, RealMap, Requantize};
 use crate::uniform::quantize_value;
-use crate::{IntTensor, Plan, QParams, QuantConfig, Ranges, linear_quantize, quantize_bias};
-
-/// Added to batch norm's variance: the float network's number, `f32`.
-const EPS: f32 = 1e-5;
-
-/// What [`lower`] reads.
-pub struct Source<'a> {
-    /// The float network.
-    pub graph: &'a Graph,
-    /// Its parameters.
-    pub params: &'a Params,
-    /// Scale rule and granularity of the weights.
-    pub config: &'a QuantConfig,
-    /// The widths; nothing may stay float.
-    pub plan: &'a Plan,
-    /// The range of every quantized activation.
-    pub ranges: &'a Ranges,
-    /// Height, width and channels of an image.
-    pub image: [usize; 3],
-    /// What the float network is given for a pixel `(channel, byte)`: the normalisation.
-    pub pixel: &'a dyn Fn(usize, u8) -> f32,
-}
+use crate::{QParams, quantize_bias};
+pub use source::Source;
+use source::wanted;
 
 /// The integer-only network.
 ///
@@ -64,79 +46,6 @@ pub fn lower(source: &Source<'_>) -> Result<IntGraph> {
         lowering.node(id)?;
     }
     IntGraph::new(lowering.values, lowering.nodes)
-}
-
-/// On which grids the layers read each node's result.
-fn wanted(source: &Source<'_>) -> Result<Vec<Vec<QParams>>> {
-    let nodes = source.graph.nodes();
-    let mut wanted: Vec<Vec<QParams>> = vec![Vec::new(); nodes.len()];
-    let mut want = |id: NodeId, q: QParams| {
-        if !wanted[id].contains(&q) {
-            wanted[id].push(q);
-        }
-    };
-    for node in nodes.iter().rev() {
-        match node.layer {
-            Layer::Conv2d { .. } | Layer::Linear { .. } | Layer::GlobalAvgPool => {
-                want(node.inputs[0], source.input(&node.name)?);
-            }
-            Layer::Add => want(node.inputs[1], source.input(&node.name)?),
-            _ => {}
-        }
-    }
-    // Skipped pixels keep their grid.
-    for (id, node) in nodes.iter().enumerate().rev() {
-        if matches!(node.layer, Layer::SubsamplePad { .. }) {
-            for q in wanted[id].clone() {
-                if !wanted[node.inputs[0]].contains(&q) {
-                    wanted[node.inputs[0]].push(q);
-                }
-            }
-        }
-    }
-    Ok(wanted)
-}
-
-impl Source<'_> {
-    /// The quantizer of a node's input.
-    fn input(&self, node: &str) -> Result<QParams> {
-        let Some((_, bits)) = self.plan.inputs().find(|(name, _)| *name == node) else {
-            let detail = format!(
-                "`{node}` stays float under policy `{}`; an integer-only network needs `product`",
-                self.config.policy
-            );
-            return Err(Error::value("lower", detail));
-        };
-        self.ranges.params(node, bits)
-    }
-
-    /// A parameter's numbers.
-    fn param(&self, node: &str, suffix: &str) -> Result<Vec<f64>> {
-        Ok(self.params.get(&format!("{node}.{suffix}"))?.data().iter().map(|&v| f64::from(v)).collect())
-    }
-
-    /// `a` and `beta - a mu` of a batch norm.
-    fn batch_norm(&self, node: &str) -> Result<(Vec<f64>, Vec<f64>)> {
-        let of = |suffix| self.param(node, suffix);
-        let (gamma, beta, mean, var) = (of("weight")?, of("bias")?, of("running_mean")?, of("running_var")?);
-        let a: Vec<f64> = gamma.iter().zip(&var).map(|(g, v)| g / (v + f64::from(EPS)).sqrt()).collect();
-        let b = (0..a.len()).map(|c| beta[c] - a[c] * mean[c]).collect();
-        Ok((a, b))
-    }
-
-    /// The integer weights of a layer, their width and quantizer: the simulation's.
-    fn weights(&self, node: &str) -> Result<(IntTensor<i8>, u32, QParams)> {
-        let bits = self.plan.get(node).map_or(0, |widths| widths.w);
-        if !(1..=8).contains(&bits) {
-            return Err(Error::value(
-                "lower",
-                format!("layer `{node}` has {bits}-bit weights; integers take 1 to 8"),
-            ));
-        }
-        let w = self.params.get(&format!("{node}.weight"))?;
-        let q = self.config.weight_params(node, w, bits)?;
-        Ok((linear_quantize::<i8>(w, &q)?, bits, q))
-    }
 }
 
 struct Lowering<'a> {

@@ -1,0 +1,99 @@
+//! The trained network as lowering sees it: grids, batch norms, integer weights.
+
+use engine::{Error, Graph, Layer, NodeId, Params, Result};
+
+use crate::{IntTensor, Plan, QParams, QuantConfig, Ranges, linear_quantize};
+
+/// Added to batch norm's variance: the float network's number, `f32`.
+const EPS: f32 = 1e-5;
+
+/// What [`lower`] reads.
+pub struct Source<'a> {
+    /// The float network.
+    pub graph: &'a Graph,
+    /// Its parameters.
+    pub params: &'a Params,
+    /// Scale rule and granularity of the weights.
+    pub config: &'a QuantConfig,
+    /// The widths; nothing may stay float.
+    pub plan: &'a Plan,
+    /// The range of every quantized activation.
+    pub ranges: &'a Ranges,
+    /// Height, width and channels of an image.
+    pub image: [usize; 3],
+    /// What the float network is given for a pixel `(channel, byte)`: the normalisation.
+    pub pixel: &'a dyn Fn(usize, u8) -> f32,
+}
+
+/// On which grids the layers read each node's result.
+pub(super) fn wanted(source: &Source<'_>) -> Result<Vec<Vec<QParams>>> {
+    let nodes = source.graph.nodes();
+    let mut wanted: Vec<Vec<QParams>> = vec![Vec::new(); nodes.len()];
+    let mut want = |id: NodeId, q: QParams| {
+        if !wanted[id].contains(&q) {
+            wanted[id].push(q);
+        }
+    };
+    for node in nodes.iter().rev() {
+        match node.layer {
+            Layer::Conv2d { .. } | Layer::Linear { .. } | Layer::GlobalAvgPool => {
+                want(node.inputs[0], source.input(&node.name)?);
+            }
+            Layer::Add => want(node.inputs[1], source.input(&node.name)?),
+            _ => {}
+        }
+    }
+    // Skipped pixels keep their grid.
+    for (id, node) in nodes.iter().enumerate().rev() {
+        if matches!(node.layer, Layer::SubsamplePad { .. }) {
+            for q in wanted[id].clone() {
+                if !wanted[node.inputs[0]].contains(&q) {
+                    wanted[node.inputs[0]].push(q);
+                }
+            }
+        }
+    }
+    Ok(wanted)
+}
+
+impl Source<'_> {
+    /// The quantizer of a node's input.
+    pub(super) fn input(&self, node: &str) -> Result<QParams> {
+        let Some((_, bits)) = self.plan.inputs().find(|(name, _)| *name == node) else {
+            let detail = format!(
+                "`{node}` stays float under policy `{}`; an integer-only network needs `product`",
+                self.config.policy
+            );
+            return Err(Error::value("lower", detail));
+        };
+        self.ranges.params(node, bits)
+    }
+
+    /// A parameter's numbers.
+    pub(super) fn param(&self, node: &str, suffix: &str) -> Result<Vec<f64>> {
+        Ok(self.params.get(&format!("{node}.{suffix}"))?.data().iter().map(|&v| f64::from(v)).collect())
+    }
+
+    /// `a` and `beta - a mu` of a batch norm.
+    pub(super) fn batch_norm(&self, node: &str) -> Result<(Vec<f64>, Vec<f64>)> {
+        let of = |suffix| self.param(node, suffix);
+        let (gamma, beta, mean, var) = (of("weight")?, of("bias")?, of("running_mean")?, of("running_var")?);
+        let a: Vec<f64> = gamma.iter().zip(&var).map(|(g, v)| g / (v + f64::from(EPS)).sqrt()).collect();
+        let b = (0..a.len()).map(|c| beta[c] - a[c] * mean[c]).collect();
+        Ok((a, b))
+    }
+
+    /// The integer weights of a layer, their width and quantizer: the simulation's.
+    pub(super) fn weights(&self, node: &str) -> Result<(IntTensor<i8>, u32, QParams)> {
+        let bits = self.plan.get(node).map_or(0, |widths| widths.w);
+        if !(1..=8).contains(&bits) {
+            return Err(Error::value(
+                "lower",
+                format!("layer `{node}` has {bits}-bit weights; integers take 1 to 8"),
+            ));
+        }
+        let w = self.params.get(&format!("{node}.weight"))?;
+        let q = self.config.weight_params(node, w, bits)?;
+        Ok((linear_quantize::<i8>(w, &q)?, bits, q))
+    }
+}
