@@ -176,12 +176,17 @@ mod tests {
     #[test]
     fn a_core_does_something_and_no_layer_is_faster_than_its_peak() {
         for kernel in KERNELS.iter().filter(|kernel| kernel.available()) {
-            let peak = peak_ops(kernel, Duration::from_millis(3));
-            assert!(peak > 1e6, "{}", kernel.name);
-            let (sweep, start) = (Sweep::new(kernel), Instant::now());
-            let multiply_adds: usize = (0..10).map(|_| sweep.run(kernel)).sum();
-            let reached = 2.0 * multiply_adds as f64 / start.elapsed().as_secs_f64();
-            assert!(reached < 3.0 * peak, "{}: {reached:.2e} of {peak:.2e}", kernel.name); // of a busy machine
+            let sweep = Sweep::new(kernel);
+            let measure = || {
+                let peak = peak_ops(kernel, Duration::from_millis(3));
+                let start = Instant::now();
+                let multiply_adds: usize = (0..10).map(|_| sweep.run(kernel)).sum();
+                (2.0 * multiply_adds as f64 / start.elapsed().as_secs_f64(), peak)
+            };
+            // A busy machine may take the core away while the peak is measured, but not every time.
+            let (reached, peak) =
+                (0..20).map(|_| measure()).find(|(r, p)| *r < 1.5 * p).unwrap_or_else(measure);
+            assert!(peak > 1e6 && reached < 1.5 * peak, "{}: {reached:.2e} of {peak:.2e}", kernel.name);
         }
     }
 }
