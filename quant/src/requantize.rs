@@ -18,8 +18,8 @@
 //!
 //! The half in `b` makes the floor a rounding: to the nearest code, **half up**. A ReLU is `lo`, the code of real zero.
 //! Nothing else is rounded. The bias is kept at the resolution of `v`, `2^-(32+t)` of a code, rather than as an
-//! int32 at scale `s_x s_w`: at 2 bits a step of that scale is a quarter of a code, and rounding batch norm's shift to
-//! it moves one code in eight.
+//! int32 at scale `s_x s_w`: a step of that scale is `|M|` codes, which is not little at 2 bits, and rounding batch
+//! norm's shift to it would move results by up to half of that.
 //!
 //! `k` is 0 unless some `|M| >= 1/2`, `t` as large as `|m| < 2^31` allows: the largest channel keeps all 31 bits. One
 //! `k` and one `t` per layer; a channel whose `M` is `2^j` times smaller keeps `31 - j` bits.
