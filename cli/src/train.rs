@@ -84,6 +84,12 @@ pub struct TrainArgs {
     /// Pad by 4 and crop, and flip, at random
     #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
     augment: bool,
+    /// Side of the square blanked at a random place of every training image; 0: none
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    cutout: usize,
+    /// Start from these weights instead of random ones [depth and shortcut are the file's]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["depth", "shortcut"])]
+    init: Option<PathBuf>,
     /// mean,mean,mean/std,std,std, or course, true, imagenet
     #[arg(long, value_name = "MEAN/STD", default_value = "course")]
     normalization: String,
@@ -164,6 +170,9 @@ impl Run {
         let usage = |text: String| Err(Failure::Usage(text).into());
         if args.epochs == 0 || args.batch == 0 {
             return usage("--epochs and --batch must be at least 1".into());
+        }
+        if args.cutout > 32 {
+            return usage(format!("--cutout {}: images have 32 x 32 pixels", args.cutout));
         }
         for (flag, value, least, most) in [
             ("--lr", args.lr, 0.0, 1e3),
@@ -346,7 +355,8 @@ fn folder(args: &TrainArgs, context: &Context) -> Result<RunFolder> {
 
 /// Training and test batches.
 fn loaders(args: &TrainArgs, seed: u64, data: &Cifar10, normalization: Normalization) -> (Loader, Loader) {
-    let augment = if args.augment { Augment::STANDARD } else { Augment::NONE };
+    let standard = if args.augment { Augment::STANDARD } else { Augment::NONE };
+    let augment = Augment { cutout: args.cutout, ..standard };
     let first = |len: usize, limit: Option<u32>| {
         (0..limit.map_or(len, |limit| len.min(limit as usize))).collect::<Vec<_>>()
     };
@@ -357,10 +367,12 @@ fn loaders(args: &TrainArgs, seed: u64, data: &Cifar10, normalization: Normaliza
     (train, test)
 }
 
-/// A fresh network and its optimizer.
+/// The network to start from, fresh or `--init`, and its optimizer.
 fn trainer(args: &TrainArgs, seed: u64, normalization: Normalization, batches: usize) -> Result<Trainer> {
-    let shortcut: Shortcut = args.shortcut.parse()?;
-    let network = Network::fresh(args.depth, shortcut, normalization, seed)?;
+    let network = match &args.init {
+        Some(file) => assets::load_network(Some(file), Some(normalization))?.1,
+        None => Network::fresh(args.depth, args.shortcut.parse::<Shortcut>()?, normalization, seed)?,
+    };
     let ema = (args.ema > 0.0).then(|| Ema::new(args.ema as f32, &network.params));
     let schedule = Schedule {
         base: args.lr as f32,

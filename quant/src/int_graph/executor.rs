@@ -14,6 +14,7 @@ use engine::{Error, Result};
 use rayon::prelude::*;
 
 use super::{IntGraph, Op, ValueId};
+use crate::kernel::plane::Plane;
 use crate::kernel::{self, Scratch};
 use pack::{Step, step};
 use place::{Slot, plan};
@@ -27,10 +28,11 @@ pub struct IntEngine {
     slots: Vec<Slot>,
     isa: &'static str,
 }
+
 /// The values of one image; one per thread, kept from image to image.
 pub struct Workspace {
     /// Planes of each slot.
-    slots: Vec<Vec<Vec<u8>>>,
+    slots: Vec<Vec<Plane>>,
     scratch: Scratch,
 }
 
@@ -66,7 +68,7 @@ impl IntEngine {
 
     /// Memory for one image at a time.
     pub fn workspace(&self) -> Workspace {
-        let plane = |s: &Slot, p: usize| vec![(s.zero >> (8 * p)) as u8; s.len()];
+        let plane = |s: &Slot, p: usize| Plane::new(s.len(), (s.zero >> (8 * p)) as u8);
         let slots = self.slots.iter().map(|s| (0..s.planes).map(|p| plane(s, p)).collect()).collect();
         Workspace { slots, scratch: Scratch::default() }
     }

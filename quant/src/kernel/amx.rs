@@ -2,7 +2,7 @@
 //!
 //! A tile register holds up to 16 rows of 64 bytes. Rows of the left operand are runs of codes, read where they lie:
 //! neighbouring positions of an NHWC image begin a fixed number of bytes apart, and that is what `tileloadd` takes, a
-//! start and a stride. Rows of the right operand are the lines of a panel ([`Layout::Quads`]): four `k` of sixteen
+//! start and a stride. So a register holds positions of one row of the image ([`Cut`]). Rows of the right operand are the lines of a panel ([`Layout::Quads`]): four `k` of sixteen
 //! channels. So neither operand is copied.
 //!
 //! ```text
@@ -15,28 +15,26 @@
 //! codes is cut into equal chunks of at most 16 groups, so that one configuration serves a layer: 48 bytes of the 64
 //! for 16 and 32 channels, all 64 for 64 channels.
 //!
-//! Where positions are not equally spaced (a tile that reaches into the next row of the image), the 16 rows are
-//! copied, chunk by chunk: a load and a store each.
-//!
 //! The products are exact: four products of u8 x s8 and their sum with an i32, as in `vpdpbusd`. Rust has no stable
 //! intrinsics for AMX yet, so the instructions stand in inline assembly; nothing else in a program uses the tile
 //! registers. Linux gives them to a process that asks (`arch_prctl`).
 #![allow(unsafe_code)]
 
 use std::arch::asm;
-use std::arch::x86_64::{__cpuid_count, __m512i, _mm512_loadu_si512, _mm512_storeu_si512};
+use std::arch::x86_64::__cpuid_count;
+use std::ops::Range;
 use std::sync::OnceLock;
 
 use super::lanes::Avx512Lanes;
 use super::pack::Layout;
-use super::sweep::{self, Field, Micro, RegisterTile};
-use super::{Epilogue, Id, K_GROUP, Layer, MAX_MR, MicroKernel, NR, Scratch, Tile};
+use super::sweep::{BLOCK_BYTES, Field, Sums};
+use super::{At, Epilogue, Id, K_GROUP, Layer, MicroKernel, NR, Scratch, Tile};
 
 /// The table's line.
 pub const KERNEL: MicroKernel = MicroKernel {
     name: "amx",
     isa: "amx",
-    tile: [MAX_MR, 2 * NR],
+    tile: [2 * ROWS, 2 * NR],
     max_weight: 128,
     layout: Layout::Quads,
     available,
@@ -53,7 +51,8 @@ fn available() -> bool {
     static AVAILABLE: OnceLock<bool> = OnceLock::new();
     *AVAILABLE.get_or_init(|| {
         let [tile, int8] = [24, 25].map(|bit| __cpuid_count(7, 0).edx >> bit & 1 == 1);
-        tile && int8 && is_x86_feature_detected!("avx512f") && permitted()
+        let avx512 = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw");
+        tile && int8 && avx512 && permitted()
     })
 }
 
@@ -78,28 +77,15 @@ struct Config {
 }
 
 impl Config {
-    /// Chunks of `groups` groups: sums in 0..4, codes in 4 and 5, lines in 6 and 7.
-    fn new(groups: usize) -> Self {
+    /// `rows` positions and chunks of `groups` groups: sums in 0..4, codes in 4 and 5, lines in 6 and 7.
+    fn new(rows: usize, groups: usize) -> Self {
         let mut config = Self { palette: 1, start_row: 0, reserved: [0; 14], row_bytes: [0; 16], rows: [0; 16] };
         for t in 0..8 {
             let codes = t == 4 || t == 5;
             config.row_bytes[t] = if codes { groups * K_GROUP } else { ROW_BYTES } as u16;
-            config.rows[t] = if t >= 6 { groups } else { ROWS } as u8;
+            config.rows[t] = if t >= 6 { groups } else { rows } as u8;
         }
         config
-    }
-}
-
-/// # Safety
-/// The CPU has AMX for bytes and AVX-512 F; the layer was checked.
-#[target_feature(enable = "avx512f")]
-pub(super) unsafe fn sweep<E: Epilogue>(layer: &Layer<'_>, scratch: &mut Scratch, epilogue: &mut E) {
-    let config = Config::new(Amx::chunk(layer.groups));
-    // SAFETY: the configuration is of palette 1 and within its limits; the rest is the caller's promise.
-    unsafe {
-        asm!("ldtilecfg [{}]", in(reg) &raw const config, options(nostack, readonly));
-        sweep::sweep::<Amx, E>(layer, scratch, epilogue);
-        asm!("tilerelease", options(nostack, nomem));
     }
 }
 
@@ -108,7 +94,7 @@ pub(super) unsafe fn sweep<E: Epilogue>(layer: &Layer<'_>, scratch: &mut Scratch
 /// # Safety
 /// The CPU has AMX for bytes.
 pub(super) unsafe fn products(steps: usize) -> usize {
-    let config = Config::new(ROWS);
+    let config = Config::new(ROWS, ROWS);
     // SAFETY: the configuration is of palette 1 and within its limits, and sets all registers to zero.
     unsafe {
         asm!("ldtilecfg [{}]", in(reg) &raw const config, options(nostack, readonly));
@@ -126,113 +112,165 @@ pub(super) unsafe fn products(steps: usize) -> usize {
     steps * 4 * ROWS * NR * ROW_BYTES
 }
 
-struct Amx;
+/// How a layer's positions go into tile registers: those of one register are neighbours in a row of the image.
+///
+/// A row of `cols` positions takes as few registers as hold it, of equal height; the last one begins where it ends with the
+/// row, so it may repeat positions of the one before.
+struct Cut {
+    /// Positions of a register.
+    rows: usize,
+    /// Registers for a row of the image.
+    per_row: usize,
+    /// Groups of a register's row: the largest divisor of a run's groups.
+    chunk: usize,
+}
 
-impl Micro for Amx {
-    type Lanes = Avx512Lanes;
-    type Wide = Tmm<2>;
-    type Narrow = Tmm<1>;
+impl Cut {
+    fn new(layer: &Layer<'_>) -> Self {
+        let per_row = layer.cols.div_ceil(ROWS);
+        let chunk = (1..=ROWS).rev().find(|n| layer.groups.is_multiple_of(*n)).unwrap_or(1);
+        Self { rows: layer.cols.div_ceil(per_row), per_row, chunk }
+    }
 
-    /// The largest divisor that one register holds.
-    fn chunk(groups: usize) -> usize {
-        (1..=ROWS).rev().find(|n| groups.is_multiple_of(*n)).unwrap_or(1)
+    /// Where register `i` stands.
+    fn at(&self, layer: &Layer<'_>, i: usize) -> At {
+        let (y, x) = (i / self.per_row, (i % self.per_row * self.rows).min(layer.cols - self.rows));
+        At { position: y * layer.cols + x, y, x, rows: self.rows, channel: 0 }
     }
 }
 
-/// Two tiles of 16 positions by `P` panels.
-struct Tmm<const P: usize>;
-
-impl<const P: usize> RegisterTile for Tmm<P> {
-    const MR: usize = MAX_MR;
-    const PANELS: usize = P;
-
-    #[inline(always)]
-    unsafe fn run(field: &Field, x: &[*const u8; MAX_MR], tiles: &mut [Tile; 2]) {
-        let mut copies = [[[0u8; ROW_BYTES]; ROWS]; 2];
-        let steps = [0, ROWS].map(|half| spacing(&x[half..half + ROWS]));
-        let bytes = field.chunk * K_GROUP;
-        let mut w = field.w;
-        // SAFETY: the caller vouches for the instructions, the codes and the lines; `sweep` configured the registers
-        // for chunks of this size; a tile has 32 rows of 64 bytes. A copied row may read up to 64 bytes where the chunk
-        // has fewer: only as many as there are (see `copy`).
-        unsafe {
-            asm!("tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3", options(nostack, nomem));
-            for segment in 0..field.segments {
-                for chunk in 0..field.groups / field.chunk {
-                    let offset = segment * field.stride + chunk * bytes;
-                    let [a, b] = [0, 1].map(|half| {
-                        let rows = &x[half * ROWS..];
-                        match steps[half] {
-                            Some(step) => (rows[0].add(offset), step),
-                            None => {
-                                let copy = &mut copies[half];
-                                for (to, from) in copy.iter_mut().zip(rows) {
-                                    copy_row(to, from.add(offset), bytes);
-                                }
-                                (copy.as_ptr().cast(), ROW_BYTES)
-                            }
-                        }
-                    });
-                    asm!(
-                        "tileloadd tmm6, [{w} + {line}*1]",
-                        "tileloadd tmm4, [{a} + {a_step}*1]",
-                        "tdpbusd tmm0, tmm4, tmm6",
-                        "tileloadd tmm5, [{b} + {b_step}*1]",
-                        "tdpbusd tmm1, tmm5, tmm6",
-                        w = in(reg) w, line = in(reg) ROW_BYTES,
-                        a = in(reg) a.0, a_step = in(reg) a.1, b = in(reg) b.0, b_step = in(reg) b.1,
-                        options(nostack, readonly),
-                    );
-                    if P == 2 {
-                        asm!(
-                            "tileloadd tmm7, [{w} + {line}*1]",
-                            "tdpbusd tmm2, tmm4, tmm7",
-                            "tdpbusd tmm3, tmm5, tmm7",
-                            w = in(reg) w.add(field.panel), line = in(reg) ROW_BYTES,
-                            options(nostack, readonly),
-                        );
-                    }
-                    w = w.add(field.chunk);
+/// Runs the layer: as [`super::sweep`] says, two registers of positions by two panels at a time.
+///
+/// # Safety
+/// The CPU has AMX for bytes and AVX-512 F and BW; the layer was checked.
+#[target_feature(enable = "avx512f,avx512bw")]
+pub(super) unsafe fn sweep<E: Epilogue>(layer: &Layer<'_>, scratch: &mut Scratch, epilogue: &mut E) {
+    let cut = Cut::new(layer);
+    let config = Config::new(cut.rows, cut.chunk);
+    let bytes = layer.segments * layer.groups * K_GROUP * cut.rows;
+    let (registers, block) = (layer.rows * cut.per_row, (BLOCK_BYTES / bytes).next_multiple_of(2).max(2));
+    // SAFETY: the configuration is of palette 1 and within its limits; the rest is the caller's promise.
+    unsafe {
+        asm!("ldtilecfg [{}]", in(reg) &raw const config, options(nostack, readonly));
+        for first in (0..registers).step_by(block) {
+            let block = first..registers.min(first + block);
+            let mut panel = 0;
+            while panel < layer.panels.count() {
+                if layer.panels.count() - panel >= 2 {
+                    tiles::<2, E>(layer, &cut, panel, block.clone(), &mut scratch.sums, epilogue);
+                    panel += 2;
+                } else {
+                    tiles::<1, E>(layer, &cut, panel, block.clone(), &mut scratch.sums, epilogue);
+                    panel += 1;
                 }
             }
-            let [first, second] = tiles;
-            asm!(
-                "tilestored [{t} + {row}*1], tmm0", "tilestored [{u} + {row}*1], tmm1",
-                t = in(reg) first.as_mut_ptr(), u = in(reg) first[ROWS..].as_mut_ptr(), row = in(reg) ROW_BYTES,
-                options(nostack),
-            );
-            if P == 2 {
+        }
+        asm!("tilerelease", options(nostack, nomem));
+    }
+}
+
+/// All tiles of `P` panels over a block of registers, in pairs.
+///
+/// # Safety
+/// As [`sweep`], which configured the registers for this cut; the panels exist.
+#[inline(always)]
+unsafe fn tiles<const P: usize, E: Epilogue>(
+    layer: &Layer<'_>,
+    cut: &Cut,
+    panel: usize,
+    block: Range<usize>,
+    sums: &mut Sums,
+    epilogue: &mut E,
+) {
+    let field = Field::new(layer, panel, 1);
+    let mut waiting: Option<[At; 2]> = None;
+    let (mut turn, mut register) = (0, block.start);
+    while register < block.end || waiting.is_some() {
+        let mut next = None;
+        if register < block.end {
+            // Without a second one, the first is computed twice.
+            let pair = [register, (register + 1).min(block.end - 1)].map(|i| cut.at(layer, i));
+            for (plane, codes) in layer.planes.iter().enumerate() {
+                let start = pair.map(|at| codes.as_ptr().wrapping_add(at.y * layer.row_step + at.x * layer.col_step));
+                // SAFETY: the caller's contract: `check` bounded every position's codes.
+                unsafe { products_of::<P>(&field, cut.chunk, start, layer.col_step) };
+                let [a, b] = &mut sums[turn];
+                // SAFETY: the registers hold sums, at most sixteen rows of 64 bytes each.
+                unsafe { store::<P>([&mut a[plane], &mut b[plane]]) };
+            }
+            next = Some(pair);
+            register += 2;
+        }
+        if let Some(pair) = waiting {
+            for (half, [low, high]) in pair.into_iter().zip(&sums[1 - turn]) {
+                for p in 0..P {
+                    let at = At { channel: (panel + p) * NR, ..half };
+                    epilogue.tile::<Avx512Lanes>(&[&low[p], &high[p]][..layer.planes.len()], at);
+                }
+            }
+        }
+        (waiting, turn) = (next, 1 - turn);
+    }
+}
+
+/// The sums of two registers of positions by `P` panels, in tmm0 to tmm3.
+///
+/// # Safety
+/// As [`tiles`]; both starts, and as many positions behind each as a register has, `step` apart, lead to the codes that
+/// the field says.
+#[inline(always)]
+unsafe fn products_of<const P: usize>(field: &Field, chunk: usize, start: [*const u8; 2], step: usize) {
+    let bytes = chunk * K_GROUP;
+    let mut w = field.w;
+    // SAFETY: the caller vouches for the instructions, the codes and the lines.
+    unsafe {
+        asm!("tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3", options(nostack, nomem));
+        for segment in 0..field.segments {
+            let [mut a, mut b] = start.map(|start| start.add(segment * field.stride));
+            for _ in 0..field.groups / chunk {
                 asm!(
-                    "tilestored [{t} + {row}*1], tmm2", "tilestored [{u} + {row}*1], tmm3",
-                    t = in(reg) second.as_mut_ptr(), u = in(reg) second[ROWS..].as_mut_ptr(), row = in(reg) ROW_BYTES,
-                    options(nostack),
+                    "tileloadd tmm6, [{w} + {line}*1]",
+                    "tileloadd tmm4, [{a} + {step}*1]",
+                    "tdpbusd tmm0, tmm4, tmm6",
+                    "tileloadd tmm5, [{b} + {step}*1]",
+                    "tdpbusd tmm1, tmm5, tmm6",
+                    w = in(reg) w, line = in(reg) ROW_BYTES, a = in(reg) a, b = in(reg) b, step = in(reg) step,
+                    options(nostack, readonly),
                 );
+                if P == 2 {
+                    asm!(
+                        "tileloadd tmm7, [{w} + {line}*1]",
+                        "tdpbusd tmm2, tmm4, tmm7",
+                        "tdpbusd tmm3, tmm5, tmm7",
+                        w = in(reg) w.add(field.panel), line = in(reg) ROW_BYTES,
+                        options(nostack, readonly),
+                    );
+                }
+                (a, b, w) = (a.add(bytes), b.add(bytes), w.add(chunk));
             }
         }
     }
 }
 
-/// Bytes from one row to the next, if it is the same for all.
-#[inline(always)]
-fn spacing(x: &[*const u8]) -> Option<usize> {
-    let step = (x[1] as usize).wrapping_sub(x[0] as usize);
-    let equal = x.windows(2).fold(true, |equal, w| equal & ((w[1] as usize).wrapping_sub(w[0] as usize) == step));
-    equal.then_some(step)
-}
-
-/// Copies the `bytes` of a chunk, a multiple of 4.
+/// Writes tmm0 and tmm2 to the tiles of the first register's panels, tmm1 and tmm3 to those of the second.
 ///
 /// # Safety
-/// `from` leads to as many; the CPU has AVX-512 F.
+/// The registers are configured with at most sixteen rows of 64 bytes.
 #[inline(always)]
-unsafe fn copy_row(to: &mut [u8; ROW_BYTES], from: *const u8, bytes: usize) {
-    // SAFETY: the caller's promise; `bytes` is at most 64.
+unsafe fn store<const P: usize>([a, b]: [&mut [Tile; 2]; 2]) {
+    // SAFETY: a tile has sixteen rows of 64 bytes.
     unsafe {
-        if bytes == ROW_BYTES {
-            let row: __m512i = _mm512_loadu_si512(from.cast());
-            _mm512_storeu_si512(to.as_mut_ptr().cast(), row);
-        } else {
-            std::ptr::copy_nonoverlapping(from, to.as_mut_ptr(), bytes);
+        asm!(
+            "tilestored [{a} + {row}*1], tmm0", "tilestored [{b} + {row}*1], tmm1",
+            a = in(reg) a[0].as_mut_ptr(), b = in(reg) b[0].as_mut_ptr(), row = in(reg) ROW_BYTES,
+            options(nostack),
+        );
+        if P == 2 {
+            asm!(
+                "tilestored [{a} + {row}*1], tmm2", "tilestored [{b} + {row}*1], tmm3",
+                a = in(reg) a[1].as_mut_ptr(), b = in(reg) b[1].as_mut_ptr(), row = in(reg) ROW_BYTES,
+                options(nostack),
+            );
         }
     }
 }

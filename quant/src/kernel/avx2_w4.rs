@@ -14,8 +14,8 @@ use std::arch::x86_64::*;
 
 use super::lanes::Avx2Lanes;
 use super::pack::Layout;
-use super::sweep::{self, Field, Micro, RegisterTile};
-use super::{Epilogue, Id, K_GROUP, Layer, MAX_MR, MicroKernel, NR, Scratch, Tile};
+use super::sweep::{self, Field, Micro, RegisterTile, Rows};
+use super::{Epilogue, Id, K_GROUP, Layer, MicroKernel, NR, Scratch, Tile};
 
 const MR: usize = 6;
 /// Groups whose pair sums fit 16 bits together.
@@ -53,13 +53,13 @@ impl RegisterTile for Maddubs16 {
     const PANELS: usize = 1;
 
     #[inline(always)]
-    unsafe fn run(field: &Field, x: &[*const u8; MAX_MR], tiles: &mut [Tile; 2]) {
+    unsafe fn run(field: &Field, x: &Rows, tiles: &mut [Tile; 2]) {
         // SAFETY: the caller vouches for the instructions, the codes and the lines; a tile's row is 64 bytes.
         unsafe {
             let mut w: *const __m256i = field.w.cast();
             let mut first = true;
             for segment in 0..field.segments {
-                let mut x: [*const u8; MR] = std::array::from_fn(|m| x[m].add(segment * field.stride));
+                let mut x: [*const u8; MR] = std::array::from_fn(|m| x.start[m].add(segment * field.stride));
                 let mut left = field.groups;
                 while left > 0 {
                     let groups = left.min(GROUPS);

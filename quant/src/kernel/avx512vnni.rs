@@ -13,8 +13,8 @@
 use std::arch::x86_64::*;
 
 use super::lanes::Avx512Lanes;
-use super::pack::Layout;
-use super::sweep::{self, Field, Micro, RegisterTile};
+use super::pack::{Layout, Line};
+use super::sweep::{self, Field, Micro, RegisterTile, Rows};
 use super::{Epilogue, Id, K_GROUP, Layer, MAX_MR, MicroKernel, NR, Scratch, Tile};
 
 /// The table's line.
@@ -24,13 +24,17 @@ pub const KERNEL: MicroKernel = MicroKernel {
     tile: [8, 2 * NR],
     max_weight: 128,
     layout: Layout::Quads,
-    available: || is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vnni"),
+    available: || {
+        is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512vnni")
+    },
     id: Id::avx512vnni,
 };
 
 /// # Safety
-/// The CPU has AVX-512 F and VNNI; the layer was checked.
-#[target_feature(enable = "avx512f,avx512vnni")]
+/// The CPU has AVX-512 F, BW and VNNI; the layer was checked.
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 pub(super) unsafe fn sweep<E: Epilogue>(layer: &Layer<'_>, scratch: &mut Scratch, epilogue: &mut E) {
     // SAFETY: the caller's promise is this function's.
     unsafe { sweep::sweep::<Avx512Vnni, E>(layer, scratch, epilogue) }
@@ -52,18 +56,53 @@ impl<const MR: usize, const P: usize> RegisterTile for Zmm<MR, P> {
     const PANELS: usize = P;
 
     #[inline(always)]
-    unsafe fn run(field: &Field, x: &[*const u8; MAX_MR], tiles: &mut [Tile; 2]) {
+    unsafe fn run(field: &Field, x: &Rows, tiles: &mut [Tile; 2]) {
         // SAFETY: the caller vouches for the instructions, the codes and the lines; a tile's row is 64 bytes.
+        unsafe {
+            let acc = if x.neighbours && field.third > 0 {
+                Self::slide(field, x.start[0])
+            } else {
+                Self::each(field, &x.start)
+            };
+            for m in 0..MR {
+                for p in 0..P {
+                    _mm512_store_si512(tiles[p][m].as_mut_ptr().cast(), acc[m][p]);
+                }
+            }
+        }
+    }
+}
+
+impl<const MR: usize, const P: usize> Zmm<MR, P> {
+    /// The line of every panel.
+    ///
+    /// # Safety
+    /// The CPU has AVX-512 F; the panels have the line.
+    #[inline(always)]
+    unsafe fn lines(field: &Field, w: *const Line) -> [__m512i; P] {
+        let mut lines = [unsafe { _mm512_setzero_si512() }; P];
+        for p in 0..P {
+            // SAFETY: the caller's promise.
+            lines[p] = unsafe { _mm512_load_si512(w.add(p * field.panel).cast()) };
+        }
+        lines
+    }
+
+    /// Positions anywhere: a broadcast for each `k`, position by position.
+    ///
+    /// # Safety
+    /// As [`RegisterTile::run`].
+    #[inline(always)]
+    unsafe fn each(field: &Field, x: &[*const u8; MAX_MR]) -> [[__m512i; P]; MR] {
+        // SAFETY: the caller's promise.
         unsafe {
             let mut acc = [[_mm512_setzero_si512(); P]; MR];
             let mut w = field.w;
             for segment in 0..field.segments {
-                let x: [*const u8; MR] = std::array::from_fn(|m| x[m].add(segment * field.stride));
                 for group in 0..field.groups {
-                    let lines: [__m512i; P] =
-                        std::array::from_fn(|p| _mm512_load_si512(w.add(p * field.panel).cast()));
+                    let lines = Self::lines(field, w);
                     for m in 0..MR {
-                        let x = _mm512_set1_epi32(x[m].add(group * K_GROUP).cast::<i32>().read_unaligned());
+                        let x = broadcast(x[m].add(segment * field.stride + group * K_GROUP));
                         for p in 0..P {
                             acc[m][p] = _mm512_dpbusd_epi32(acc[m][p], x, lines[p]);
                         }
@@ -71,11 +110,52 @@ impl<const MR: usize, const P: usize> RegisterTile for Zmm<MR, P> {
                     w = w.add(1);
                 }
             }
-            for m in 0..MR {
-                for p in 0..P {
-                    _mm512_storeu_si512(tiles[p][m].as_mut_ptr().cast(), acc[m][p]);
-                }
-            }
+            acc
         }
     }
+
+    /// Neighbours in a row, three to a run: what is broadcast serves three positions.
+    ///
+    /// # Safety
+    /// As [`RegisterTile::run`], for positions `field.third` groups apart.
+    #[inline(always)]
+    unsafe fn slide(field: &Field, x: *const u8) -> [[__m512i; P]; MR] {
+        // SAFETY: the caller's promise: the last pixel read, `MR + 1`, is the end of the last position's run.
+        unsafe {
+            let mut acc = [[_mm512_setzero_si512(); P]; MR];
+            for segment in 0..field.segments {
+                for group in 0..field.third {
+                    let w = field.w.add(segment * field.groups + group);
+                    let taps = [
+                        Self::lines(field, w),
+                        Self::lines(field, w.add(field.third)),
+                        Self::lines(field, w.add(2 * field.third)),
+                    ];
+                    let x = x.add(segment * field.stride + group * K_GROUP);
+                    for pixel in 0..MR + 2 {
+                        let x = broadcast(x.add(pixel * field.third * K_GROUP));
+                        for tap in 0..3 {
+                            if pixel >= tap && pixel - tap < MR {
+                                for p in 0..P {
+                                    let acc = &mut acc[pixel - tap][p];
+                                    *acc = _mm512_dpbusd_epi32(*acc, x, taps[tap][p]);
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+            acc
+        }
+    }
+}
+
+/// Four codes in every lane.
+///
+/// # Safety
+/// The CPU has AVX-512 F; `x` leads to four codes.
+#[inline(always)]
+unsafe fn broadcast(x: *const u8) -> __m512i {
+    // SAFETY: the caller's promise.
+    unsafe { _mm512_set1_epi32(x.cast::<i32>().read_unaligned()) }
 }

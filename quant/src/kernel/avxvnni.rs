@@ -8,8 +8,8 @@ use std::arch::x86_64::*;
 
 use super::lanes::Avx2Lanes;
 use super::pack::Layout;
-use super::sweep::{self, Field, Micro, RegisterTile};
-use super::{Epilogue, Id, K_GROUP, Layer, MAX_MR, MicroKernel, NR, Scratch, Tile};
+use super::sweep::{self, Field, Micro, RegisterTile, Rows};
+use super::{Epilogue, Id, K_GROUP, Layer, MicroKernel, NR, Scratch, Tile};
 
 const MR: usize = 6;
 
@@ -65,13 +65,13 @@ impl<D: DotProduct> RegisterTile for Ymm<D> {
     const PANELS: usize = 1;
 
     #[inline(always)]
-    unsafe fn run(field: &Field, x: &[*const u8; MAX_MR], tiles: &mut [Tile; 2]) {
+    unsafe fn run(field: &Field, x: &Rows, tiles: &mut [Tile; 2]) {
         // SAFETY: the caller vouches for the instructions, the codes and the lines; a tile's row is 64 bytes.
         unsafe {
             let mut acc = [[_mm256_setzero_si256(); 2]; MR];
             let mut w: *const __m256i = field.w.cast();
             for segment in 0..field.segments {
-                let x: [*const u8; MR] = std::array::from_fn(|m| x[m].add(segment * field.stride));
+                let x: [*const u8; MR] = std::array::from_fn(|m| x.start[m].add(segment * field.stride));
                 for group in 0..field.groups {
                     let line = [_mm256_load_si256(w), _mm256_load_si256(w.add(1))];
                     for m in 0..MR {

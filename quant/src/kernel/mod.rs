@@ -20,6 +20,7 @@
 //!
 //! `docs/kernels.md` draws the register tiles and derives their sizes.
 
+use std::ops::{Deref, DerefMut};
 use std::sync::OnceLock;
 
 use engine::{Error, Result};
@@ -27,6 +28,7 @@ use engine::{Error, Result};
 pub mod lanes;
 pub mod pack;
 mod peak;
+pub mod plane;
 pub mod requantize;
 pub mod store;
 mod sweep;
@@ -44,10 +46,26 @@ pub const NR: usize = 16;
 /// Codes of `k` taken at once; rows of activations are padded to a multiple of it.
 pub const K_GROUP: usize = 4;
 /// No kernel has taller tiles than this.
-pub const MAX_MR: usize = 32;
+pub const MAX_MR: usize = 16;
 
-/// A tile of results for one panel; a kernel writes its first `MR` rows.
-pub type Tile = [[i32; NR]; MAX_MR];
+/// A tile of results for one panel, `[position][channel]`; a kernel writes its first `MR` rows.
+#[derive(Clone, Copy, Default)]
+#[repr(C, align(64))]
+pub struct Tile([[i32; NR]; MAX_MR]);
+
+impl Deref for Tile {
+    type Target = [[i32; NR]; MAX_MR];
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl DerefMut for Tile {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
+}
 
 /// One implementation: a line of [`KERNELS`].
 pub struct MicroKernel {

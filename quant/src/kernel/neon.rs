@@ -24,8 +24,8 @@ use std::arch::aarch64::*;
 
 use super::lanes::NeonLanes;
 use super::pack::Layout;
-use super::sweep::{self, Field, Micro, RegisterTile};
-use super::{Epilogue, Id, K_GROUP, Layer, MAX_MR, MicroKernel, NR, Scratch, Tile};
+use super::sweep::{self, Field, Micro, RegisterTile, Rows};
+use super::{Epilogue, Id, K_GROUP, Layer, MicroKernel, NR, Scratch, Tile};
 
 const MR: usize = 2;
 
@@ -63,13 +63,13 @@ impl RegisterTile for Neon {
     const PANELS: usize = 1;
 
     #[inline(always)]
-    unsafe fn run(field: &Field, x: &[*const u8; MAX_MR], tiles: &mut [Tile; 2]) {
+    unsafe fn run(field: &Field, x: &Rows, tiles: &mut [Tile; 2]) {
         // SAFETY: the caller vouches for the instructions, the codes and the lines; a tile's row is 64 bytes.
         unsafe {
             let mut acc = [[vdupq_n_s32(0); 8]; MR];
             let mut w: *const i8 = field.w.cast();
             for segment in 0..field.segments {
-                let x: [*const u8; MR] = std::array::from_fn(|m| x[m].add(segment * field.stride));
+                let x: [*const u8; MR] = std::array::from_fn(|m| x.start[m].add(segment * field.stride));
                 for group in 0..field.groups {
                     let line: [int8x8_t; 8] = std::array::from_fn(|pair| vld1_s8(w.add(8 * pair)));
                     for m in 0..MR {

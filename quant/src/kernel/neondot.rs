@@ -22,8 +22,8 @@ use std::arch::{asm, is_aarch64_feature_detected};
 
 use super::lanes::NeonLanes;
 use super::pack::Layout;
-use super::sweep::{self, Field, Micro, RegisterTile};
-use super::{Epilogue, Id, K_GROUP, Layer, MAX_MR, MicroKernel, NR, Scratch, Tile};
+use super::sweep::{self, Field, Micro, RegisterTile, Rows};
+use super::{Epilogue, Id, K_GROUP, Layer, MicroKernel, NR, Scratch, Tile};
 
 const MR: usize = 4;
 
@@ -88,7 +88,7 @@ impl RegisterTile for NeonDot {
     const PANELS: usize = 1;
 
     #[inline(always)]
-    unsafe fn run(field: &Field, x: &[*const u8; MAX_MR], tiles: &mut [Tile; 2]) {
+    unsafe fn run(field: &Field, x: &Rows, tiles: &mut [Tile; 2]) {
         // SAFETY: the caller vouches for the instructions, the codes and the lines; a tile's row is 64 bytes.
         unsafe {
             let flip = vdupq_n_u8(128);
@@ -96,7 +96,7 @@ impl RegisterTile for NeonDot {
             let mut acc: Sums = [[vdupq_n_s32(0); 4]; MR];
             let mut w: *const i8 = field.w.cast();
             for segment in 0..field.segments {
-                let mut x: [*const u8; MR] = std::array::from_fn(|m| x[m].add(segment * field.stride));
+                let mut x: [*const u8; MR] = std::array::from_fn(|m| x.start[m].add(segment * field.stride));
                 for _ in 0..field.groups / 4 {
                     let codes = x.map(|x| signed(vld1q_u8(x)));
                     group::<0>(&mut acc, &mut w, &codes);

@@ -10,6 +10,7 @@
 #![allow(unsafe_code)]
 
 use super::lanes::Lanes;
+use super::plane::Plane;
 use super::{At, Epilogue, NR, Tile};
 use crate::requantize::Requantize;
 
@@ -63,7 +64,7 @@ pub struct Output<'a> {
     /// Eq 7.
     pub q: &'a PackedRequantize,
     /// Low bytes, and high bytes if the codes have more than 8 bits.
-    pub planes: &'a mut [Vec<u8>],
+    pub planes: &'a mut [Plane],
     /// Where in the planes.
     pub place: Place,
 }
@@ -72,7 +73,7 @@ pub struct Output<'a> {
 #[derive(Clone, Copy)]
 pub struct Residual<'a> {
     /// Low bytes, and high bytes if the codes have more than 8 bits.
-    pub planes: &'a [Vec<u8>],
+    pub planes: &'a [Plane],
     /// Where in the planes.
     pub place: Place,
 }
@@ -80,7 +81,7 @@ pub struct Residual<'a> {
 /// Writes the codes of every output.
 pub struct RequantizeEpilogue<'a> {
     /// At least one.
-    pub outputs: Vec<Output<'a>>,
+    pub outputs: &'a mut [Output<'a>],
     /// What is added to the sums, if anything.
     pub residual: Option<Residual<'a>>,
     /// Positions in a row.
@@ -92,88 +93,127 @@ pub struct RequantizeEpilogue<'a> {
 impl Epilogue for RequantizeEpilogue<'_> {
     #[inline(always)]
     fn tile<L: Lanes>(&mut self, tiles: &[&Tile], at: At) {
-        let width = NR.min(self.channels - at.channel);
-        for output in &mut self.outputs {
-            // A tile's positions may cross the ends of rows: one run of neighbours after the other.
-            let (mut y, mut x, mut row) = (at.position / self.cols, at.position % self.cols, 0);
-            while row < at.rows {
-                let len = (self.cols - x).min(at.rows - row);
-                let run = Run { tiles, row, len, channel: at.channel, width, y, x };
-                // SAFETY: the tiles are of a kernel with the instructions of `L`.
-                unsafe { run.requantize::<L>(output, self.residual) };
-                (y, x, row) = (y + 1, 0, row + len);
+        let (width, cols, residual) = (NR.min(self.channels - at.channel), self.cols, self.residual);
+        let work = Work { tiles, at, cols, width };
+        for output in self.outputs.iter_mut() {
+            let one_plane = tiles.len() == 1 && output.planes.len() == 1;
+            let bytes = one_plane && residual.is_none_or(|r| r.planes.len() == 1);
+            // SAFETY: the tiles are of a kernel with the instructions of `L`.
+            unsafe {
+                match residual {
+                    _ if !bytes || width < NR || output.q.left > 0 => work.general::<L>(output, residual),
+                    None => work.plain::<L, false>(output, &[], output.place),
+                    Some(Residual { planes, place }) => work.plain::<L, true>(output, &planes[0], place),
+                }
             }
         }
     }
 }
 
-/// Neighbouring positions of a tile, in one row of the image.
-struct Run<'a> {
-    tiles: &'a [&'a Tile],
-    /// The first one's row in the tile.
-    row: usize,
-    /// How many.
-    len: usize,
-    channel: usize,
-    /// Channels of the panel that exist.
-    width: usize,
-    /// Place of the first one.
-    y: usize,
-    x: usize,
+/// What is the same in all positions of a tile, for some of its channels.
+struct Constants<L: Lanes> {
+    m: L,
+    b: L::Wide,
+    t: L,
+    m_r: L,
+    k_r: L,
 }
 
-impl Run<'_> {
-    /// Whole panels of 8-bit codes, which nearly all are, without a branch inside; everything else with.
+impl<L: Lanes> Constants<L> {
+    /// For the channels from `lane` on in a panel.
     ///
     /// # Safety
-    /// The CPU has the instructions of `L`.
+    /// The CPU has the instructions of `L`; `lane` is a multiple of [`Lanes::LANES`] below [`NR`].
     #[inline(always)]
-    unsafe fn requantize<L: Lanes>(&self, output: &mut Output<'_>, residual: Option<Residual<'_>>) {
-        let q = output.q;
-        let bytes =
-            self.tiles.len() == 1 && output.planes.len() == 1 && residual.is_none_or(|r| r.planes.len() == 1);
-        // SAFETY: the caller's promise.
+    unsafe fn new(q: &PackedRequantize, panel: usize, lane: usize) -> Self {
+        let (m, b) = &q.panels[panel];
+        // SAFETY: `m` and `b` have sixteen numbers; the rest is the caller's promise.
         unsafe {
-            match residual {
-                _ if !bytes || self.width < NR || q.left > 0 => self.general::<L>(output, residual),
-                None => self.plain::<L, false>(output, &[], output.place),
-                Some(Residual { planes, place }) => self.plain::<L, true>(output, &planes[0], place),
+            Self {
+                m: L::load(m.as_ptr().add(lane)),
+                b: L::load_wide(b.as_ptr().add(lane)),
+                t: L::splat(q.shift as i32),
+                m_r: L::splat(q.residual.1),
+                k_r: L::splat(q.residual.0 as i32),
             }
         }
     }
 
-    /// One plane of everything, no left shift of the sums, sixteen channels.
+    /// The codes of one position before they are clipped: no left shift of the sums, one plane.
+    ///
+    /// # Safety
+    /// The CPU has the instructions of `L`; `sums` and, with a residual, `r` lead to as many numbers as there are lanes.
+    #[inline(always)]
+    unsafe fn codes<const RESIDUAL: bool>(&self, sums: *const i32, r: *const u8) -> L {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let mut v = L::add_wide(L::load(sums).mul(self.m), self.b);
+            if RESIDUAL {
+                v = L::add_wide(v, L::load_u8(r).shl(self.k_r).mul(self.m_r));
+            }
+            L::upper(v).sra(self.t)
+        }
+    }
+}
+
+/// A tile, and where its codes go.
+struct Work<'a> {
+    tiles: &'a [&'a Tile],
+    at: At,
+    /// Positions in a row.
+    cols: usize,
+    /// Channels of the panel that exist.
+    width: usize,
+}
+
+impl Work<'_> {
+    /// One plane of everything, no left shift of the sums, sixteen channels: what nearly all tiles are, without a branch
+    /// inside. Positions go through by fours: four registers of codes are one of bytes.
     ///
     /// # Safety
     /// The CPU has the instructions of `L`. (Offsets are checked here.)
     #[inline(always)]
     unsafe fn plain<L: Lanes, const RESIDUAL: bool>(&self, output: &mut Output<'_>, r: &[u8], place: Place) {
-        let (q, step, last) = (output.q, output.place.step, self.len - 1);
-        let (m, b) = &q.panels[self.channel / NR];
-        let y = &mut output.planes[0][output.place.at(self.y, self.x) + self.channel..][..last * step + NR];
-        let r = if RESIDUAL {
-            &r[place.at(self.y, self.x) + self.channel..][..last * place.step + NR]
-        } else {
-            r
-        };
-        let sums = &self.tiles[0][self.row..][..self.len];
-        // SAFETY: the caller vouches for the instructions; sums, `m` and `b` have sixteen numbers, and the slices of
-        // bytes end sixteen behind the last position.
-        unsafe {
-            for lane in (0..NR).step_by(L::LANES) {
-                let (m, b) = (L::load(m.as_ptr().add(lane)), L::load_wide(b.as_ptr().add(lane)));
-                let (m_r, k_r) = (L::splat(q.residual.1), L::splat(q.residual.0 as i32));
-                let (t, lo, hi) = (L::splat(q.shift as i32), L::splat(q.lo), L::splat(q.hi));
-                let (mut y, mut r) = (y.as_mut_ptr().add(lane), r.as_ptr().wrapping_add(lane));
-                for sums in sums {
-                    let mut v = L::add_wide(L::load(sums.as_ptr().add(lane)).mul(m), b);
-                    if RESIDUAL {
-                        v = L::add_wide(v, L::load_u8(r).shl(k_r).mul(m_r));
-                        r = r.wrapping_add(place.step);
+        let (q, at, step) = (output.q, self.at, output.place.step);
+        for lane in (0..NR).step_by(L::LANES) {
+            // SAFETY: the caller vouches for the instructions.
+            let constants = unsafe { Constants::<L>::new(q, at.channel / NR, lane) };
+            // A tile's positions may cross the ends of rows: one run of neighbours after the other.
+            let (mut y, mut x, mut row) = (at.y, at.x, 0);
+            while row < at.rows {
+                let len = (self.cols - x).min(at.rows - row);
+                let sums = &self.tiles[0][row..row + len];
+                let to = output.place.at(y, x) + at.channel;
+                let to = output.planes[0][to..][..(len - 1) * step + NR].as_mut_ptr().wrapping_add(lane);
+                let from = if RESIDUAL {
+                    r[place.at(y, x) + at.channel..][..(len - 1) * place.step + NR]
+                        .as_ptr()
+                        .wrapping_add(lane)
+                } else {
+                    r.as_ptr()
+                };
+                let (sum, r) = (|i: usize| sums[i][lane..].as_ptr(), |i| from.wrapping_add(i * place.step));
+                let mut i = 0;
+                // SAFETY: the caller vouches for the instructions; a row of sums has sixteen numbers, and the slices of
+                // bytes end sixteen behind the run's last position.
+                unsafe {
+                    while i + 4 <= len {
+                        let codes = [
+                            constants.codes::<RESIDUAL>(sum(i), r(i)),
+                            constants.codes::<RESIDUAL>(sum(i + 1), r(i + 1)),
+                            constants.codes::<RESIDUAL>(sum(i + 2), r(i + 2)),
+                            constants.codes::<RESIDUAL>(sum(i + 3), r(i + 3)),
+                        ];
+                        L::store_four_u8(codes, q.lo, q.hi, to.add(i * step), step);
+                        i += 4;
                     }
-                    L::upper(v).sra(t).clamp(lo, hi).store_u8(y);
-                    y = y.wrapping_add(step);
+                    while i < len {
+                        let code = constants.codes::<RESIDUAL>(sum(i), r(i));
+                        code.clamp(L::splat(q.lo), L::splat(q.hi)).store_u8(to.add(i * step));
+                        i += 1;
+                    }
                 }
+                (y, x, row) = (y + 1, 0, row + len);
             }
         }
     }
@@ -184,25 +224,23 @@ impl Run<'_> {
     /// The CPU has the instructions of `L`. (Offsets are checked by `read` and `write`.)
     #[inline(always)]
     unsafe fn general<L: Lanes>(&self, output: &mut Output<'_>, residual: Option<Residual<'_>>) {
-        let q = output.q;
-        let (m, b) = &q.panels[self.channel / NR];
-        let sums = |plane: &Tile, i: usize, lane: usize| plane[self.row + i][lane..].as_ptr();
-        // SAFETY: the caller vouches for the instructions; sums, `m` and `b` have sixteen numbers.
+        let (q, at) = (output.q, self.at);
+        let sums = |plane: &Tile, i: usize, lane: usize| plane[i][lane..].as_ptr();
+        // SAFETY: the caller vouches for the instructions; a row of sums has sixteen numbers.
         unsafe {
-            let (m_r, k_r) = (L::splat(q.residual.1), L::splat(q.residual.0 as i32));
-            let (k, t, lo, hi) =
-                (L::splat(q.left as i32), L::splat(q.shift as i32), L::splat(q.lo), L::splat(q.hi));
+            let (k, lo, hi) = (L::splat(q.left as i32), L::splat(q.lo), L::splat(q.hi));
             let byte = L::splat(8);
             for lane in (0..self.width).step_by(L::LANES) {
-                let (m, b) = (L::load(m.as_ptr().add(lane)), L::load_wide(b.as_ptr().add(lane)));
-                let width = L::LANES.min(self.width - lane);
-                for i in 0..self.len {
+                let Constants { m, b, t, m_r, k_r } = Constants::<L>::new(q, at.channel / NR, lane);
+                let (width, channel) = (L::LANES.min(self.width - lane), at.channel + lane);
+                for i in 0..at.rows {
+                    let (y, x) = (at.y + (at.x + i) / self.cols, (at.x + i) % self.cols);
                     let mut v = L::add_wide(L::load(sums(self.tiles[0], i, lane)).shl(k).mul(m), b);
                     if let [_, high] = self.tiles {
                         v = L::add_wide(v, L::shl8_wide(L::load(sums(high, i, lane)).shl(k).mul(m)));
                     }
                     if let Some(Residual { planes, place }) = residual {
-                        let offset = place.at(self.y, self.x + i) + self.channel + lane;
+                        let offset = place.at(y, x) + channel;
                         let mut r: L = read(&planes[0], offset, width);
                         if let Some(high) = planes.get(1) {
                             r = r.add(read::<L>(high, offset, width).shl(byte));
@@ -210,7 +248,7 @@ impl Run<'_> {
                         v = L::add_wide(v, r.shl(k_r).mul(m_r));
                     }
                     let code = L::upper(v).sra(t).clamp(lo, hi);
-                    let offset = output.place.at(self.y, self.x + i) + self.channel + lane;
+                    let offset = output.place.at(y, x) + channel;
                     write(code, &mut output.planes[0], offset, width);
                     if let Some(high) = output.planes.get_mut(1) {
                         write(code.sra(byte), high, offset, width);

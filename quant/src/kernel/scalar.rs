@@ -3,8 +3,8 @@
 
 use super::lanes::ScalarLanes;
 use super::pack::Layout;
-use super::sweep::{self, Field, Micro, RegisterTile};
-use super::{Epilogue, Id, K_GROUP, Layer, MAX_MR, MicroKernel, NR, Scratch, Tile};
+use super::sweep::{self, Field, Micro, RegisterTile, Rows};
+use super::{Epilogue, Id, K_GROUP, Layer, MicroKernel, NR, Scratch, Tile};
 
 /// The table's line.
 pub const KERNEL: MicroKernel = MicroKernel {
@@ -37,7 +37,7 @@ impl RegisterTile for Scalar {
     const PANELS: usize = 1;
 
     #[inline(always)]
-    unsafe fn run(field: &Field, x: &[*const u8; MAX_MR], tiles: &mut [Tile; 2]) {
+    unsafe fn run(field: &Field, x: &Rows, tiles: &mut [Tile; 2]) {
         let mut acc = [[0i32; NR]; 4];
         for segment in 0..field.segments {
             for group in 0..field.groups {
@@ -45,7 +45,7 @@ impl RegisterTile for Scalar {
                 let line = unsafe { &*field.w.add(segment * field.groups + group) }.quads();
                 for m in 0..4 {
                     // SAFETY: the run has `groups * 4` codes.
-                    let x = unsafe { x[m].add(segment * field.stride + group * K_GROUP).cast::<[u8; 4]>().read() };
+                    let x = unsafe { x.start[m].add(segment * field.stride + group * K_GROUP).cast::<[u8; 4]>().read() };
                     for n in 0..NR {
                         for k in 0..K_GROUP {
                             acc[m][n] += i32::from(x[k]) * i32::from(line[n][k]);

@@ -44,7 +44,8 @@ pub struct Layer<'a> {
 /// What is done with the sums while they are hot.
 pub trait Epilogue {
     /// `tiles[plane][m][n]` is the sum of position `at.position + m` and channel `at.channel + n`; rows
-    /// from `at.rows` on, and channels beyond the layer's last, are without meaning.
+    /// from `at.rows` on, and channels beyond the layer's last, are without meaning. A position may come again, with
+    /// the same sums.
     ///
     /// Implementations are `#[inline(always)]`, so that they are compiled for the kernel's instruction set.
     fn tile<L: Lanes>(&mut self, tiles: &[&Tile], at: At);
@@ -55,6 +56,10 @@ pub trait Epilogue {
 pub struct At {
     /// Its first position, `y * cols + x`.
     pub position: usize,
+    /// The first position's row.
+    pub y: usize,
+    /// The first position's place in its row.
+    pub x: usize,
     /// Number of positions.
     pub rows: usize,
     /// Its first channel, a multiple of [`NR`].
@@ -65,7 +70,15 @@ pub struct At {
 #[derive(Default)]
 pub struct Scratch {
     wide: Vec<u16>,
+    pub(super) sums: Box<Sums>,
 }
+
+/// Tiles `[plane][panel]`.
+pub(super) type Turn = [[Tile; 2]; 2];
+
+/// Two turns, each for one tile or, with AMX, two. A tile's sums are read when the next tile has been computed: by then they have
+/// left the store buffer, and while one tile's epilogue runs the next one's products can.
+pub(super) type Sums = [[Turn; 2]; 2];
 
 impl Layer<'_> {
     /// What makes the kernels' unchecked indexing sound.
@@ -112,10 +125,6 @@ pub(super) trait Micro {
     const CODE_BYTES: usize = 1;
     /// What the tiles subtract from each code to make it signed; [`sweep`] corrects for it.
     const OFFSET: i32 = 0;
-    /// How many groups of a run the tiles take at once: a divisor of `groups`. Most take one after the other.
-    fn chunk(_groups: usize) -> usize {
-        1
-    }
     /// Sixteen sums, for the epilogue.
     type Lanes: Lanes;
     /// For as many panels as are left.
@@ -134,7 +143,15 @@ pub(super) trait RegisterTile {
     /// # Safety
     /// The CPU has the instructions; `MR` entries of `x`, and `PANELS` of the field's panels, lead to as
     /// many codes and lines as the field says.
-    unsafe fn run(field: &Field, x: &[*const u8; MAX_MR], tiles: &mut [Tile; 2]);
+    unsafe fn run(field: &Field, x: &Rows, tiles: &mut [Tile; 2]);
+}
+
+/// The positions of a tile.
+pub(super) struct Rows {
+    /// Where the codes of each begin.
+    pub start: [*const u8; MAX_MR],
+    /// Whether all are neighbours in one row of the image.
+    pub neighbours: bool,
 }
 
 /// What the tiles of a layer have in common.
@@ -146,9 +163,10 @@ pub(super) struct Field {
     pub stride: usize,
     /// Groups in a run.
     pub groups: usize,
-    /// [`Micro::chunk`] of them.
-    #[cfg_attr(not(all(target_arch = "x86_64", target_os = "linux")), expect(dead_code))] // for `amx.rs`
-    pub chunk: usize,
+    /// Groups from a position to its neighbour, if a run covers three positions exactly (the 3x3 convolution of stride 1);
+    /// else 0.
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code))] // for `avx512vnni.rs`
+    pub third: usize,
     /// The first panel.
     pub w: *const Line,
     /// Lines from a panel to the next.
@@ -156,8 +174,23 @@ pub(super) struct Field {
     pub panel: usize,
 }
 
+impl Field {
+    /// `panel` and, if there is one, the panel after it.
+    pub fn new(layer: &Layer<'_>, panel: usize, code_bytes: usize) -> Self {
+        let neighbours = 3 * layer.col_step == layer.groups * K_GROUP;
+        Self {
+            segments: layer.segments,
+            stride: layer.segment_stride * code_bytes,
+            groups: layer.groups,
+            third: if neighbours { layer.groups / 3 } else { 0 },
+            w: layer.panels.panel(panel).as_ptr(),
+            panel: layer.panels.lines_per_panel(),
+        }
+    }
+}
+
 /// Activations of a block of positions: half of a small second-level cache.
-const BLOCK_BYTES: usize = 256 << 10;
+pub(super) const BLOCK_BYTES: usize = 256 << 10;
 
 /// Runs the layer with the tiles of `M`. Each instruction set calls it from a function that has its
 /// instructions.
@@ -187,6 +220,7 @@ pub(super) unsafe fn sweep<M: Micro, E: Epilogue>(
         }
     }
     let planes = &planes[..layer.planes.len()];
+    let sums = &mut *scratch.sums;
     let positions = layer.rows * layer.cols;
     let position_bytes = layer.segments * layer.groups * K_GROUP * M::CODE_BYTES;
     let block = (BLOCK_BYTES / position_bytes).next_multiple_of(MAX_MR).max(MAX_MR);
@@ -197,10 +231,10 @@ pub(super) unsafe fn sweep<M: Micro, E: Epilogue>(
             // SAFETY: the caller's contract; `panel` and the `PANELS - 1` after it exist.
             unsafe {
                 if layer.panels.count() - panel >= M::Wide::PANELS {
-                    tiles::<M, M::Wide, E>(layer, planes, panel, block.clone(), epilogue);
+                    tiles::<M, M::Wide, E>(layer, planes, panel, block.clone(), sums, epilogue);
                     panel += M::Wide::PANELS;
                 } else {
-                    tiles::<M, M::Narrow, E>(layer, planes, panel, block.clone(), epilogue);
+                    tiles::<M, M::Narrow, E>(layer, planes, panel, block.clone(), sums, epilogue);
                     panel += M::Narrow::PANELS;
                 }
             }
@@ -219,19 +253,11 @@ unsafe fn tiles<M: Micro, T: RegisterTile, E: Epilogue>(
     planes: &[*const u8],
     panel: usize,
     block: std::ops::Range<usize>,
+    sums: &mut Sums,
     epilogue: &mut E,
 ) {
-    let field = Field {
-        segments: layer.segments,
-        stride: layer.segment_stride * M::CODE_BYTES,
-        groups: layer.groups,
-        chunk: M::chunk(layer.groups),
-        w: layer.panels.panel(panel).as_ptr(),
-        panel: layer.panels.lines_per_panel(),
-    };
-    // [turn][plane][panel][m][n]. A tile's sums are read when the next tile has been computed: by then they have left the
-    // store buffer, and while one tile's epilogue runs the next one's products can.
-    let mut sums = [[[[[0i32; NR]; MAX_MR]; 2]; 2]; 2];
+    let field = Field::new(layer, panel, M::CODE_BYTES);
+    let [row_step, col_step] = [layer.row_step, layer.col_step].map(|step| step * M::CODE_BYTES);
     let mut waiting: Option<At> = None;
     let (mut turn, mut position) = (0, block.start);
     let (mut y, mut x) = (block.start / layer.cols, block.start % layer.cols);
@@ -239,26 +265,39 @@ unsafe fn tiles<M: Micro, T: RegisterTile, E: Epilogue>(
         let mut next = None;
         if position < block.end {
             let rows = T::MR.min(block.end - position);
-            let mut starts = [0; MAX_MR];
-            for m in 0..T::MR {
-                // Rows beyond the last position repeat it.
-                if m >= rows {
-                    starts[m] = starts[rows - 1];
-                    continue;
+            let at = At { position, y, x, rows, channel: 0 };
+            let neighbours = rows == T::MR && x + T::MR <= layer.cols;
+            let mut offsets = [0; MAX_MR];
+            if neighbours {
+                let first = y * row_step + x * col_step;
+                for m in 0..T::MR {
+                    offsets[m] = first + m * col_step;
                 }
-                starts[m] = (y * layer.row_step + x * layer.col_step) * M::CODE_BYTES;
-                x += 1;
+                x += T::MR;
                 if x == layer.cols {
                     (y, x) = (y + 1, 0);
                 }
-            }
-            for (sums, &codes) in sums[turn].iter_mut().zip(planes) {
-                let mut x = [codes; MAX_MR];
+            } else {
                 for m in 0..T::MR {
-                    x[m] = codes.wrapping_add(starts[m]);
+                    // Rows beyond the last position repeat it.
+                    if m >= rows {
+                        offsets[m] = offsets[rows - 1];
+                        continue;
+                    }
+                    offsets[m] = y * row_step + x * col_step;
+                    x += 1;
+                    if x == layer.cols {
+                        (y, x) = (y + 1, 0);
+                    }
+                }
+            }
+            for (sums, &codes) in sums[turn][0].iter_mut().zip(planes) {
+                let mut rows = Rows { start: [codes; MAX_MR], neighbours };
+                for m in 0..T::MR {
+                    rows.start[m] = codes.wrapping_add(offsets[m]);
                 }
                 // SAFETY: the caller's contract: `check` bounded every position's codes.
-                unsafe { T::run(&field, &x, sums) };
+                unsafe { T::run(&field, &rows, sums) };
                 if M::OFFSET != 0 {
                     for (p, tile) in sums[..T::PANELS].iter_mut().enumerate() {
                         for row in &mut tile[..T::MR] {
@@ -269,15 +308,14 @@ unsafe fn tiles<M: Micro, T: RegisterTile, E: Epilogue>(
                     }
                 }
             }
-            next = Some(At { position, rows, channel: 0 });
+            next = Some(at);
             position += rows;
         }
         if let Some(at) = waiting {
+            let [low, high] = &sums[1 - turn][0];
             for p in 0..T::PANELS {
-                let [low, high] = &sums[1 - turn];
-                let tiles = [&low[p], &high[p]];
                 let at = At { channel: (panel + p) * NR, ..at };
-                epilogue.tile::<M::Lanes>(&tiles[..planes.len()], at);
+                epilogue.tile::<M::Lanes>(&[&low[p], &high[p]][..planes.len()], at);
             }
         }
         (waiting, turn) = (next, 1 - turn);

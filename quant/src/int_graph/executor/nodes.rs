@@ -4,6 +4,7 @@ use super::super::ValueId;
 use super::pack::Step;
 use super::{IntEngine, Workspace};
 use crate::PackedWeights;
+use crate::kernel::plane::Plane;
 use crate::kernel::requantize::{Output, RequantizeEpilogue, Residual};
 use crate::kernel::{self, At, Epilogue, K_GROUP, Lanes, Layer, Tile};
 use crate::requantize::Requantize;
@@ -27,13 +28,13 @@ impl IntEngine {
         let from = self.slot(*x);
         let [rows, cols, channels] = self.slot(finish.outputs[0].0).dims;
         // Outputs leave the workspace while they are written; planning gave them places of their own.
-        let mut written: Vec<Vec<Vec<u8>>> = finish
+        let mut written: Vec<Vec<Plane>> = finish
             .outputs
             .iter()
             .map(|(y, _)| std::mem::take(&mut workspace.slots[self.slot_of[*y]]))
             .collect();
         let outputs = finish.outputs.iter().zip(&mut written);
-        let outputs =
+        let mut outputs: Vec<Output<'_>> =
             outputs.map(|((y, q), planes)| Output { q, planes, place: self.slot(*y).place() }).collect();
         let residual = finish
             .residual
@@ -53,7 +54,7 @@ impl IntEngine {
             groups: kw * from.c / K_GROUP,
             panels: w.panels(),
         };
-        let mut epilogue = RequantizeEpilogue { outputs, residual, cols, channels };
+        let mut epilogue = RequantizeEpilogue { outputs: &mut outputs, residual, cols, channels };
         w.kernel().sweep(&layer, &mut workspace.scratch, &mut epilogue);
         for ((y, _), planes) in finish.outputs.iter().zip(written) {
             workspace.slots[self.slot_of[*y]] = planes;

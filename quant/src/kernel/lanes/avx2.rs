@@ -37,6 +37,22 @@ impl Lanes for Avx2Lanes {
         }
     }
     #[inline(always)]
+    unsafe fn store_four_u8(v: [Self; 4], lo: i32, hi: i32, p: *mut u8, step: usize) {
+        unsafe {
+            // Saturating to 16 and to 8 bits clips to 0..=255: of each position four codes in either half.
+            let (ab, cd) = (_mm256_packs_epi32(v[0].0, v[1].0), _mm256_packs_epi32(v[2].0, v[3].0));
+            let halves = _mm256_packus_epi16(ab, cd);
+            let (lo, hi) = (_mm256_set1_epi8(lo as i8), _mm256_set1_epi8(hi as i8));
+            let codes = _mm256_min_epu8(_mm256_max_epu8(halves, lo), hi);
+            let codes = _mm256_permutevar8x32_epi32(codes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+            let (ab, cd) = (_mm256_castsi256_si128(codes), _mm256_extracti128_si256::<1>(codes));
+            _mm_storel_epi64(p.cast(), ab);
+            _mm_storeh_pd(p.add(step).cast(), _mm_castsi128_pd(ab));
+            _mm_storel_epi64(p.add(2 * step).cast(), cd);
+            _mm_storeh_pd(p.add(3 * step).cast(), _mm_castsi128_pd(cd));
+        }
+    }
+    #[inline(always)]
     unsafe fn add(self, other: Self) -> Self {
         Self(unsafe { _mm256_add_epi32(self.0, other.0) })
     }

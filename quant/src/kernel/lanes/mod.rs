@@ -44,6 +44,16 @@ pub trait Lanes: Copy {
     unsafe fn load_u8(p: *const u8) -> Self;
     /// Writes the lowest byte of every lane.
     unsafe fn store_u8(self, p: *mut u8);
+    /// Clips each of the four to `lo..=hi`, two codes of 8 bits, and writes its bytes, those of `v[i]` to `p + i step`.
+    #[inline(always)]
+    unsafe fn store_four_u8(v: [Self; 4], lo: i32, hi: i32, p: *mut u8, step: usize) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            for (i, v) in v.into_iter().enumerate() {
+                v.clamp(Self::splat(lo), Self::splat(hi)).store_u8(p.add(i * step));
+            }
+        }
+    }
     /// Lane by lane, modulo `2^32`.
     unsafe fn add(self, other: Self) -> Self;
     /// `self << k`, lane by lane.
