@@ -59,10 +59,12 @@ impl<const MR: usize, const P: usize> RegisterTile for Zmm<MR, P> {
     unsafe fn run(field: &Field, x: &Rows, tiles: &mut [Tile; 2]) {
         // SAFETY: the caller vouches for the instructions, the codes and the lines; a tile's row is 64 bytes.
         unsafe {
-            let acc = if x.neighbours && field.third > 0 {
-                Self::slide(field, x.start[0])
-            } else {
-                Self::each(field, &x.start)
+            let acc = match field.third {
+                1 if x.neighbours => Self::slide::<1>(field, x.start[0]),
+                4 if x.neighbours => Self::slide::<4>(field, x.start[0]),
+                8 if x.neighbours => Self::slide::<8>(field, x.start[0]),
+                16 if x.neighbours => Self::slide::<16>(field, x.start[0]),
+                _ => Self::each(field, &x.start),
             };
             for m in 0..MR {
                 for p in 0..P {
@@ -117,32 +119,38 @@ impl<const MR: usize, const P: usize> Zmm<MR, P> {
     /// Neighbours in a row, three to a run: what is broadcast serves three positions.
     ///
     /// # Safety
-    /// As [`RegisterTile::run`], for positions `field.third` groups apart.
+    /// As [`RegisterTile::run`], for positions `GROUPS` groups apart.
     #[inline(always)]
-    unsafe fn slide(field: &Field, x: *const u8) -> [[__m512i; P]; MR] {
+    unsafe fn slide<const GROUPS: usize>(field: &Field, x: *const u8) -> [[__m512i; P]; MR] {
         // SAFETY: the caller's promise: the last pixel read, `MR + 1`, is the end of the last position's run.
         unsafe {
             let mut acc = [[_mm512_setzero_si512(); P]; MR];
             for segment in 0..field.segments {
-                for group in 0..field.third {
+                for group in 0..GROUPS {
                     let w = field.w.add(segment * field.groups + group);
                     let taps = [
                         Self::lines(field, w),
-                        Self::lines(field, w.add(field.third)),
-                        Self::lines(field, w.add(2 * field.third)),
+                        Self::lines(field, w.add(GROUPS)),
+                        Self::lines(field, w.add(2 * GROUPS)),
                     ];
                     let x = x.add(segment * field.stride + group * K_GROUP);
-                    for pixel in 0..MR + 2 {
-                        let x = broadcast(x.add(pixel * field.third * K_GROUP));
-                        for tap in 0..3 {
-                            if pixel >= tap && pixel - tap < MR {
-                                for p in 0..P {
-                                    let acc = &mut acc[pixel - tap][p];
-                                    *acc = _mm512_dpbusd_epi32(*acc, x, taps[tap][p]);
+                    // Written out by a macro: as a loop, the compiler keeps `acc` in memory.
+                    macro_rules! pixels {
+                        ($($pixel:literal)*) => { $(
+                            if $pixel < MR + 2 {
+                                let codes = broadcast(x.add($pixel * GROUPS * K_GROUP));
+                                for tap in 0..3 {
+                                    if $pixel >= tap && $pixel - tap < MR {
+                                        for p in 0..P {
+                                            let acc = &mut acc[$pixel - tap][p];
+                                            *acc = _mm512_dpbusd_epi32(*acc, codes, taps[tap][p]);
+                                        }
+                                    }
                                 }
                             }
-                        }
+                        )* };
                     }
+                    pixels!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17);
                 }
             }
             acc

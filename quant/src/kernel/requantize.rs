@@ -175,6 +175,7 @@ impl Work<'_> {
     #[inline(always)]
     unsafe fn plain<L: Lanes, const RESIDUAL: bool>(&self, output: &mut Output<'_>, r: &[u8], place: Place) {
         let (q, at, step) = (output.q, self.at, output.place.step);
+        let (lo, hi) = (q.lo, q.hi);
         for lane in (0..NR).step_by(L::LANES) {
             // SAFETY: the caller vouches for the instructions.
             let constants = unsafe { Constants::<L>::new(q, at.channel / NR, lane) };
@@ -192,7 +193,8 @@ impl Work<'_> {
                 } else {
                     r.as_ptr()
                 };
-                let (sum, r) = (|i: usize| sums[i][lane..].as_ptr(), |i| from.wrapping_add(i * place.step));
+                let sums = sums.as_ptr().cast::<i32>().wrapping_add(lane);
+                let (sum, r) = (|i| sums.wrapping_add(i * NR), |i| from.wrapping_add(i * place.step));
                 let mut i = 0;
                 // SAFETY: the caller vouches for the instructions; a row of sums has sixteen numbers, and the slices of
                 // bytes end sixteen behind the run's last position.
@@ -204,12 +206,12 @@ impl Work<'_> {
                             constants.codes::<RESIDUAL>(sum(i + 2), r(i + 2)),
                             constants.codes::<RESIDUAL>(sum(i + 3), r(i + 3)),
                         ];
-                        L::store_four_u8(codes, q.lo, q.hi, to.add(i * step), step);
+                        L::store_four_u8(codes, lo, hi, to.add(i * step), step);
                         i += 4;
                     }
                     while i < len {
                         let code = constants.codes::<RESIDUAL>(sum(i), r(i));
-                        code.clamp(L::splat(q.lo), L::splat(q.hi)).store_u8(to.add(i * step));
+                        code.clamp(L::splat(lo), L::splat(hi)).store_u8(to.add(i * step));
                         i += 1;
                     }
                 }
