@@ -183,33 +183,40 @@ unsafe fn tiles<const P: usize, E: Epilogue>(
     epilogue: &mut E,
 ) {
     let field = Field::new(layer, panel, 1);
+    let step = layer.col_step;
     let mut waiting: Option<[At; 2]> = None;
-    let (mut turn, mut register) = (0, block.start);
+    let mut register = block.start;
     while register < block.end || waiting.is_some() {
-        let mut next = None;
-        if register < block.end {
-            // Without a second one, the first is computed twice.
-            let pair = [register, (register + 1).min(block.end - 1)].map(|i| cut.at(layer, i));
-            for (plane, codes) in layer.planes.iter().enumerate() {
-                let start = pair.map(|at| codes.as_ptr().wrapping_add(at.y * layer.row_step + at.x * layer.col_step));
-                // SAFETY: the caller's contract: `check` bounded every position's codes.
-                unsafe { products_of::<P>(&field, cut.chunk, start, layer.col_step) };
-                let [a, b] = &mut sums[turn];
-                // SAFETY: the registers hold sums, at most sixteen rows of 64 bytes each.
-                unsafe { store::<P>([&mut a[plane], &mut b[plane]]) };
+        // Without a second one, the first is computed twice.
+        let pair = [register, (register + 1).min(block.end - 1)].map(|i| cut.at(layer, i));
+        let next = (register < block.end).then_some(pair);
+        let start = |plane: &[u8], at: At| plane.as_ptr().wrapping_add(at.y * layer.row_step + at.x * step);
+        let starts = |plane: usize| pair.map(|at| start(layer.planes[plane], at));
+        // SAFETY: the caller's contract: `check` bounded every position's codes.
+        unsafe {
+            if next.is_some() {
+                products_of::<P>(&field, cut.chunk, starts(0), step);
             }
-            next = Some(pair);
-            register += 2;
-        }
-        if let Some(pair) = waiting {
-            for (half, [low, high]) in pair.into_iter().zip(&sums[1 - turn]) {
-                for p in 0..P {
-                    let at = At { channel: (panel + p) * NR, ..half };
-                    epilogue.tile::<Avx512Lanes>(&[&low[p], &high[p]][..layer.planes.len()], at);
+            // While these products run, what becomes of the ones before: their sums are read before the new ones take their
+            // place in memory, so that no load has to wait for a store.
+            if let Some(pair) = waiting {
+                for (at, [low, high]) in pair.into_iter().zip(sums.iter().map(|turn| &turn.tiles)) {
+                    for p in 0..P {
+                        let at = At { channel: (panel + p) * NR, ..at };
+                        epilogue.tile::<Avx512Lanes>(&[&low[p], &high[p]][..layer.planes.len()], at);
+                    }
+                }
+            }
+            let [a, b] = &mut *sums;
+            if next.is_some() {
+                store::<P>([&mut a.tiles[0], &mut b.tiles[0]]);
+                if layer.planes.len() == 2 {
+                    products_of::<P>(&field, cut.chunk, starts(1), step);
+                    store::<P>([&mut a.tiles[1], &mut b.tiles[1]]);
                 }
             }
         }
-        (waiting, turn) = (next, 1 - turn);
+        (waiting, register) = (next, register + 2);
     }
 }
 

@@ -73,12 +73,20 @@ pub struct Scratch {
     pub(super) sums: Box<Sums>,
 }
 
-/// Tiles `[plane][panel]`.
-pub(super) type Turn = [[Tile; 2]; 2];
+/// Tiles that wait for the epilogue. A tile's sums are read when the next tile's products are on their way: by then they
+/// have left the store buffer, and the epilogue runs beside those products.
+pub(super) type Sums = [Turn; 2];
 
-/// Two turns, each for one tile or, with AMX, two. A tile's sums are read when the next tile has been computed: by then they have
-/// left the store buffer, and while one tile's epilogue runs the next one's products can.
-pub(super) type Sums = [[Turn; 2]; 2];
+/// The sums of one tile.
+///
+/// A load behind a store whose address ends in the same 12 bits waits for it; the space after the tiles puts those of the
+/// other turn elsewhere.
+#[derive(Default)]
+pub(super) struct Turn {
+    /// `[plane][panel]`.
+    pub tiles: [[Tile; 2]; 2],
+    _space: [Tile; 2],
+}
 
 impl Layer<'_> {
     /// What makes the kernels' unchecked indexing sound.
@@ -291,7 +299,7 @@ unsafe fn tiles<M: Micro, T: RegisterTile, E: Epilogue>(
                     }
                 }
             }
-            for (sums, &codes) in sums[turn][0].iter_mut().zip(planes) {
+            for (sums, &codes) in sums[turn].tiles.iter_mut().zip(planes) {
                 let mut rows = Rows { start: [codes; MAX_MR], neighbours };
                 for m in 0..T::MR {
                     rows.start[m] = codes.wrapping_add(offsets[m]);
@@ -312,7 +320,7 @@ unsafe fn tiles<M: Micro, T: RegisterTile, E: Epilogue>(
             position += rows;
         }
         if let Some(at) = waiting {
-            let [low, high] = &sums[1 - turn][0];
+            let [low, high] = &sums[1 - turn].tiles;
             for p in 0..T::PANELS {
                 let at = At { channel: (panel + p) * NR, ..at };
                 epilogue.tile::<M::Lanes>(&[&low[p], &high[p]][..planes.len()], at);
