@@ -60,7 +60,7 @@ impl RegisterTile for Avx2 {
             let mut acc = [[_mm256_setzero_si256(); 2]; MR];
             let mut w: *const __m256i = field.w.cast();
             for segment in 0..field.segments {
-                let x: [*const u8; MR] = std::array::from_fn(|m| x.start[m].add(segment * field.stride));
+                let x: [*const u8; MR] = x.at(segment * field.stride);
                 for pair in 0..field.groups * K_GROUP / 2 {
                     let line = [_mm256_load_si256(w), _mm256_load_si256(w.add(1))];
                     for m in 0..MR {

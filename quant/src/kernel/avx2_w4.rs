@@ -59,7 +59,7 @@ impl RegisterTile for Maddubs16 {
             let mut w: *const __m256i = field.w.cast();
             let mut first = true;
             for segment in 0..field.segments {
-                let mut x: [*const u8; MR] = std::array::from_fn(|m| x.start[m].add(segment * field.stride));
+                let mut x: [*const u8; MR] = x.at(segment * field.stride);
                 let mut left = field.groups;
                 while left > 0 {
                     let groups = left.min(GROUPS);

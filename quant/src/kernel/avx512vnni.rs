@@ -15,7 +15,7 @@ use std::arch::x86_64::*;
 use super::lanes::Avx512Lanes;
 use super::pack::{Layout, Line};
 use super::sweep::{self, Field, Micro, RegisterTile, Rows};
-use super::{Epilogue, Id, K_GROUP, Layer, MAX_MR, MicroKernel, NR, Scratch, Tile};
+use super::{Epilogue, Id, K_GROUP, Layer, MicroKernel, NR, Scratch, Tile};
 
 /// The table's line.
 pub const KERNEL: MicroKernel = MicroKernel {
@@ -59,12 +59,12 @@ impl<const MR: usize, const P: usize> RegisterTile for Zmm<MR, P> {
     unsafe fn run(field: &Field, x: &Rows, tiles: &mut [Tile; 2]) {
         // SAFETY: the caller vouches for the instructions, the codes and the lines; a tile's row is 64 bytes.
         unsafe {
-            let acc = match field.third {
-                1 if x.neighbours => Self::slide::<1>(field, x.start[0]),
-                4 if x.neighbours => Self::slide::<4>(field, x.start[0]),
-                8 if x.neighbours => Self::slide::<8>(field, x.start[0]),
-                16 if x.neighbours => Self::slide::<16>(field, x.start[0]),
-                _ => Self::each(field, &x.start),
+            let acc = match (x.first(), field.third) {
+                (Some(x), 1) => Self::slide::<1>(field, x),
+                (Some(x), 4) => Self::slide::<4>(field, x),
+                (Some(x), 8) => Self::slide::<8>(field, x),
+                (Some(x), 16) => Self::slide::<16>(field, x),
+                _ => Self::each(field, x),
             };
             for m in 0..MR {
                 for p in 0..P {
@@ -95,16 +95,17 @@ impl<const MR: usize, const P: usize> Zmm<MR, P> {
     /// # Safety
     /// As [`RegisterTile::run`].
     #[inline(always)]
-    unsafe fn each(field: &Field, x: &[*const u8; MAX_MR]) -> [[__m512i; P]; MR] {
+    unsafe fn each(field: &Field, x: &Rows) -> [[__m512i; P]; MR] {
         // SAFETY: the caller's promise.
         unsafe {
             let mut acc = [[_mm512_setzero_si512(); P]; MR];
             let mut w = field.w;
             for segment in 0..field.segments {
+                let x: [*const u8; MR] = x.at(segment * field.stride);
                 for group in 0..field.groups {
                     let lines = Self::lines(field, w);
                     for m in 0..MR {
-                        let x = broadcast(x[m].add(segment * field.stride + group * K_GROUP));
+                        let x = broadcast(x[m].add(group * K_GROUP));
                         for p in 0..P {
                             acc[m][p] = _mm512_dpbusd_epi32(acc[m][p], x, lines[p]);
                         }

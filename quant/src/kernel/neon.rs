@@ -69,7 +69,7 @@ impl RegisterTile for Neon {
             let mut acc = [[vdupq_n_s32(0); 8]; MR];
             let mut w: *const i8 = field.w.cast();
             for segment in 0..field.segments {
-                let x: [*const u8; MR] = std::array::from_fn(|m| x.start[m].add(segment * field.stride));
+                let x: [*const u8; MR] = x.at(segment * field.stride);
                 for group in 0..field.groups {
                     let line: [int8x8_t; 8] = std::array::from_fn(|pair| vld1_s8(w.add(8 * pair)));
                     for m in 0..MR {

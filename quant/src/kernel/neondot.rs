@@ -96,7 +96,7 @@ impl RegisterTile for NeonDot {
             let mut acc: Sums = [[vdupq_n_s32(0); 4]; MR];
             let mut w: *const i8 = field.w.cast();
             for segment in 0..field.segments {
-                let mut x: [*const u8; MR] = std::array::from_fn(|m| x.start[m].add(segment * field.stride));
+                let mut x: [*const u8; MR] = x.at(segment * field.stride);
                 for _ in 0..field.groups / 4 {
                     let codes = x.map(|x| signed(vld1q_u8(x)));
                     group::<0>(&mut acc, &mut w, &codes);

@@ -40,12 +40,13 @@ impl RegisterTile for Scalar {
     unsafe fn run(field: &Field, x: &Rows, tiles: &mut [Tile; 2]) {
         let mut acc = [[0i32; NR]; 4];
         for segment in 0..field.segments {
+            let x: [*const u8; 4] = x.at(segment * field.stride);
             for group in 0..field.groups {
                 // SAFETY: the panel has `segments * groups` lines.
                 let line = unsafe { &*field.w.add(segment * field.groups + group) }.quads();
                 for m in 0..4 {
                     // SAFETY: the run has `groups * 4` codes.
-                    let x = unsafe { x.start[m].add(segment * field.stride + group * K_GROUP).cast::<[u8; 4]>().read() };
+                    let x = unsafe { x[m].add(group * K_GROUP).cast::<[u8; 4]>().read() };
                     for n in 0..NR {
                         for k in 0..K_GROUP {
                             acc[m][n] += i32::from(x[k]) * i32::from(line[n][k]);

@@ -149,17 +149,42 @@ pub(super) trait RegisterTile {
     const PANELS: usize;
 
     /// # Safety
-    /// The CPU has the instructions; `MR` entries of `x`, and `PANELS` of the field's panels, lead to as
+    /// The CPU has the instructions; `MR` positions of `x`, and `PANELS` of the field's panels, lead to as
     /// many codes and lines as the field says.
     unsafe fn run(field: &Field, x: &Rows, tiles: &mut [Tile; 2]);
 }
 
-/// The positions of a tile.
+/// Where the codes of a tile's positions begin.
 pub(super) struct Rows {
-    /// Where the codes of each begin.
-    pub start: [*const u8; MAX_MR],
-    /// Whether all are neighbours in one row of the image.
-    pub neighbours: bool,
+    /// Of the first position, if all are neighbours in one row of the image; else of the plane.
+    base: *const u8,
+    /// Bytes from a neighbour to the next.
+    step: Option<usize>,
+    /// From `base` to each position, if they are not neighbours.
+    offsets: [usize; MAX_MR],
+}
+
+impl Rows {
+    /// The first position's codes, if all positions are neighbours.
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code))] // for `avx512vnni.rs`
+    #[inline(always)]
+    pub fn first(&self) -> Option<*const u8> {
+        self.step.map(|_| self.base)
+    }
+
+    /// `offset` bytes behind the beginning of each position.
+    #[inline(always)]
+    pub fn at<const MR: usize>(&self, offset: usize) -> [*const u8; MR] {
+        let mut x = [self.base.wrapping_add(offset); MR];
+        for m in 0..MR {
+            x[m] = x[m].wrapping_add(match self.step {
+                // Computed, not kept: an array written as a vector and read one by one would wait for the store buffer.
+                Some(step) => m * step,
+                None => self.offsets[m],
+            });
+        }
+        x
+    }
 }
 
 /// What the tiles of a layer have in common.
@@ -275,35 +300,32 @@ unsafe fn tiles<M: Micro, T: RegisterTile, E: Epilogue>(
             let rows = T::MR.min(block.end - position);
             let at = At { position, y, x, rows, channel: 0 };
             let neighbours = rows == T::MR && x + T::MR <= layer.cols;
+            let first = y * row_step + x * col_step;
             let mut offsets = [0; MAX_MR];
             if neighbours {
-                let first = y * row_step + x * col_step;
-                for m in 0..T::MR {
-                    offsets[m] = first + m * col_step;
-                }
-                x += T::MR;
-                if x == layer.cols {
-                    (y, x) = (y + 1, 0);
-                }
+                x += T::MR - 1;
             } else {
                 for m in 0..T::MR {
-                    // Rows beyond the last position repeat it.
-                    if m >= rows {
-                        offsets[m] = offsets[rows - 1];
-                        continue;
-                    }
                     offsets[m] = y * row_step + x * col_step;
-                    x += 1;
-                    if x == layer.cols {
-                        (y, x) = (y + 1, 0);
+                    // Rows beyond the last position repeat it.
+                    if m + 1 < rows {
+                        x += 1;
+                        if x == layer.cols {
+                            (y, x) = (y + 1, 0);
+                        }
                     }
                 }
             }
+            x += 1;
+            if x == layer.cols {
+                (y, x) = (y + 1, 0);
+            }
             for (sums, &codes) in sums[turn].tiles.iter_mut().zip(planes) {
-                let mut rows = Rows { start: [codes; MAX_MR], neighbours };
-                for m in 0..T::MR {
-                    rows.start[m] = codes.wrapping_add(offsets[m]);
-                }
+                let rows = if neighbours {
+                    Rows { base: codes.wrapping_add(first), step: Some(col_step), offsets }
+                } else {
+                    Rows { base: codes, step: None, offsets }
+                };
                 // SAFETY: the caller's contract: `check` bounded every position's codes.
                 unsafe { T::run(&field, &rows, sums) };
                 if M::OFFSET != 0 {
