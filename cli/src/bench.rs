@@ -19,6 +19,7 @@ use models::augment::Normalization;
 use models::loader::Batch;
 use models::{Network, Shortcut, Trainer};
 use quant::integer::linear::integer_matmul;
+use quant::kernel::plane::Plane;
 use quant::{FakeQuantHook, IntTensor, PackedWeights, Policy, QuantConfig, Ranges, Widths};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -244,7 +245,8 @@ fn product(args: &BenchArgs, context: &Context) -> Result<()> {
         Numbers::Int8 => {
             let kernel = integer::kernel(args.isa.as_deref())?;
             let mut rng = Rng::at(1, Purpose::Test, 0, 0);
-            let x: Vec<u8> = (0..m * k).map(|_| rng.next_u32() as u8).collect();
+            let mut x = Plane::new(m * k, 0);
+            x.iter_mut().for_each(|code| *code = rng.next_u32() as u8);
             let w: Vec<i8> = (0..n * k).map(|_| rng.next_u32() as i8).collect();
             if k % 4 != 0 {
                 return Err(Failure::Usage(format!(
@@ -252,10 +254,13 @@ fn product(args: &BenchArgs, context: &Context) -> Result<()> {
                 ))
                 .into());
             }
-            let (w, mut y) =
-                (PackedWeights::pack_for(kernel, IntTensor::from_vec([n, k], w)?)?, vec![0; m * n]);
+            let w = PackedWeights::pack_for(kernel, IntTensor::from_vec([n, k], w)?)?;
+            // Codes and results begin at a cache line, as other libraries' do.
+            let mut y = vec![0; m * n + 15];
+            let start = y.as_ptr().align_offset(64).min(15);
+            let y = &mut y[start..][..m * n];
             let seconds = median_seconds(args.repeat, || {
-                integer_matmul(&x, &w, &mut y)?;
+                integer_matmul(&x, &w, y)?;
                 Ok(())
             })?;
             (seconds, kernel.name, integer::peak(kernel, context.threads))

@@ -143,6 +143,26 @@ fn resuming_from_another_configuration() {
 }
 
 #[test]
+fn a_run_that_starts_from_weights() {
+    let dir = tempfile::tempdir().unwrap();
+    let tiny = ["train", "--limit", "16", "--test-limit", "5", "--batch", "16", "--epochs", "1"];
+    let run = |more: &[&str]| run_in(dir.path(), &[&tiny[..], more].concat());
+    run(&["--depth", "8", "--out", "first", "--json"]).json();
+    let init = ["--init", "first/weights.safetensors"];
+    // At a learning rate of 0 nothing but the running statistics moves.
+    run(&[&init[..], &["--lr", "0", "--cutout", "8", "--out", "second", "--json"]].concat()).json();
+    let weight = |run: &str| {
+        let weights = Checkpoint::read(dir.path().join(run).join("weights.safetensors")).unwrap();
+        weights.tensors.into_iter().find(|(name, _)| name == "layer3.0.conv2.weight").unwrap().1
+    };
+    assert_eq!(weight("first"), weight("second"));
+
+    run(&[&init[..], &["--depth", "8"]].concat()).refused(2, &["--init", "--depth"]);
+    run(&["--init", "absent.safetensors"]).refused(3, &["absent.safetensors"]);
+    run(&["--cutout", "33"]).refused(2, &["--cutout 33", "32 x 32"]);
+}
+
+#[test]
 fn a_damaged_state() {
     let dir = tempfile::tempdir().unwrap();
     let tiny =

@@ -143,7 +143,8 @@ fn a_model_file_brings_back_every_number_and_is_as_small_as_its_weights() {
         let bytes = graph.to_bytes(&about);
         assert_eq!(bytes, graph.to_bytes(&about), "equal networks, equal files");
         assert_eq!(IntGraph::from_bytes(&bytes).unwrap(), (graph.clone(), about), "{what}");
-        let per_channel: usize = graph.nodes().iter().map(|n| n.op.outputs().len()).sum::<usize>() * 12 * 64;
+        let per_channel: usize =
+            graph.nodes().iter().map(|n| n.op.outputs().count()).sum::<usize>() * 12 * 64;
         assert!(bytes.len() < graph.weight_bytes() + per_channel + 12_000, "{what}: {} bytes", bytes.len());
     }
 }

@@ -148,7 +148,7 @@ fn layers(engine: &IntEngine, image: &[u8], work: &[usize], peak: f64) -> Vec<No
     // The node that makes each value; a node with two is charged up to the first.
     let mut maker = vec![0; engine.graph().values().len()];
     for (id, node) in nodes.iter().enumerate() {
-        node.op.outputs().into_iter().for_each(|y| maker[y] = id);
+        node.op.outputs().for_each(|y| maker[y] = id);
     }
     let (mut workspace, mut logits) = (engine.workspace(), vec![0; engine.graph().logit_scale().len()]);
     let mut times = vec![Vec::with_capacity(IMAGES); nodes.len()];

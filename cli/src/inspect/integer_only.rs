@@ -51,7 +51,7 @@ impl Node {
             Op::Conv2d { outputs, .. } | Op::GlobalAvgPool { outputs, .. } => {
                 outputs.iter().map(|(_, q)| Some(q)).collect()
             }
-            op => vec![None; op.outputs().len()],
+            op => vec![None; op.outputs().count()],
         };
         let output = |(value, q): (ValueId, Option<&Requantize>)| {
             let v = &graph.values()[value];
@@ -74,7 +74,7 @@ impl Node {
             bytes: weights.map_or(0, |(w, bits)| packed_len(w.len(), bits)),
             multiply_adds,
             inputs: node.op.inputs(),
-            outputs: node.op.outputs().into_iter().zip(requantized).map(output).collect(),
+            outputs: node.op.outputs().zip(requantized).map(output).collect(),
         }
     }
 

@@ -16,13 +16,14 @@ use rayon::prelude::*;
 use super::{IntGraph, Op, ValueId};
 use crate::kernel::plane::Plane;
 use crate::kernel::{self, Scratch};
-use pack::{Step, step};
+use pack::Packed;
 use place::{Slot, plan};
 
 /// An [`IntGraph`] ready to classify.
 pub struct IntEngine {
     graph: IntGraph,
-    steps: Vec<Step>,
+    /// Of each node.
+    packed: Vec<Packed>,
     /// The place of each value, among `slots`.
     slot_of: Vec<usize>,
     slots: Vec<Slot>,
@@ -34,6 +35,10 @@ pub struct Workspace {
     /// Planes of each slot.
     slots: Vec<Vec<Plane>>,
     scratch: Scratch,
+    /// Slots that are being written; empty between nodes.
+    written: Vec<Vec<Plane>>,
+    /// Of the pool.
+    sums: Vec<u32>,
 }
 
 impl IntEngine {
@@ -51,9 +56,10 @@ impl IntEngine {
     /// If there is none of this name, or this CPU lacks it.
     pub fn for_isa(graph: IntGraph, isa: &str) -> Result<Self> {
         let isa = kernel::named(isa)?.isa;
-        let steps = graph.nodes().iter().map(|node| step(&graph, &node.op, isa)).collect::<Result<_>>()?;
         let (slot_of, slots) = plan(&graph);
-        Ok(Self { graph, steps, slot_of, slots, isa })
+        let pack = |op: &Op| Packed::new(&graph, op, isa, |y| slots[slot_of[y]].place());
+        let packed = graph.nodes().iter().map(|node| pack(&node.op)).collect::<Result<_>>()?;
+        Ok(Self { graph, packed, slot_of, slots, isa })
     }
 
     /// The network.
@@ -70,7 +76,7 @@ impl IntEngine {
     pub fn workspace(&self) -> Workspace {
         let plane = |s: &Slot, p: usize| Plane::new(s.len(), (s.zero >> (8 * p)) as u8);
         let slots = self.slots.iter().map(|s| (0..s.planes).map(|p| plane(s, p)).collect()).collect();
-        Workspace { slots, scratch: Scratch::default() }
+        Workspace { slots, scratch: Scratch::default(), written: Vec::new(), sums: Vec::new() }
     }
 
     /// Logits `[n][classes]` of `n` images of bytes `[h][w][c]`; images are shared out among threads.
@@ -123,18 +129,18 @@ impl IntEngine {
             "an image of the network's size"
         );
         assert_eq!(logits.len(), self.graph.logit_scale().len(), "a logit for each class");
-        for (step, node) in self.steps.iter().zip(self.graph.nodes()) {
-            match (step, &node.op) {
-                (Step::Lookup { y }, Op::Lookup { table, .. }) => self.lookup(workspace, image, *y, table),
-                (Step::Conv2d { .. }, _) => self.conv2d(workspace, step),
-                (Step::SubsamplePad { x, y, stride, lo }, _) => {
-                    self.subsample(workspace, [*x, *y], *stride, *lo)
+        for (packed, node) in self.packed.iter().zip(self.graph.nodes()) {
+            match (&node.op, packed) {
+                (Op::Lookup { y, table }, _) => self.lookup(workspace, image, *y, table),
+                (op, Packed::Conv2d { w, outputs }) => self.conv2d(workspace, op, w, outputs),
+                (Op::SubsamplePad { x, y, stride, lo }, _) => {
+                    self.subsample(workspace, [*x, *y], *stride, *lo);
                 }
-                (Step::GlobalAvgPool { x, outputs }, Op::GlobalAvgPool { outputs: q, .. }) => {
-                    self.pool(workspace, *x, outputs, q);
+                (Op::GlobalAvgPool { x, outputs }, _) => self.pool(workspace, *x, outputs),
+                (Op::Linear { x, .. }, Packed::Linear { w, offset }) => {
+                    self.linear(workspace, *x, w, offset, logits);
                 }
-                (Step::Linear { x, w, offset }, _) => self.linear(workspace, *x, w, offset, logits),
-                _ => unreachable!("steps and nodes go together"),
+                (Op::Conv2d { .. } | Op::Linear { .. }, _) => unreachable!("packed as what they are"),
             }
             for y in node.op.outputs() {
                 seen(y, &|| self.codes(workspace, y));

@@ -147,14 +147,13 @@ impl Op {
     }
 
     /// The values a node writes.
-    pub fn outputs(&self) -> Vec<ValueId> {
-        match self {
-            Self::Lookup { y, .. } | Self::SubsamplePad { y, .. } => vec![*y],
-            Self::Conv2d { outputs, .. } | Self::GlobalAvgPool { outputs, .. } => {
-                outputs.iter().map(|(y, _)| *y).collect()
-            }
-            Self::Linear { .. } => vec![],
-        }
+    pub fn outputs(&self) -> impl Iterator<Item = ValueId> {
+        let (one, many) = match self {
+            Self::Lookup { y, .. } | Self::SubsamplePad { y, .. } => (Some(*y), &[][..]),
+            Self::Conv2d { outputs, .. } | Self::GlobalAvgPool { outputs, .. } => (None, &outputs[..]),
+            Self::Linear { .. } => (None, &[][..]),
+        };
+        one.into_iter().chain(many.iter().map(|(y, _)| *y))
     }
 
     /// The values a node reads.
@@ -207,7 +206,10 @@ impl IntGraph {
 
     /// Height, width and channels of the images it takes.
     pub fn image(&self) -> [usize; 3] {
-        self.values[self.nodes[0].op.outputs()[0]].dims
+        match self.nodes[0].op {
+            Op::Lookup { y, .. } => self.values[y].dims,
+            _ => unreachable!("checked: the first node is a lookup"),
+        }
     }
 
     /// `s_x s_w` of each class.

@@ -59,13 +59,11 @@ impl Place {
     }
 }
 
-/// One value to write.
-pub struct Output<'a> {
+/// How a value is made, and where it stands.
+pub struct Output {
     /// Eq 7.
-    pub q: &'a PackedRequantize,
-    /// Low bytes, and high bytes if the codes have more than 8 bits.
-    pub planes: &'a mut [Plane],
-    /// Where in the planes.
+    pub q: PackedRequantize,
+    /// Where in its planes.
     pub place: Place,
 }
 
@@ -81,7 +79,9 @@ pub struct Residual<'a> {
 /// Writes the codes of every output.
 pub struct RequantizeEpilogue<'a> {
     /// At least one.
-    pub outputs: &'a mut [Output<'a>],
+    pub outputs: &'a [Output],
+    /// Of each output: low bytes, and high bytes if the codes have more than 8 bits.
+    pub planes: &'a mut [Vec<Plane>],
     /// What is added to the sums, if anything.
     pub residual: Option<Residual<'a>>,
     /// Positions in a row.
@@ -95,15 +95,19 @@ impl Epilogue for RequantizeEpilogue<'_> {
     fn tile<L: Lanes>(&mut self, tiles: &[&Tile], at: At) {
         let (width, cols, residual) = (NR.min(self.channels - at.channel), self.cols, self.residual);
         let work = Work { tiles, at, cols, width };
-        for output in self.outputs.iter_mut() {
-            let one_plane = tiles.len() == 1 && output.planes.len() == 1;
+        for (output, planes) in self.outputs.iter().zip(&mut *self.planes) {
+            let one_plane = tiles.len() == 1 && planes.len() == 1;
             let bytes = one_plane && residual.is_none_or(|r| r.planes.len() == 1);
             // SAFETY: the tiles are of a kernel with the instructions of `L`.
             unsafe {
                 match residual {
-                    _ if !bytes || width < NR || output.q.left > 0 => work.general::<L>(output, residual),
-                    None => work.plain::<L, false>(output, &[], output.place),
-                    Some(Residual { planes, place }) => work.plain::<L, true>(output, &planes[0], place),
+                    _ if !bytes || width < NR || output.q.left > 0 => {
+                        work.general::<L>(output, planes, residual)
+                    }
+                    None => work.plain::<L, false>(output, &mut planes[0], &[], output.place),
+                    Some(Residual { planes: r, place }) => {
+                        work.plain::<L, true>(output, &mut planes[0], &r[0], place);
+                    }
                 }
             }
         }
@@ -173,8 +177,14 @@ impl Work<'_> {
     /// # Safety
     /// The CPU has the instructions of `L`. (Offsets are checked here.)
     #[inline(always)]
-    unsafe fn plain<L: Lanes, const RESIDUAL: bool>(&self, output: &mut Output<'_>, r: &[u8], place: Place) {
-        let (q, at, step) = (output.q, self.at, output.place.step);
+    unsafe fn plain<L: Lanes, const RESIDUAL: bool>(
+        &self,
+        output: &Output,
+        plane: &mut [u8],
+        r: &[u8],
+        place: Place,
+    ) {
+        let (q, at, step) = (&output.q, self.at, output.place.step);
         let (lo, hi) = (q.lo, q.hi);
         for lane in (0..NR).step_by(L::LANES) {
             // SAFETY: the caller vouches for the instructions.
@@ -185,7 +195,7 @@ impl Work<'_> {
                 let len = (self.cols - x).min(at.rows - row);
                 let sums = &self.tiles[0][row..row + len];
                 let to = output.place.at(y, x) + at.channel;
-                let to = output.planes[0][to..][..(len - 1) * step + NR].as_mut_ptr().wrapping_add(lane);
+                let to = plane[to..][..(len - 1) * step + NR].as_mut_ptr().wrapping_add(lane);
                 let from = if RESIDUAL {
                     r[place.at(y, x) + at.channel..][..(len - 1) * place.step + NR]
                         .as_ptr()
@@ -225,8 +235,13 @@ impl Work<'_> {
     /// # Safety
     /// The CPU has the instructions of `L`. (Offsets are checked by `read` and `write`.)
     #[inline(always)]
-    unsafe fn general<L: Lanes>(&self, output: &mut Output<'_>, residual: Option<Residual<'_>>) {
-        let (q, at) = (output.q, self.at);
+    unsafe fn general<L: Lanes>(
+        &self,
+        output: &Output,
+        planes: &mut [Plane],
+        residual: Option<Residual<'_>>,
+    ) {
+        let (q, at) = (&output.q, self.at);
         let sums = |plane: &Tile, i: usize, lane: usize| plane[i][lane..].as_ptr();
         // SAFETY: the caller vouches for the instructions; a row of sums has sixteen numbers.
         unsafe {
@@ -241,18 +256,18 @@ impl Work<'_> {
                     if let [_, high] = self.tiles {
                         v = L::add_wide(v, L::shl8_wide(L::load(sums(high, i, lane)).shl(k).mul(m)));
                     }
-                    if let Some(Residual { planes, place }) = residual {
+                    if let Some(Residual { planes: from, place }) = residual {
                         let offset = place.at(y, x) + channel;
-                        let mut r: L = read(&planes[0], offset, width);
-                        if let Some(high) = planes.get(1) {
+                        let mut r: L = read(&from[0], offset, width);
+                        if let Some(high) = from.get(1) {
                             r = r.add(read::<L>(high, offset, width).shl(byte));
                         }
                         v = L::add_wide(v, r.shl(k_r).mul(m_r));
                     }
                     let code = L::upper(v).sra(t).clamp(lo, hi);
                     let offset = output.place.at(y, x) + channel;
-                    write(code, &mut output.planes[0], offset, width);
-                    if let Some(high) = output.planes.get_mut(1) {
+                    write(code, &mut planes[0], offset, width);
+                    if let Some(high) = planes.get_mut(1) {
                         write(code.sra(byte), high, offset, width);
                     }
                 }

@@ -1,10 +1,8 @@
 //! One function for each kind of node, on one image.
 
-use super::super::ValueId;
-use super::pack::Step;
+use super::super::{Op, ValueId};
 use super::{IntEngine, Workspace};
 use crate::PackedWeights;
-use crate::kernel::plane::Plane;
 use crate::kernel::requantize::{Output, RequantizeEpilogue, Residual};
 use crate::kernel::{self, At, Epilogue, K_GROUP, Lanes, Layer, Tile};
 use crate::requantize::Requantize;
@@ -15,6 +13,14 @@ impl IntEngine {
         let ([_, w, c], place) = (slot.dims, slot.place());
         for (i, line) in image.chunks_exact(w * c).enumerate() {
             let to = &mut plane[place.start + i * place.row..][..w * place.step];
+            // Three colours in four bytes, as nearly all images come: a pixel is one store.
+            if let ([r, g, b], K_GROUP) = (table, place.step) {
+                let pixels = to.as_chunks_mut::<K_GROUP>().0.iter_mut().zip(line.as_chunks::<3>().0);
+                for (to, p) in pixels {
+                    *to = [r[usize::from(p[0])], g[usize::from(p[1])], b[usize::from(p[2])], 0];
+                }
+                continue;
+            }
             for (to, pixel) in to.chunks_exact_mut(place.step).zip(line.chunks_exact(c)) {
                 for ((to, table), p) in to.iter_mut().zip(table).zip(pixel) {
                     *to = table[usize::from(*p)];
@@ -23,25 +29,25 @@ impl IntEngine {
         }
     }
 
-    pub(super) fn conv2d(&self, workspace: &mut Workspace, step: &Step) {
-        let Step::Conv2d { x, w, kernel: [kh, kw], stride, padding, finish } = step else { return };
+    pub(super) fn conv2d(
+        &self,
+        workspace: &mut Workspace,
+        op: &Op,
+        packed: &PackedWeights,
+        outputs: &[Output],
+    ) {
+        let Op::Conv2d { x, w, stride, padding, residual, outputs: made, .. } = op else { return };
         let from = self.slot(*x);
-        let [rows, cols, channels] = self.slot(finish.outputs[0].0).dims;
+        let [rows, cols, channels] = self.slot(made[0].0).dims;
         // Outputs leave the workspace while they are written; planning gave them places of their own.
-        let mut written: Vec<Vec<Plane>> = finish
-            .outputs
-            .iter()
-            .map(|(y, _)| std::mem::take(&mut workspace.slots[self.slot_of[*y]]))
-            .collect();
-        let outputs = finish.outputs.iter().zip(&mut written);
-        let mut outputs: Vec<Output<'_>> =
-            outputs.map(|((y, q), planes)| Output { q, planes, place: self.slot(*y).place() }).collect();
-        let residual = finish
-            .residual
-            .map(|r| Residual { planes: &workspace.slots[self.slot_of[r]], place: self.slot(r).place() });
+        let mut written = std::mem::take(&mut workspace.written);
+        let place = |y: ValueId| self.slot_of[y];
+        written.extend(made.iter().map(|(y, _)| std::mem::take(&mut workspace.slots[place(*y)])));
+        let residual =
+            residual.map(|r| Residual { planes: &workspace.slots[place(r)], place: self.slot(r).place() });
         // The window begins `padding` pixels before the first one.
         let start = (from.border - padding) * (from.row() + from.c);
-        let planes = &workspace.slots[self.slot_of[*x]];
+        let planes = &workspace.slots[place(*x)];
         let [low, high] = [0, planes.len() - 1].map(|p| &planes[p][start..]);
         let layer = Layer {
             planes: &[low, high][..planes.len()],
@@ -49,16 +55,17 @@ impl IntEngine {
             cols,
             row_step: stride * from.row(),
             col_step: stride * from.c,
-            segments: *kh,
+            segments: w.dims()[1],
             segment_stride: from.row(),
-            groups: kw * from.c / K_GROUP,
-            panels: w.panels(),
+            groups: w.dims()[2] * from.c / K_GROUP,
+            panels: packed.panels(),
         };
-        let mut epilogue = RequantizeEpilogue { outputs: &mut outputs, residual, cols, channels };
-        w.kernel().sweep(&layer, &mut workspace.scratch, &mut epilogue);
-        for ((y, _), planes) in finish.outputs.iter().zip(written) {
-            workspace.slots[self.slot_of[*y]] = planes;
+        let mut epilogue = RequantizeEpilogue { outputs, planes: &mut written, residual, cols, channels };
+        packed.kernel().sweep(&layer, &mut workspace.scratch, &mut epilogue);
+        for ((y, _), planes) in made.iter().zip(written.drain(..)) {
+            workspace.slots[place(*y)] = planes;
         }
+        workspace.written = written;
     }
 
     pub(super) fn subsample(
@@ -85,16 +92,12 @@ impl IntEngine {
         workspace.slots[self.slot_of[y]] = written;
     }
 
-    pub(super) fn pool(
-        &self,
-        workspace: &mut Workspace,
-        x: ValueId,
-        outputs: &[ValueId],
-        q: &[(ValueId, Requantize)],
-    ) {
+    pub(super) fn pool(&self, workspace: &mut Workspace, x: ValueId, outputs: &[(ValueId, Requantize)]) {
         let (from, planes) = (self.slot(x), &workspace.slots[self.slot_of[x]]);
         let ([h, w, c], place) = (from.dims, from.place());
-        let mut sums = vec![0u32; c];
+        let sums = &mut workspace.sums;
+        sums.clear();
+        sums.resize(c, 0u32);
         for (p, plane) in planes.iter().enumerate() {
             for (i, j) in (0..h).flat_map(|i| (0..w).map(move |j| (i, j))) {
                 let pixel = &plane[place.start + i * place.row + j * place.step..][..c];
@@ -103,9 +106,9 @@ impl IntEngine {
                 }
             }
         }
-        for (y, (_, q)) in outputs.iter().zip(q) {
+        for (y, q) in outputs {
             let start = self.slot(*y).place().start;
-            for (channel, &sum) in sums.iter().enumerate() {
+            for (channel, &sum) in workspace.sums.iter().enumerate() {
                 let code = q.apply_ref(channel, i64::from(sum), 0);
                 for (p, plane) in workspace.slots[self.slot_of[*y]].iter_mut().enumerate() {
                     plane[start + channel] = (code >> (8 * p)) as u8;
