@@ -81,23 +81,30 @@ pub fn integer_matmul(x: &[u8], w: &PackedWeights, y: &mut [i32]) -> Result<()> 
     if !w.abs_sums.iter().all(|&sum| fits_i32(255 * sum)) {
         return Err(Error::value("matmul", "a sum could leave 32 bits"));
     }
-    y.par_chunks_mut(LINEAR_ROWS * outputs).zip(x.par_chunks(LINEAR_ROWS * inputs)).for_each_init(
-        Scratch::default,
-        |scratch, (y, x)| {
-            let layer = Layer {
-                planes: &[x],
-                rows: 1,
-                cols: x.len() / inputs,
-                row_step: 0,
-                col_step: inputs,
-                segments: 1,
-                segment_stride: 0,
-                groups: inputs / K_GROUP,
-                panels: w.panels(),
-            };
-            w.kernel.sweep(&layer, scratch, &mut StoreSums { y, channels: outputs });
-        },
-    );
+    let multiply = |scratch: &mut Scratch, (y, x): (&mut [i32], &[u8])| {
+        let layer = Layer {
+            planes: &[x],
+            rows: 1,
+            cols: x.len() / inputs,
+            row_step: 0,
+            col_step: inputs,
+            segments: 1,
+            segment_stride: 0,
+            groups: inputs / K_GROUP,
+            panels: w.panels(),
+        };
+        w.kernel.sweep(&layer, scratch, &mut StoreSums { y, channels: outputs });
+    };
+    if rows == 0 {
+        return Ok(());
+    }
+    if rayon::current_num_threads() == 1 {
+        // Handing the work to a pool of one thread would take longer than a small product.
+        multiply(&mut Scratch::default(), (y, x));
+    } else {
+        let tasks = y.par_chunks_mut(LINEAR_ROWS * outputs).zip(x.par_chunks(LINEAR_ROWS * inputs));
+        tasks.for_each_init(Scratch::default, multiply);
+    }
     Ok(())
 }
 
