@@ -2,8 +2,8 @@
 //!
 //! A tile register holds up to 16 rows of 64 bytes. Rows of the left operand are runs of codes, read where they lie:
 //! neighbouring positions of an NHWC image begin a fixed number of bytes apart, and that is what `tileloadd` takes, a
-//! start and a stride. So a register holds positions of one row of the image ([`Cut`]). Rows of the right operand are the lines of a panel ([`Layout::Quads`]): four `k` of sixteen
-//! channels. So neither operand is copied.
+//! start and a stride: a register holds positions of one row of the image ([`Cut`]). Rows of the right operand are the
+//! lines of a panel ([`Layout::Quads`]): four `k` of sixteen channels. So neither operand is copied.
 //!
 //! ```text
 //!                           tmm6: lines of panel 0     tmm7: of panel 1
@@ -11,9 +11,12 @@
 //!   tmm5: 16 more             tmm1 += tmm5 tmm6          tmm3 += tmm5 tmm7
 //! ```
 //!
-//! Four loads of 16 rows for four products of 16 cycles each: loading takes half of the time of multiplying. A run of
-//! codes is cut into equal chunks of at most 16 groups, so that one configuration serves a layer: 48 bytes of the 64
-//! for 16 and 32 channels, all 64 for 64 channels.
+//! Four loads of 16 rows for four products of 16 cycles each. A load takes 11 cycles if no row crosses a cache line, 58 if
+//! all do; [`Plane`](super::plane::Plane) is why they rarely do. A run of codes is cut into equal chunks of at most 16
+//! groups, so that one configuration serves a layer: 48 bytes of the 64 for 16 and 32 channels, all 64 for 64 channels.
+//!
+//! A pair of registers is done in this order: its products, the *previous* pair's epilogue, its stores. So the epilogue
+//! runs while the products do, and its loads come before the stores that could hold them up.
 //!
 //! The products are exact: four products of u8 x s8 and their sum with an i32, as in `vpdpbusd`. Rust has no stable
 //! intrinsics for AMX yet, so the instructions stand in inline assembly; nothing else in a program uses the tile
