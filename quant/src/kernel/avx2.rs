@@ -54,7 +54,7 @@ impl RegisterTile for Avx2 {
     const PANELS: usize = 1;
 
     #[inline(always)]
-    unsafe fn run(field: &Field, x: &Rows, tiles: &mut [Tile; 2]) {
+    unsafe fn run(field: &Field, x: &Rows, tiles: &mut [Tile; 2], row: usize) {
         // SAFETY: the caller vouches for the instructions, the codes and the lines; a tile's row is 64 bytes.
         unsafe {
             let mut acc = [[_mm256_setzero_si256(); 2]; MR];
@@ -74,7 +74,7 @@ impl RegisterTile for Avx2 {
             }
             for m in 0..MR {
                 for half in 0..2 {
-                    _mm256_storeu_si256(tiles[0][m].as_mut_ptr().add(8 * half).cast(), acc[m][half]);
+                    _mm256_storeu_si256(tiles[0][row + m].as_mut_ptr().add(8 * half).cast(), acc[m][half]);
                 }
             }
         }

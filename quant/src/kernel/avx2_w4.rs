@@ -1,11 +1,11 @@
-//! AVX2, weights of at most 4 bits: pair sums are added up in 16 bits, eight at a time, before they are widened.
+//! AVX2, weights of at most 4 bits: pair sums are added up in 16 bits, eight or more, before they are widened.
 //!
 //! ```text
-//! (W4)  8 * | x0 w0 + x1 w1 |  <=  8 * 2 * 255 * 8  =  32640  <  2^15          if |w| <= 8
+//! (W4)  n * | x0 w0 + x1 w1 |  <=  n * 2 * 255 * max |w|  <  2^15          n = 8 if |w| <= 8, 32 if |w| <= 2
 //! ```
 //!
-//! So seven of eight `vpmaddwd` of `avx2_w7.rs` fall away: per group and half a line there are one `vpmaddubsw` and one
-//! `vpaddw`, and after eight groups the 16-bit sums are widened and added to the tile in memory.
+//! So most `vpmaddwd` of `avx2_w7.rs` fall away: per group and half a line there are one `vpmaddubsw` and one
+//! `vpaddw`, and after `n` groups the 16-bit sums are widened and added to the tile in memory.
 //!
 //! Registers: 6 rows x 2 halves = 12 sums of 16 bits, 2 for the line, the row, the product: 16.
 #![allow(unsafe_code)]
@@ -18,8 +18,8 @@ use super::sweep::{self, Field, Micro, RegisterTile, Rows};
 use super::{Epilogue, Id, K_GROUP, Layer, MicroKernel, NR, Scratch, Tile};
 
 const MR: usize = 6;
-/// Groups whose pair sums fit 16 bits together.
-const GROUPS: usize = 8;
+/// `n` times `max |w|`: how far 16 bits go.
+const ROOM: usize = i16::MAX as usize / (2 * u8::MAX as usize);
 
 /// The table's line.
 pub const KERNEL: MicroKernel = MicroKernel {
@@ -53,17 +53,19 @@ impl RegisterTile for Maddubs16 {
     const PANELS: usize = 1;
 
     #[inline(always)]
-    unsafe fn run(field: &Field, x: &Rows, tiles: &mut [Tile; 2]) {
+    unsafe fn run(field: &Field, x: &Rows, tiles: &mut [Tile; 2], row: usize) {
         // SAFETY: the caller vouches for the instructions, the codes and the lines; a tile's row is 64 bytes.
         unsafe {
             let mut w: *const __m256i = field.w.cast();
-            let mut first = true;
+            let mut acc = [[_mm256_setzero_si256(); 2]; MR];
+            let most = ROOM / (field.max_weight as usize).max(1);
+            let (mut room, mut first) = (most, true);
+            let tile = tiles[0][row].as_mut_ptr();
             for segment in 0..field.segments {
                 let mut x: [*const u8; MR] = x.at(segment * field.stride);
                 let mut left = field.groups;
                 while left > 0 {
-                    let groups = left.min(GROUPS);
-                    let mut acc = [[_mm256_setzero_si256(); 2]; MR];
+                    let groups = left.min(room);
                     for group in 0..groups {
                         let line = [_mm256_load_si256(w), _mm256_load_si256(w.add(1))];
                         for m in 0..MR {
@@ -74,17 +76,36 @@ impl RegisterTile for Maddubs16 {
                         }
                         w = w.add(2);
                     }
-                    for m in 0..MR {
-                        x[m] = x[m].add(groups * K_GROUP);
-                        for half in 0..2 {
-                            let to: *mut __m256i = tiles[0][m].as_mut_ptr().add(8 * half).cast();
-                            let sums = _mm256_madd_epi16(acc[m][half], _mm256_set1_epi16(1));
-                            let before = if first { _mm256_setzero_si256() } else { _mm256_loadu_si256(to) };
-                            _mm256_storeu_si256(to, _mm256_add_epi32(sums, before));
-                        }
+                    x = x.map(|x| x.add(groups * K_GROUP));
+                    (left, room) = (left - groups, room - groups);
+                    if room == 0 {
+                        widen(&mut acc, tile, first);
+                        (room, first) = (most, false);
                     }
-                    (first, left) = (false, left - groups);
                 }
+            }
+            if room < most {
+                widen(&mut acc, tile, first);
+            }
+        }
+    }
+}
+
+/// Adds the sums of 16 bits, in pairs, to the tile's, or puts them there if they are the first; and clears them.
+///
+/// # Safety
+/// The CPU has AVX2; `tile` leads to `MR` rows of sixteen sums.
+#[inline(always)]
+unsafe fn widen(acc: &mut [[__m256i; 2]; MR], tile: *mut i32, first: bool) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        for m in 0..MR {
+            for half in 0..2 {
+                let to: *mut __m256i = tile.add(NR * m + 8 * half).cast();
+                let sums = _mm256_madd_epi16(acc[m][half], _mm256_set1_epi16(1));
+                let before = if first { _mm256_setzero_si256() } else { _mm256_loadu_si256(to) };
+                _mm256_storeu_si256(to, _mm256_add_epi32(sums, before));
+                acc[m][half] = _mm256_setzero_si256();
             }
         }
     }

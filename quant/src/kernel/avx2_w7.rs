@@ -56,7 +56,7 @@ impl RegisterTile for Maddubs {
     const PANELS: usize = 1;
 
     #[inline(always)]
-    unsafe fn run(field: &Field, x: &Rows, tiles: &mut [Tile; 2]) {
+    unsafe fn run(field: &Field, x: &Rows, tiles: &mut [Tile; 2], row: usize) {
         // SAFETY: the caller vouches for the instructions, the codes and the lines; a tile's row is 64 bytes.
         unsafe {
             let ones = _mm256_set1_epi16(1);
@@ -78,7 +78,7 @@ impl RegisterTile for Maddubs {
             }
             for m in 0..MR {
                 for half in 0..2 {
-                    _mm256_storeu_si256(tiles[0][m].as_mut_ptr().add(8 * half).cast(), acc[m][half]);
+                    _mm256_storeu_si256(tiles[0][row + m].as_mut_ptr().add(8 * half).cast(), acc[m][half]);
                 }
             }
         }

@@ -67,7 +67,7 @@ impl<const MR: usize, const P: usize> RegisterTile for Zmm<MR, P> {
     const PANELS: usize = P;
 
     #[inline(always)]
-    unsafe fn run(field: &Field, x: &Rows, tiles: &mut [Tile; 2]) {
+    unsafe fn run(field: &Field, x: &Rows, tiles: &mut [Tile; 2], row: usize) {
         // SAFETY: the caller vouches for the instructions, the codes and the lines; a tile's row is 64 bytes.
         unsafe {
             let acc = match (x.first(), field.third) {
@@ -79,7 +79,7 @@ impl<const MR: usize, const P: usize> RegisterTile for Zmm<MR, P> {
             };
             for m in 0..MR {
                 for p in 0..P {
-                    _mm512_store_si512(tiles[p][m].as_mut_ptr().cast(), acc[m][p]);
+                    _mm512_store_si512(tiles[p][row + m].as_mut_ptr().cast(), acc[m][p]);
                 }
             }
         }

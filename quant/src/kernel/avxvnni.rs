@@ -65,7 +65,7 @@ impl<D: DotProduct> RegisterTile for Ymm<D> {
     const PANELS: usize = 1;
 
     #[inline(always)]
-    unsafe fn run(field: &Field, x: &Rows, tiles: &mut [Tile; 2]) {
+    unsafe fn run(field: &Field, x: &Rows, tiles: &mut [Tile; 2], row: usize) {
         // SAFETY: the caller vouches for the instructions, the codes and the lines; a tile's row is 64 bytes.
         unsafe {
             let mut acc = [[_mm256_setzero_si256(); 2]; MR];
@@ -85,7 +85,7 @@ impl<D: DotProduct> RegisterTile for Ymm<D> {
             }
             for m in 0..MR {
                 for half in 0..2 {
-                    _mm256_storeu_si256(tiles[0][m].as_mut_ptr().add(8 * half).cast(), acc[m][half]);
+                    _mm256_storeu_si256(tiles[0][row + m].as_mut_ptr().add(8 * half).cast(), acc[m][half]);
                 }
             }
         }

@@ -63,7 +63,7 @@ impl RegisterTile for Neon {
     const PANELS: usize = 1;
 
     #[inline(always)]
-    unsafe fn run(field: &Field, x: &Rows, tiles: &mut [Tile; 2]) {
+    unsafe fn run(field: &Field, x: &Rows, tiles: &mut [Tile; 2], row: usize) {
         // SAFETY: the caller vouches for the instructions, the codes and the lines; a tile's row is 64 bytes.
         unsafe {
             let mut acc = [[vdupq_n_s32(0); 8]; MR];
@@ -85,7 +85,7 @@ impl RegisterTile for Neon {
             for m in 0..MR {
                 for quarter in 0..4 {
                     let sums = vpaddq_s32(acc[m][2 * quarter], acc[m][2 * quarter + 1]);
-                    vst1q_s32(tiles[0][m].as_mut_ptr().add(4 * quarter), sums);
+                    vst1q_s32(tiles[0][row + m].as_mut_ptr().add(4 * quarter), sums);
                 }
             }
         }

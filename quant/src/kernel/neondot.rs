@@ -88,7 +88,7 @@ impl RegisterTile for NeonDot {
     const PANELS: usize = 1;
 
     #[inline(always)]
-    unsafe fn run(field: &Field, x: &Rows, tiles: &mut [Tile; 2]) {
+    unsafe fn run(field: &Field, x: &Rows, tiles: &mut [Tile; 2], row: usize) {
         // SAFETY: the caller vouches for the instructions, the codes and the lines; a tile's row is 64 bytes.
         unsafe {
             let flip = vdupq_n_u8(128);
@@ -114,7 +114,7 @@ impl RegisterTile for NeonDot {
             }
             for m in 0..MR {
                 for quarter in 0..4 {
-                    vst1q_s32(tiles[0][m].as_mut_ptr().add(4 * quarter), acc[m][quarter]);
+                    vst1q_s32(tiles[0][row + m].as_mut_ptr().add(4 * quarter), acc[m][quarter]);
                 }
             }
         }

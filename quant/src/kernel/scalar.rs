@@ -37,7 +37,7 @@ impl RegisterTile for Scalar {
     const PANELS: usize = 1;
 
     #[inline(always)]
-    unsafe fn run(field: &Field, x: &Rows, tiles: &mut [Tile; 2]) {
+    unsafe fn run(field: &Field, x: &Rows, tiles: &mut [Tile; 2], row: usize) {
         let mut acc = [[0i32; NR]; 4];
         for segment in 0..field.segments {
             let x: [*const u8; 4] = x.at(segment * field.stride);
@@ -55,6 +55,6 @@ impl RegisterTile for Scalar {
                 }
             }
         }
-        tiles[0][..4].copy_from_slice(&acc);
+        tiles[0][row..row + 4].copy_from_slice(&acc);
     }
 }

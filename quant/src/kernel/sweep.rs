@@ -150,8 +150,8 @@ pub(super) trait RegisterTile {
 
     /// # Safety
     /// The CPU has the instructions; `MR` positions of `x`, and `PANELS` of the field's panels, lead to as
-    /// many codes and lines as the field says.
-    unsafe fn run(field: &Field, x: &Rows, tiles: &mut [Tile; 2]);
+    /// many codes and lines as the field says; the tiles have `MR` rows from `row` on.
+    unsafe fn run(field: &Field, x: &Rows, tiles: &mut [Tile; 2], row: usize);
 }
 
 /// Where the codes of a tile's positions begin.
@@ -200,6 +200,9 @@ pub(super) struct Field {
     /// else 0.
     #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code))] // for `avx512vnni.rs`
     pub third: usize,
+    /// The largest `|w|`.
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code))] // for `avx2_w4.rs`
+    pub max_weight: i32,
     /// The first panel.
     pub w: *const Line,
     /// Lines from a panel to the next.
@@ -216,6 +219,7 @@ impl Field {
             stride: layer.segment_stride * code_bytes,
             groups: layer.groups,
             third: if neighbours { layer.groups / 3 } else { 0 },
+            max_weight: layer.panels.max_weight(),
             w: layer.panels.panel(panel).as_ptr(),
             panel: layer.panels.lines_per_panel(),
         }
@@ -275,7 +279,7 @@ pub(super) unsafe fn sweep<M: Micro, E: Epilogue>(
     }
 }
 
-/// All tiles of one panel (or two) over a block of positions. In the last tile, rows beyond the last
+/// All tiles of one panel (or two) over a block of positions. In the last register tile, rows beyond the last
 /// position repeat it.
 ///
 /// # Safety
@@ -295,11 +299,16 @@ unsafe fn tiles<M: Micro, T: RegisterTile, E: Epilogue>(
     let (mut turn, mut position) = (0, block.start);
     let (mut y, mut x) = (block.start / layer.cols, block.start % layer.cols);
     while position < block.end || waiting.is_some() {
-        let mut next = None;
-        if position < block.end {
-            let rows = T::MR.min(block.end - position);
-            let at = At { position, y, x, rows, channel: 0 };
-            let neighbours = rows == T::MR && x + T::MR <= layer.cols;
+        let mut next: Option<At> = None;
+        // As many register tiles as one tile of sums holds: an epilogue has constants to fetch.
+        for row in (0..=MAX_MR - T::MR).step_by(T::MR) {
+            if position == block.end {
+                break;
+            }
+            let count = T::MR.min(block.end - position);
+            let at = next.get_or_insert(At { position, y, x, rows: 0, channel: 0 });
+            at.rows += count;
+            let neighbours = count == T::MR && x + T::MR <= layer.cols;
             let first = y * row_step + x * col_step;
             let mut offsets = [0; MAX_MR];
             if neighbours {
@@ -308,7 +317,7 @@ unsafe fn tiles<M: Micro, T: RegisterTile, E: Epilogue>(
                 for m in 0..T::MR {
                     offsets[m] = y * row_step + x * col_step;
                     // Rows beyond the last position repeat it.
-                    if m + 1 < rows {
+                    if m + 1 < count {
                         x += 1;
                         if x == layer.cols {
                             (y, x) = (y + 1, 0);
@@ -320,17 +329,18 @@ unsafe fn tiles<M: Micro, T: RegisterTile, E: Epilogue>(
             if x == layer.cols {
                 (y, x) = (y + 1, 0);
             }
+            position += count;
             for (sums, &codes) in sums[turn].tiles.iter_mut().zip(planes) {
                 let rows = if neighbours {
                     Rows { base: codes.wrapping_add(first), step: Some(col_step), offsets }
                 } else {
                     Rows { base: codes, step: None, offsets }
                 };
-                // SAFETY: the caller's contract: `check` bounded every position's codes.
-                unsafe { T::run(&field, &rows, sums) };
+                // SAFETY: the caller's contract: `check` bounded every position's codes; `row + MR` is at most `MAX_MR`.
+                unsafe { T::run(&field, &rows, sums, row) };
                 if M::OFFSET != 0 {
                     for (p, tile) in sums[..T::PANELS].iter_mut().enumerate() {
-                        for row in &mut tile[..T::MR] {
+                        for row in &mut tile[row..row + T::MR] {
                             for (sum, w) in row.iter_mut().zip(layer.panels.sums(panel + p)) {
                                 *sum = sum.wrapping_add(w.wrapping_mul(M::OFFSET));
                             }
@@ -338,8 +348,6 @@ unsafe fn tiles<M: Micro, T: RegisterTile, E: Epilogue>(
                     }
                 }
             }
-            next = Some(at);
-            position += rows;
         }
         if let Some(at) = waiting {
             let [low, high] = &sums[1 - turn].tiles;
