@@ -167,10 +167,9 @@ def ours_command(work, isa, cell, args):
 
 def ours(work, isa, cell, args):
     """One run of ours: its JSON, with `rate` or `failed`."""
-    env = dict(os.environ)
+    env = peer.environment(isa, cell["threads"])  # the same instructions as the peer's
     if isa == "avx2":
-        # QUANT_ISA chooses our kernels; the mask keeps f32 products (a dependency's) from AVX-512 too.
-        env.update(peer.environment("avx2", cell["threads"]), QUANT_ISA="avx2")
+        env["QUANT_ISA"] = "avx2"
     with Others(children_seconds) as others:
         done = subprocess.run(ours_command(work, isa, cell, args), capture_output=True, text=True, env=env, check=False)
     try:
@@ -225,9 +224,7 @@ def measure(cell, args):
                 workers.append(Worker(name, work, isa, cell, args))
     for worker in workers:
         worker.prepare()
-    # Without AMX ours is what it is with it: one measurement serves both.
-    kinds = sorted({"avx2" if isa == "avx2" else "best" for isa in args.isas})
-    mine = {kind: [] for kind in kinds}
+    mine = {isa: [] for isa in args.isas}
     with contextlib.ExitStack() as held:
         since = None
         for number in range(2 * args.rounds):
@@ -239,15 +236,15 @@ def measure(cell, args):
                 held.close()  # others want the machine too
                 held.enter_context(quiet(args.quiet_with))
                 since = time.monotonic()
-            for kind in kinds:
-                mine[kind].append(ours(work, "avx2" if kind == "avx2" else "native", cell, args))
+            for isa in args.isas:
+                mine[isa].append(ours(work, isa, cell, args))
                 for worker in workers:
-                    if (worker.isa == "avx2") == (kind == "avx2"):
+                    if worker.isa == isa:
                         worker.measure()
     rows = []
     for worker in workers:
         worker.close()
-        mine_here = mine["avx2" if worker.isa == "avx2" else "best"]
+        mine_here = mine[worker.isa]
         row = {**cell, "isa": worker.isa, "peer": worker.name}
         failed = next((m["failed"] for m in mine_here if "failed" in m), None)
         if failed:
