@@ -8,107 +8,31 @@
 //! bit for bit: order and augmentation of the images are functions of seed, epoch and position, and
 //! `state.safetensors` holds everything else.
 
-use std::path::PathBuf;
+mod recipe;
+
 use std::time::Instant;
 
 use anyhow::Result;
-use clap::Args;
 use engine::Float;
-use engine::optim::{Decay, Ema, Schedule, Sgd};
-use models::augment::{Augment, Normalization};
 use models::cifar10::Cifar10;
 use models::loader::Loader;
-use models::{Checkpoint, Network, Progress as Tally, Shortcut, Trainer, evaluate};
+use models::{Checkpoint, Progress as Tally, Trainer, evaluate};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::algorithm::AlgorithmChoice;
 use crate::context::Context;
 use crate::exit::Failure;
 use crate::plot::{Series, lines, stack};
 use crate::progress::Progress;
 use crate::run_folder::RunFolder;
 use crate::{assets, interrupt, settings};
+pub use recipe::TrainArgs;
+use recipe::{loaders, trainer};
 
 /// Where a run stands.
 const STATE: &str = "state.safetensors";
 /// What a run makes.
 const WEIGHTS: &str = "weights.safetensors";
-
-/// Settings of `train`.
-#[derive(Args, Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TrainArgs {
-    /// CIFAR-10 in binary format [default: the slice that comes with the program]
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
-    /// Layers, 6n + 2
-    #[arg(long, value_name = "N", default_value_t = 20)]
-    depth: usize,
-    /// How blocks that halve the image bring their input along: A (no parameters) or B (1x1 convolution)
-    #[arg(long, value_name = "A|B", default_value = "B")]
-    shortcut: String,
-    /// Passes over the training images
-    #[arg(long, value_name = "N", default_value_t = 24)]
-    epochs: usize,
-    /// Images of a step
-    #[arg(long, value_name = "N", default_value_t = 128)]
-    batch: usize,
-    /// Peak learning rate
-    #[arg(long, value_name = "RATE", default_value_t = 0.1)]
-    lr: f64,
-    /// Epochs over which the learning rate climbs to its peak; half a cosine to zero follows
-    #[arg(long, value_name = "EPOCHS", default_value_t = 1.0)]
-    warmup: f64,
-    /// Momentum
-    #[arg(long, default_value_t = 0.9)]
-    momentum: f64,
-    /// Nesterov's momentum
-    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
-    nesterov: bool,
-    /// Weight decay
-    #[arg(long, value_name = "DECAY", default_value_t = 5e-4)]
-    weight_decay: f64,
-    /// Decay batch norms and biases too
-    #[arg(long)]
-    decay_all: bool,
-    /// Label smoothing
-    #[arg(long, value_name = "SHARE", default_value_t = 0.1)]
-    smoothing: f64,
-    /// How convolutions and their gradients are computed
-    #[arg(long, value_enum, default_value_t)]
-    algorithm: AlgorithmChoice,
-    /// Decay of the average of the weights that is evaluated and kept; 0: no average
-    #[arg(long, value_name = "DECAY", default_value_t = 0.998)]
-    ema: f64,
-    /// Pad by 4 and crop, and flip, at random
-    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
-    augment: bool,
-    /// Side of the square blanked at a random place of every training image; 0: none
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    cutout: usize,
-    /// Start from these weights instead of random ones [depth and shortcut are the file's]
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["depth", "shortcut"])]
-    init: Option<PathBuf>,
-    /// mean,mean,mean/std,std,std, or course, true, imagenet
-    #[arg(long, value_name = "MEAN/STD", default_value = "course")]
-    normalization: String,
-    /// Only the first N training images
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    limit: Option<u32>,
-    /// Only the first N test images
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    test_limit: Option<u32>,
-    /// Save the state every N steps too, not only after each epoch; 0: never
-    #[arg(long, value_name = "N", default_value_t = 100)]
-    checkpoint_every: usize,
-    /// The run's folder [default: runs/train-TIMESTAMP]
-    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
-    out: Option<PathBuf>,
-    /// Continue the run in this folder
-    #[arg(long, value_name = "DIR")]
-    resume: Option<PathBuf>,
-}
 
 /// One line of `metrics.jsonl`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -167,25 +91,7 @@ struct Run {
 impl Run {
     /// A new run, or the one to resume.
     fn new(args: TrainArgs, context: &Context, data: &Cifar10) -> Result<Self> {
-        let usage = |text: String| Err(Failure::Usage(text).into());
-        if args.epochs == 0 || args.batch == 0 {
-            return usage("--epochs and --batch must be at least 1".into());
-        }
-        if args.cutout > 32 {
-            return usage(format!("--cutout {}: images have 32 x 32 pixels", args.cutout));
-        }
-        for (flag, value, least, most) in [
-            ("--lr", args.lr, 0.0, 1e3),
-            ("--warmup", args.warmup, 0.0, 1e6),
-            ("--momentum", args.momentum, 0.0, 1.0),
-            ("--weight-decay", args.weight_decay, 0.0, 1e3),
-            ("--smoothing", args.smoothing, 0.0, 1.0),
-            ("--ema", args.ema, 0.0, 1.0),
-        ] {
-            if !(least..=most).contains(&value) {
-                return usage(format!("{flag} {value}: expected a number from {least} to {most}"));
-            }
-        }
+        args.check()?;
         let normalization = assets::normalization(Some(&args.normalization))?.unwrap_or_default();
         let (train, test) = loaders(&args, context.seed, data, normalization);
         let trainer = trainer(&args, context.seed, normalization, train.batches())?;
@@ -351,45 +257,6 @@ fn folder(args: &TrainArgs, context: &Context) -> Result<RunFolder> {
         Some(folder) => RunFolder::open(folder),
         None => RunFolder::create(context, args.out.as_deref(), args),
     }
-}
-
-/// Training and test batches.
-fn loaders(args: &TrainArgs, seed: u64, data: &Cifar10, normalization: Normalization) -> (Loader, Loader) {
-    let standard = if args.augment { Augment::STANDARD } else { Augment::NONE };
-    let augment = Augment { cutout: args.cutout, ..standard };
-    let first = |len: usize, limit: Option<u32>| {
-        (0..limit.map_or(len, |limit| len.min(limit as usize))).collect::<Vec<_>>()
-    };
-    let train = Loader::training(&data.train, args.batch, normalization, augment, seed)
-        .over(first(data.train.len(), args.limit));
-    let test =
-        Loader::evaluation(&data.test, 128, normalization).over(first(data.test.len(), args.test_limit));
-    (train, test)
-}
-
-/// The network to start from, fresh or `--init`, and its optimizer.
-fn trainer(args: &TrainArgs, seed: u64, normalization: Normalization, batches: usize) -> Result<Trainer> {
-    let network = match &args.init {
-        Some(file) => assets::load_network(Some(file), Some(normalization))?.1,
-        None => Network::fresh(args.depth, args.shortcut.parse::<Shortcut>()?, normalization, seed)?,
-    };
-    let ema = (args.ema > 0.0).then(|| Ema::new(args.ema as f32, &network.params));
-    let schedule = Schedule {
-        base: args.lr as f32,
-        warmup: (args.warmup * batches as f64).round() as usize,
-        total: args.epochs * batches,
-        decay: Decay::Cosine { end: 0.0 },
-    };
-    let sgd = Sgd::new(args.momentum as f32, args.nesterov, args.weight_decay as f32, args.decay_all);
-    Ok(Trainer {
-        network,
-        sgd,
-        schedule,
-        smoothing: args.smoothing as f32,
-        algorithm: args.algorithm.algorithm(),
-        ema,
-        step: 0,
-    })
 }
 
 /// Loss and accuracy by epoch.

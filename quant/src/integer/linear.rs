@@ -82,17 +82,8 @@ pub fn integer_matmul(x: &[u8], w: &PackedWeights, y: &mut [i32]) -> Result<()> 
         return Err(Error::value("matmul", "a sum could leave 32 bits"));
     }
     let multiply = |scratch: &mut Scratch, (y, x): (&mut [i32], &[u8])| {
-        let layer = Layer {
-            planes: &[x],
-            rows: 1,
-            cols: x.len() / inputs,
-            row_step: 0,
-            col_step: inputs,
-            segments: 1,
-            segment_stride: 0,
-            groups: inputs / K_GROUP,
-            panels: w.panels(),
-        };
+        let planes = [x];
+        let layer = Layer::product(&planes, x.len() / inputs, inputs / K_GROUP, w.panels());
         w.kernel.sweep(&layer, scratch, &mut StoreSums { y, channels: outputs });
     };
     if rows == 0 {

@@ -89,7 +89,7 @@ impl RegisterTile for Maddubs {
 mod tests {
     use super::*;
     use crate::kernel::pack::Panels;
-    use crate::kernel::tests::{Collect, dot};
+    use crate::kernel::tests::Collect;
 
     /// The deliberate breakage: this tile on weights of 8 bits, past the check that forbids it. The suite of
     /// `kernel/tests.rs` compares with `sweep_ref` as this test does, so a table that let it through would fail.
@@ -101,7 +101,7 @@ mod tests {
         for (weight, right) in [(-64i8, true), (63, true), (64, true), (65, false), (-128, false)] {
             let panels = Panels::new(Layout::Quads, 1, 1, 4, |_, _, k| if k < 2 { weight } else { 0 });
             let planes: [&[u8]; 1] = [&[255, 255, 0, 0]];
-            let layer = dot(&planes, &panels, 1);
+            let layer = Layer::product(&planes, 1, 1, &panels);
             let mut sums = Collect::new(&layer);
             // SAFETY: the CPU has AVX2; the layer is one position of one group.
             unsafe { sweep(&layer, &mut Scratch::default(), &mut sums) };

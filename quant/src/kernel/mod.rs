@@ -26,6 +26,7 @@ use std::sync::OnceLock;
 use engine::{Error, Result};
 
 pub mod lanes;
+mod layer;
 pub mod pack;
 mod peak;
 pub mod plane;
@@ -36,8 +37,9 @@ mod sweep;
 mod tests;
 
 pub use lanes::Lanes;
+pub use layer::{At, Epilogue, Layer, sweep_ref};
 pub use peak::peak_ops;
-pub use sweep::{At, Epilogue, Layer, Scratch, sweep_ref};
+pub use sweep::Scratch;
 
 use pack::Layout;
 

@@ -138,17 +138,7 @@ impl Sweep {
     fn run(&self, kernel: &MicroKernel) -> usize {
         const ROUNDS: usize = 20;
         let planes: [&[u8]; 1] = [&self.codes];
-        let layer = Layer {
-            planes: &planes,
-            rows: 1,
-            cols: Self::POSITIONS,
-            row_step: 0,
-            col_step: Self::K,
-            segments: 1,
-            segment_stride: 0,
-            groups: Self::K / K_GROUP,
-            panels: &self.panels,
-        };
+        let layer = Layer::product(&planes, Self::POSITIONS, Self::K / K_GROUP, &self.panels);
         let (mut scratch, mut one) = (Scratch::default(), One(0));
         for _ in 0..ROUNDS {
             kernel.sweep(&layer, &mut scratch, &mut one);

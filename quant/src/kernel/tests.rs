@@ -46,21 +46,6 @@ pub(super) type Verdict = std::result::Result<(), String>;
 /// How the suite runs the kernel under test.
 pub(super) type Sweep<'a> = &'a dyn Fn(&Layer<'_>, &mut Scratch, &mut Collect);
 
-/// A layer of one position.
-pub(super) fn dot<'a>(planes: &'a [&'a [u8]], panels: &'a Panels, groups: usize) -> Layer<'a> {
-    Layer {
-        planes,
-        rows: 1,
-        cols: 1,
-        row_step: 0,
-        col_step: 0,
-        segments: 1,
-        segment_stride: 0,
-        groups,
-        panels,
-    }
-}
-
 /// The extents of a convolution.
 #[derive(Clone, Copy, Debug)]
 struct Case {
@@ -286,6 +271,6 @@ fn the_range_of_the_weights_decides() {
 fn a_layer_that_leaves_its_plane_is_refused() {
     let panels = Panels::new(of_isa("scalar", 128).layout, 1, 1, 8, |_, _, _| 1);
     let planes: [&[u8]; 1] = [&[0; 7]];
-    let layer = dot(&planes, &panels, 2);
+    let layer = Layer::product(&planes, 1, 2, &panels);
     of_isa("scalar", 128).sweep(&layer, &mut Scratch::default(), &mut Collect::new(&layer));
 }

@@ -127,17 +127,8 @@ impl IntEngine {
     ) {
         let (from, planes) = (self.slot(x), &workspace.slots[self.slot_of[x]]);
         let [low, high] = [0, planes.len() - 1].map(|p| &planes[p][from.place().start..]);
-        let layer = Layer {
-            planes: &[low, high][..planes.len()],
-            rows: 1,
-            cols: 1,
-            row_step: 0,
-            col_step: 0,
-            segments: 1,
-            segment_stride: 0,
-            groups: from.c / K_GROUP,
-            panels: w.panels(),
-        };
+        let planes = &[low, high][..planes.len()];
+        let layer = Layer::product(planes, 1, from.c / K_GROUP, w.panels());
         w.kernel().sweep(&layer, &mut workspace.scratch, &mut Logits { offset, logits });
     }
 }
