@@ -11,7 +11,7 @@ use clap::{Args, ValueEnum};
 use engine::{Float, Hook};
 use models::cifar10::{CLASS_NAMES, CLASSES, Cifar10, ImageSet};
 use models::loader::Loader;
-use models::{Network, Quantization, QuantizedNetwork, evaluate, import, int_model};
+use models::{Evaluation, Network, Quantization, QuantizedNetwork, evaluate, import, int_model};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -147,13 +147,9 @@ pub fn run(args: EvalArgs, context: &Context) -> Result<()> {
         quantized,
         network.normalization
     ))?;
-    context.say(format_args!(
-        "top-1 {:.2}% of {images} images of {} in {seconds:.1} s ({:.0} images/s, {} arithmetic)",
-        evaluation.top1(),
-        data.folder.display(),
-        images as f64 / seconds,
-        arithmetic.to_possible_value().expect("no variant is hidden").get_name(),
-    ))?;
+    let name = arithmetic.to_possible_value().expect("no variant is hidden");
+    let how = format!("{} arithmetic", name.get_name());
+    say_accuracy(context, &evaluation, &data.folder, seconds, &how)?;
     per_class(context, &evaluation.logits, set, images);
     context.result(&json!({
         "top1": evaluation.top1(),
@@ -171,6 +167,22 @@ pub fn run(args: EvalArgs, context: &Context) -> Result<()> {
         "shortcut": network.shortcut.to_string(),
         "normalization": network.normalization.to_string(),
     }))
+}
+
+/// The accuracy, and how fast `how` was.
+fn say_accuracy(
+    context: &Context,
+    evaluation: &Evaluation,
+    folder: &Path,
+    seconds: f64,
+    how: &str,
+) -> Result<()> {
+    let (top1, images) = (evaluation.top1(), evaluation.images);
+    context.say(format_args!(
+        "top-1 {top1:.2}% of {images} images of {} in {seconds:.1} s ({:.0} images/s, {how})",
+        folder.display(),
+        images as f64 / seconds,
+    ))
 }
 
 /// The accuracy of each class, for those who want details.

@@ -14,18 +14,24 @@
 //! | `packed_weights` | which weights are [stored as integers](packed) | |
 //! | `test_accuracy` | percent of `test_images`, by default of the full test set | `92.97` |
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    path::{Path, PathBuf},
-    str::FromStr,
-};
+mod file;
+mod foreign;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use engine::{Shape, Tensor};
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use safetensors::{Dtype, SafeTensors};
 
-use crate::{
-    Error, Result, atomic, augment::Normalization, element::Element, int_model, layout, mmap::Bytes, packed,
-};
+pub(crate) use file::{Stored, file};
+pub(crate) use foreign::Builder;
+pub use foreign::canonical_name;
+
+use crate::augment::Normalization;
+use crate::element::Element;
+use crate::mmap::Bytes;
+use crate::{Error, Result, atomic, int_model, layout, packed};
 
 /// Named tensors in the engine's layouts, and metadata.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -181,60 +187,6 @@ impl Checkpoint {
     }
 }
 
-/// Collects tensors read from a foreign file: PyTorch's layout in, the engine's out, every number checked.
-#[derive(Debug)]
-pub(crate) struct Builder {
-    pub(crate) checkpoint: Checkpoint,
-    names: HashSet<String>,
-}
-
-impl Builder {
-    pub(crate) fn new(path: &Path) -> Self {
-        let checkpoint = Checkpoint { path: path.to_path_buf(), ..Checkpoint::default() };
-        Self { checkpoint, names: HashSet::new() }
-    }
-
-    /// Shapes have at most four dimensions.
-    pub(crate) fn expect_rank(&self, name: &str, rank: usize) -> Result<()> {
-        if rank > 4 {
-            let detail = format!("tensor `{name}` has {rank} dimensions, at most 4 are read");
-            return Err(Error::malformed(&self.checkpoint.path, detail));
-        }
-        Ok(())
-    }
-
-    /// Adds a tensor under a canonical name.
-    pub(crate) fn push(&mut self, name: String, dims: &[usize], values: Vec<f32>) -> Result<()> {
-        self.expect_rank(&name, dims.len())?;
-        let path = &self.checkpoint.path;
-        if !self.names.insert(name.clone()) {
-            return Err(Error::malformed(path, format!("tensor `{name}` occurs twice")));
-        }
-        let tensor = Tensor::from_vec(dims, values)?;
-        if let Some((index, value)) = tensor.first_non_finite() {
-            return Err(Error::NonFinite { path: path.clone(), name, index, value: value.into() });
-        }
-        self.checkpoint.tensors.push((name, layout::from_torch(tensor)));
-        Ok(())
-    }
-}
-
-/// The name a tensor has in this project, `None` for tensors that networks do not need.
-///
-/// `module.` (left by PyTorch's `DataParallel`) is dropped, `linear.` becomes `fc.`, `.shortcut.` becomes
-/// `.downsample.`, and batch norm's `num_batches_tracked` is ignored.
-pub fn canonical_name(name: &str) -> Option<String> {
-    let name = name.strip_prefix("module.").unwrap_or(name);
-    if name.ends_with("num_batches_tracked") {
-        return None;
-    }
-    let name = match name.strip_prefix("linear.") {
-        Some(rest) => format!("fc.{rest}"),
-        None => name.to_string(),
-    };
-    Some(name.replace(".shortcut.", ".downsample."))
-}
-
 fn element_of(dtype: Dtype) -> Option<Element> {
     Some(match dtype {
         Dtype::F64 => Element::F64,
@@ -251,54 +203,6 @@ fn element_of(dtype: Dtype) -> Option<Element> {
         Dtype::U8 | Dtype::BOOL => Element::U8,
         _ => return None,
     })
-}
-
-/// A tensor as it is written.
-pub(crate) struct Stored {
-    pub(crate) name: String,
-    pub(crate) dtype: Dtype,
-    pub(crate) dims: Vec<usize>,
-    pub(crate) bytes: Vec<u8>,
-}
-
-impl Stored {
-    /// In 32-bit floats and PyTorch's layout.
-    pub(crate) fn float(name: &str, tensor: &Tensor) -> Self {
-        let tensor = layout::to_torch(tensor.clone());
-        let bytes = tensor.data().iter().flat_map(|v| v.to_le_bytes()).collect();
-        Self { name: name.to_string(), dtype: Dtype::F32, dims: tensor.dims().to_vec(), bytes }
-    }
-}
-
-/// A safetensors file of these tensors.
-pub(crate) fn file(tensors: &[Stored], metadata: &BTreeMap<String, String>) -> Result<Vec<u8>> {
-    let broken = |e| Error::Value(format!("safetensors: {e}"));
-    let mut views = Vec::with_capacity(tensors.len());
-    for t in tensors {
-        views.push((t.name.as_str(), TensorView::new(t.dtype, t.dims.clone(), &t.bytes).map_err(broken)?));
-    }
-    Ok(with_metadata(&safetensors::serialize(views, None).map_err(broken)?, metadata))
-}
-
-/// Puts `metadata` into the header of a safetensors file, sorted by key. (The crate takes a hash map, whose
-/// order differs from run to run: equal checkpoints would be unequal files.)
-fn with_metadata(file: &[u8], metadata: &BTreeMap<String, String>) -> Vec<u8> {
-    if metadata.is_empty() {
-        return file.to_vec();
-    }
-    let header_len = u64::from_le_bytes(file[..8].try_into().expect("eight bytes")) as usize;
-    let (header, data) = file[8..].split_at(header_len);
-    let tensors = std::str::from_utf8(header).expect("JSON").trim_end().trim_start_matches('{');
-    let metadata = serde_json::to_string(metadata).expect("text is JSON");
-    let comma = if tensors == "}" { "" } else { "," };
-    let mut header = format!("{{\"__metadata__\":{metadata}{comma}{tensors}");
-    while header.len() % 8 != 0 {
-        header.push(' '); // the data begins at a multiple of eight
-    }
-    let mut out = (header.len() as u64).to_le_bytes().to_vec();
-    out.extend_from_slice(header.as_bytes());
-    out.extend_from_slice(data);
-    out
 }
 
 #[cfg(test)]

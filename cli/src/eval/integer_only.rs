@@ -9,7 +9,7 @@ use models::loader::Loader;
 use quant::int_graph::IntEngine;
 use serde_json::json;
 
-use super::{EvalArgs, per_class, size};
+use super::{EvalArgs, per_class, say_accuracy, size};
 use crate::assets;
 use crate::context::Context;
 use crate::exit::Failure;
@@ -53,13 +53,7 @@ pub fn run(args: &EvalArgs, context: &Context, path: &Path) -> Result<()> {
         fact("shortcut"),
         fact("bits")
     ))?;
-    context.say(format_args!(
-        "top-1 {:.2}% of {images} images of {} in {seconds:.1} s ({:.0} images/s, {})",
-        evaluation.top1(),
-        data.folder.display(),
-        images as f64 / seconds,
-        engine.isa(),
-    ))?;
+    say_accuracy(context, &evaluation, &data.folder, seconds, engine.isa())?;
     per_class(context, &evaluation.logits, set, images);
     context.result(&json!({
         "top1": evaluation.top1(),
