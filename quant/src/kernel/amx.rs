@@ -30,7 +30,7 @@ use std::ops::Range;
 
 use super::lanes::Avx512Lanes;
 use super::pack::Layout;
-use super::sweep::{BLOCK_BYTES, Field, Sums};
+use super::sweep::{Field, Sums};
 use super::{At, Epilogue, Id, K_GROUP, Layer, MicroKernel, NR, Scratch, Tile};
 use registers::{Config, ROW_BYTES, ROWS, available};
 
@@ -67,6 +67,9 @@ pub(super) unsafe fn products(steps: usize) -> usize {
     }
     steps * 4 * ROWS * NR * ROW_BYTES
 }
+
+/// Activations of a block of positions: they stay in the first-level cache while the weights pass by.
+const BLOCK_BYTES: usize = 32 << 10;
 
 /// How a layer's positions go into tile registers: those of one register are neighbours in a row of the image.
 ///

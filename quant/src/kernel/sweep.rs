@@ -135,7 +135,7 @@ impl Field {
 }
 
 /// Activations of a block of positions: half of a small second-level cache.
-pub(super) const BLOCK_BYTES: usize = 256 << 10;
+const BLOCK_BYTES: usize = 256 << 10;
 
 /// Runs the layer with the tiles of `M`. Each instruction set calls it from a function that has its
 /// instructions.
