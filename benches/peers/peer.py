@@ -56,7 +56,7 @@ def mask_library():
 
 
 def environment(isa, threads):
-    """The environment of a process that measures a peer."""
+    """The environment of a process that measures, ours or a peer's."""
     env = dict(os.environ, OMP_NUM_THREADS=str(threads), MKL_NUM_THREADS=str(threads), PEER_ISA=isa)
     env.update(ISAS[isa])
     if "CPUID_MASK" in ISAS[isa]:

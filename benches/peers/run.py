@@ -4,8 +4,8 @@
     python run.py [--works infer,infer_int8] [--threads 1,2] [--batches 128,1] [--isas native,no-amx,avx2]
                   [--rounds 5] [--json] [--out FILE.md]
 
-Each peer runs in its own process with its own environment, prepares itself, and then waits for its turn. A round times
-ours and then every peer; a figure is the median of the rounds, a ratio the median of the rounds' ratios, so that a
+Each peer runs in its own process with its own environment, prepares itself, and then waits for its turn. A round times,
+for each instruction set, ours and then every peer; a figure is the median of the rounds, a ratio the median of the rounds' ratios, so that a
 machine that slows down for a while slows both. Rounds in which other programs took the processor do not count while
 three others do. Of a peer's settings the fastest counts. What fails says why in its place in the table.
 """

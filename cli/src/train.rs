@@ -1,4 +1,4 @@
-//! `train`: a float network from scratch.
+//! `train`: a float network, from scratch or from weights that are there.
 //!
 //! The defaults are the recipe of the network that comes with the program: SGD with Nesterov momentum, one epoch
 //! of warm-up, half a cosine down to zero, weight decay on the weights only, label smoothing, an exponential
@@ -27,7 +27,7 @@ use crate::progress::Progress;
 use crate::run_folder::RunFolder;
 use crate::{assets, interrupt, settings};
 pub use recipe::TrainArgs;
-use recipe::{loaders, trainer};
+use recipe::{loaders, network, trainer};
 
 /// Where a run stands.
 const STATE: &str = "state.safetensors";
@@ -92,13 +92,16 @@ impl Run {
     /// A new run, or the one to resume.
     fn new(args: TrainArgs, context: &Context, data: &Cifar10) -> Result<Self> {
         args.check()?;
-        let normalization = assets::normalization(Some(&args.normalization))?.unwrap_or_default();
-        let (train, test) = loaders(&args, context.seed, data, normalization);
-        let trainer = trainer(&args, context.seed, normalization, train.batches())?;
+        // Without a saved state, a run that is resumed starts anew.
+        let path = args.resume.as_ref().map(|folder| folder.join(STATE)).filter(|path| path.exists());
+        let state = path.map(Checkpoint::read).transpose()?;
+        let network = network(&args, context.seed, state.as_ref())?;
+        let (train, test) = loaders(&args, context.seed, data, network.normalization);
+        let trainer = trainer(&args, network, train.batches());
         let mut run =
             Self { folder: folder(&args, context)?, args, trainer, train, test, tally: Tally::default() };
         if run.args.resume.is_some() {
-            run.restore()?;
+            run.restore(state)?;
         }
         Ok(run)
     }
@@ -175,11 +178,9 @@ impl Run {
         Ok(state.write(self.folder.path(STATE))?)
     }
 
-    /// Takes up a saved state; without one, the run starts anew.
-    fn restore(&mut self) -> Result<()> {
-        let path = self.folder.path(STATE);
-        if path.exists() {
-            let state = Checkpoint::read(&path)?;
+    /// Takes up a saved state.
+    fn restore(&mut self, state: Option<Checkpoint>) -> Result<()> {
+        if let Some(state) = state {
             self.tally = Tally {
                 loss: state.get("epoch_loss")?.unwrap_or(0.0),
                 correct: state.get("epoch_correct")?.unwrap_or(0),

@@ -150,14 +150,22 @@ fn a_run_that_starts_from_weights() {
     run(&["--depth", "8", "--out", "first", "--json"]).json();
     let init = ["--init", "first/weights.safetensors"];
     // At a learning rate of 0 nothing but the running statistics moves.
-    run(&[&init[..], &["--lr", "0", "--cutout", "8", "--out", "second", "--json"]].concat()).json();
+    let still = |more: &[&str]| run(&[&init[..], &["--lr", "0", "--json"], more].concat()).json();
+    let blanked = still(&["--cutout", "8", "--out", "second"]);
+    assert_ne!(blanked["loss"], still(&["--out", "third"])["loss"]);
     let weight = |run: &str| {
         let weights = Checkpoint::read(dir.path().join(run).join("weights.safetensors")).unwrap();
         weights.tensors.into_iter().find(|(name, _)| name == "layer3.0.conv2.weight").unwrap().1
     };
     assert_eq!(weight("first"), weight("second"));
+    // Once there is a state, the file is not needed.
+    fs::remove_file(dir.path().join("first/weights.safetensors")).unwrap();
+    assert_eq!(
+        run_in(dir.path(), &["train", "--resume", "second", "--json"]).json()["top1_last"],
+        blanked["top1_last"]
+    );
 
-    run(&[&init[..], &["--depth", "8"]].concat()).refused(2, &["--init", "--depth"]);
+    run(&["--init", "x", "--depth", "8"]).refused(2, &["--init", "--depth"]);
     run(&["--init", "absent.safetensors"]).refused(3, &["absent.safetensors"]);
     run(&["--cutout", "33"]).refused(2, &["--cutout 33", "32 x 32"]);
 }

@@ -1,17 +1,20 @@
 //! What a training step of ResNet-20 at batch 128 takes from the allocator: at most 600 MiB at its peak, and after the
-//! first step nothing but small change (the arena serves every tensor).
+//! first step nothing but small change (the arena serves every tensor). What an image takes in integers: nothing.
 #![allow(unsafe_code)] // an allocator that counts is an unsafe trait to implement
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use engine::kernel::Isa;
 use engine::ops::Algorithm;
 use engine::optim::{Decay, Schedule, Sgd};
 use engine::{Float, Hook, Tensor};
+use models::assets::INTEGER_MODEL;
 use models::augment::Normalization;
 use models::loader::Batch;
-use models::{Network, Shortcut, Trainer};
+use models::{Network, Shortcut, Trainer, int_model};
+use quant::int_graph::IntEngine;
 use quant::{FakeQuantHook, Policy, QuantConfig, Ranges};
 
 /// The system's allocator, counting.
@@ -20,6 +23,7 @@ struct Counting;
 static LIVE: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
 static LARGEST: AtomicUsize = AtomicUsize::new(0);
+static CALLS: AtomicUsize = AtomicUsize::new(0);
 
 // SAFETY: every call goes to the system's allocator as it came; counters change nothing about it.
 unsafe impl GlobalAlloc for Counting {
@@ -27,6 +31,7 @@ unsafe impl GlobalAlloc for Counting {
         let live = LIVE.fetch_add(layout.size(), Relaxed) + layout.size();
         PEAK.fetch_max(live, Relaxed);
         LARGEST.fetch_max(layout.size(), Relaxed);
+        CALLS.fetch_add(1, Relaxed);
         // SAFETY: the caller's contract.
         unsafe { System.alloc(layout) }
     }
@@ -51,8 +56,24 @@ fn step(trainer: &mut Trainer, hook: &mut dyn Hook, x: &Tensor) {
     trainer.step(batch, hook).unwrap();
 }
 
-/// One test, because the counters are shared.
+/// Both parts, because the counters are shared.
 #[test]
+fn training_and_classifying_take_what_they_should() {
+    a_step_at_batch_128_stays_below_600_mib_and_later_ones_allocate_only_small_change();
+    an_image_in_integers_allocates_nothing();
+}
+
+fn an_image_in_integers_allocates_nothing() {
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/assets").join(INTEGER_MODEL);
+    let engine = IntEngine::new(int_model::read(&model).unwrap().0).unwrap();
+    let (mut workspace, mut logits) = (engine.workspace(), [0; 10]);
+    // The first image may make room that later ones use.
+    engine.classify(&mut workspace, &[1; 3072], &mut logits);
+    let before = CALLS.load(Relaxed);
+    engine.classify(&mut workspace, &[200; 3072], &mut logits);
+    assert_eq!(CALLS.load(Relaxed) - before, 0);
+}
+
 fn a_step_at_batch_128_stays_below_600_mib_and_later_ones_allocate_only_small_change() {
     let x = Tensor::from_fn([BATCH, 32, 32, 3], |i| (i % 17) as f32 / 8.0 - 1.0);
     for quantized in [false, true] {

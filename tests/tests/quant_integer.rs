@@ -3,7 +3,7 @@
 use engine::Tensor;
 use proptest::prelude::*;
 use quant::integer::conv2d::integer_conv2d_with;
-use quant::integer::linear::integer_linear_with;
+use quant::integer::linear::{integer_linear_with, integer_matmul};
 use quant::integer::{integer_conv2d_ref, integer_linear_ref, quantize_bias};
 use quant::kernel::{self, KERNELS, MicroKernel};
 use quant::{
@@ -293,4 +293,27 @@ fn instruction_sets_are_found_by_name() {
     assert!(KERNELS.iter().any(|k| k.name == kernel::active().name) && kernel::active().available());
     let message = kernel::named("mmx").err().unwrap().to_string();
     assert!(message.contains("mmx") && message.contains("scalar"), "{message}");
+}
+
+#[test]
+fn a_matrix_product_is_the_linear_layers() {
+    // More rows than one task has, and outputs that do not fill a panel.
+    let (rows, inputs, outputs) = (600, 36, 21);
+    let x = IntTensor::from_vec([rows, inputs], codes::<u8>(3, rows * inputs, false)).unwrap();
+    let w: Vec<i8> = codes::<i8>(4, outputs * inputs, false).into_iter().map(|w| w / 16).collect();
+    let w = IntTensor::from_vec([outputs, inputs], w).unwrap();
+    let wanted: Vec<i32> = integer_linear_ref(&x, 0, &w, None).data().iter().map(|&y| y as i32).collect();
+    for kernel in kernels(&w) {
+        let packed = PackedWeights::pack_for(kernel, w.clone()).unwrap();
+        for threads in [1, 3] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let mut y = vec![7; rows * outputs];
+            pool.install(|| integer_matmul(x.data(), &packed, &mut y)).unwrap();
+            assert!(y == wanted, "{} on {threads} threads", kernel.name);
+        }
+        integer_matmul(&[], &packed, &mut []).unwrap();
+        integer_matmul(&x.data()[1..], &packed, &mut vec![0; rows * outputs]).unwrap_err();
+    }
+    let odd = PackedWeights::pack(IntTensor::from_vec([1, 3], vec![1i8, 2, 3]).unwrap()).unwrap();
+    integer_matmul(&[1, 2, 3], &odd, &mut [0]).unwrap_err();
 }

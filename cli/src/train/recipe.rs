@@ -8,7 +8,7 @@ use engine::optim::{Decay, Ema, Schedule, Sgd};
 use models::augment::{Augment, Normalization};
 use models::cifar10::Cifar10;
 use models::loader::Loader;
-use models::{Network, Shortcut, Trainer};
+use models::{Checkpoint, Network, Shortcut, Trainer};
 use serde::{Deserialize, Serialize};
 
 use crate::algorithm::AlgorithmChoice;
@@ -70,9 +70,9 @@ pub struct TrainArgs {
     /// Start from these weights instead of random ones [depth and shortcut are the file's]
     #[arg(long, value_name = "FILE", conflicts_with_all = ["depth", "shortcut"])]
     pub(super) init: Option<PathBuf>,
-    /// mean,mean,mean/std,std,std, or course, true, imagenet
-    #[arg(long, value_name = "MEAN/STD", default_value = "course")]
-    pub(super) normalization: String,
+    /// mean,mean,mean/std,std,std, or course, true, imagenet [default: the file's with --init, else course]
+    #[arg(long, value_name = "MEAN/STD")]
+    pub(super) normalization: Option<String>,
     /// Only the first N training images
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) limit: Option<u32>,
@@ -135,17 +135,27 @@ pub(super) fn loaders(
     (train, test)
 }
 
-/// The network to start from, fresh or `--init`, and its optimizer.
-pub(super) fn trainer(
-    args: &TrainArgs,
-    seed: u64,
-    normalization: Normalization,
-    batches: usize,
-) -> Result<Trainer> {
-    let network = match &args.init {
-        Some(file) => assets::load_network(Some(file), Some(normalization))?.1,
-        None => Network::fresh(args.depth, args.shortcut.parse::<Shortcut>()?, normalization, seed)?,
-    };
+/// The network to start from: fresh, or `--init`; of a run with a saved `state`, one like it.
+pub(super) fn network(args: &TrainArgs, seed: u64, state: Option<&Checkpoint>) -> Result<Network> {
+    let normalization = assets::normalization(args.normalization.as_deref())?;
+    Ok(match (&args.init, state) {
+        (None, _) => {
+            let shortcut: Shortcut = args.shortcut.parse()?;
+            Network::fresh(args.depth, shortcut, normalization.unwrap_or_default(), seed)?
+        }
+        (Some(file), None) => assets::load_network(Some(file), normalization)?.1,
+        // The file may be gone.
+        (Some(_), Some(state)) => {
+            let mut weights = state.clone();
+            weights.split_off("momentum.");
+            weights.split_off("ema.");
+            Network::from_checkpoint(weights, normalization)?
+        }
+    })
+}
+
+/// The network with its optimizer.
+pub(super) fn trainer(args: &TrainArgs, network: Network, batches: usize) -> Trainer {
     let ema = (args.ema > 0.0).then(|| Ema::new(args.ema as f32, &network.params));
     let schedule = Schedule {
         base: args.lr as f32,
@@ -154,7 +164,7 @@ pub(super) fn trainer(
         decay: Decay::Cosine { end: 0.0 },
     };
     let sgd = Sgd::new(args.momentum as f32, args.nesterov, args.weight_decay as f32, args.decay_all);
-    Ok(Trainer {
+    Trainer {
         network,
         sgd,
         schedule,
@@ -162,5 +172,5 @@ pub(super) fn trainer(
         algorithm: args.algorithm.algorithm(),
         ema,
         step: 0,
-    })
+    }
 }

@@ -40,7 +40,7 @@ impl Reference {
     }
 
     /// The parameters with the running statistics moved by what `quantization` does to the statistics of the
-    /// layers, and the classifier's bias by what is then left in the mean of the logits: the module's equations.
+    /// layers, and the classifier's bias by what is then left in the mean of the logits: the equations of [`super`].
     ///
     /// # Errors
     /// If a layer has no range.

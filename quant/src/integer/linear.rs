@@ -86,15 +86,13 @@ pub fn integer_matmul(x: &[u8], w: &PackedWeights, y: &mut [i32]) -> Result<()> 
         let layer = Layer::product(&planes, x.len() / inputs, inputs / K_GROUP, w.panels());
         w.kernel.sweep(&layer, scratch, &mut StoreSums { y, channels: outputs });
     };
-    if rows == 0 {
-        return Ok(());
-    }
+    let (results, codes) = (LINEAR_ROWS * outputs, LINEAR_ROWS * inputs);
     if rayon::current_num_threads() == 1 {
         // Handing the work to a pool of one thread would take longer than a small product.
-        multiply(&mut Scratch::default(), (y, x));
+        let mut scratch = Scratch::default();
+        y.chunks_mut(results).zip(x.chunks(codes)).for_each(|task| multiply(&mut scratch, task));
     } else {
-        let tasks = y.par_chunks_mut(LINEAR_ROWS * outputs).zip(x.par_chunks(LINEAR_ROWS * inputs));
-        tasks.for_each_init(Scratch::default, multiply);
+        y.par_chunks_mut(results).zip(x.par_chunks(codes)).for_each_init(Scratch::default, multiply);
     }
     Ok(())
 }

@@ -159,7 +159,7 @@ unsafe fn tiles<const P: usize, E: Epilogue>(
             // While these products run, what becomes of the ones before: their sums are read before the new ones take their
             // place in memory, so that no load has to wait for a store.
             if let Some(pair) = waiting {
-                for (at, [low, high]) in pair.into_iter().zip(sums.iter().map(|turn| &turn.tiles)) {
+                for (at, [low, high]) in pair.into_iter().zip(sums.iter().map(|buffer| &buffer.tiles)) {
                     for p in 0..P {
                         let at = At { channel: (panel + p) * NR, ..at };
                         epilogue.tile::<Avx512Lanes>(&[&low[p], &high[p]][..layer.planes.len()], at);

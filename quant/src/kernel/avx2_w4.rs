@@ -60,7 +60,7 @@ impl RegisterTile for Maddubs16 {
             let mut acc = [[_mm256_setzero_si256(); 2]; MR];
             let most = ROOM / (field.max_weight as usize).max(1);
             let (mut room, mut first) = (most, true);
-            let tile = tiles[0][row].as_mut_ptr();
+            let tile = tiles[0][row..row + MR].as_mut_ptr().cast();
             for segment in 0..field.segments {
                 let mut x: [*const u8; MR] = x.at(segment * field.stride);
                 let mut left = field.groups;

@@ -7,8 +7,8 @@
 //! acc[p][m] += vpdpbusd( x of row m, 4 bytes in every lane ; line of panel p )
 //! ```
 //!
-//! Two tiles: 8 rows by 2 panels where there are two, else 16 rows by 1. Where the rows are neighbours and the window is
-//! three pixels wide, four channels of a pixel are broadcast once for three rows:
+//! Two tiles: 8 rows by 2 panels where there are two, else 16 rows by 1. Where the rows are neighbours, the window is
+//! three pixels wide, and the channels are 4, 16, 32 or 64, four channels of a pixel are broadcast once for three rows:
 //!
 //! ```text
 //!   pixel    0     1     2     3     4   ...

@@ -47,10 +47,10 @@ use pack::Layout;
 pub const NR: usize = 16;
 /// Codes of `k` taken at once; rows of activations are padded to a multiple of it.
 pub const K_GROUP: usize = 4;
-/// No kernel has taller tiles than this.
+/// Positions of a tile of sums. A register tile has as many or fewer; AMX computes two tiles of sums at once.
 pub const MAX_MR: usize = 16;
 
-/// A tile of results for one panel, `[position][channel]`; a kernel writes its first `MR` rows.
+/// A tile of sums for one panel, `[position][channel]`: one register tile or several, one below the other.
 #[derive(Clone, Copy, Default)]
 #[repr(C, align(64))]
 pub struct Tile([[i32; NR]; MAX_MR]);
@@ -75,7 +75,7 @@ pub struct MicroKernel {
     pub name: &'static str,
     /// The instruction set, which is the name `QUANT_ISA` knows it by.
     pub isa: &'static str,
-    /// Rows (output positions) and columns (output channels) of its widest tile.
+    /// Rows (output positions) and columns (output channels) of its widest register tile.
     pub tile: [usize; 2],
     /// The largest `|w|` for which it is exact.
     pub max_weight: i32,
@@ -99,7 +99,7 @@ macro_rules! kernels {
 
         impl MicroKernel {
             /// Runs all tiles of `layer` and gives each to `epilogue`, in no promised order; each output
-            /// position and channel comes exactly once.
+            /// position and channel comes at least once, each time with the same sums.
             ///
             /// # Panics
             /// If this CPU lacks the kernel, or the layer's parts do not fit together: a position whose

@@ -9,6 +9,8 @@
 //! although `acc` may have more. [`Requantize::is_safe`] proved that nothing overflows.
 #![allow(unsafe_code)]
 
+#[cfg(test)]
+mod tests;
 mod work;
 
 use super::lanes::Lanes;
@@ -30,7 +32,8 @@ pub struct PackedRequantize {
 }
 
 impl PackedRequantize {
-    /// Packs; `offset[c]` is added to every sum of channel `c`.
+    /// Packs; `offset[c]` is added to every sum of channel `c`. `0 <= lo <= hi`, and `hi` fits the planes that are written, as in
+    /// every checked [`IntGraph`](crate::int_graph::IntGraph).
     pub fn new(q: &Requantize, offset: &[i64]) -> Self {
         let channels = q.multiplier.len();
         let mut panels = vec![([0; NR], [0; NR]); channels.div_ceil(NR)];
@@ -100,6 +103,9 @@ impl Epilogue for RequantizeEpilogue<'_> {
         let work = Work { tiles, at, cols, width };
         for (output, planes) in self.outputs.iter().zip(&mut *self.planes) {
             let one_plane = tiles.len() == 1 && planes.len() == 1;
+            debug_assert!(
+                !one_plane || (0..=255).contains(&output.q.lo) && (output.q.lo..=255).contains(&output.q.hi)
+            );
             let bytes = one_plane && residual.is_none_or(|r| r.planes.len() == 1);
             // SAFETY: the tiles are of a kernel with the instructions of `L`.
             unsafe {

@@ -3,17 +3,19 @@
 //! ```text
 //! for each block of positions                 whose codes stay in the second-level cache
 //!   for each panel (or two)                   whose lines stay in the first-level cache
-//!     for each MR positions of the block
-//!       tile                                  in registers
-//!       epilogue
+//!     for each 16 positions of the block
+//!       register tiles of MR positions        whose sums go to memory
+//!       epilogue of the 16 positions before   whose sums have left the store buffer
 //! ```
+//!
+//! AMX has a loop of its own ([`super`]'s `amx.rs`) over the same blocks and panels.
 #![allow(unsafe_code)]
 
 use super::lanes::Lanes;
 use super::pack::Line;
 use super::{At, Epilogue, K_GROUP, Layer, MAX_MR, NR, Tile};
 
-/// Memory some kernels need; one per thread, kept from layer to layer.
+/// Memory the kernels need; one per thread, kept from layer to layer.
 #[derive(Default)]
 pub struct Scratch {
     wide: Vec<u16>,
@@ -22,14 +24,14 @@ pub struct Scratch {
 
 /// Tiles that wait for the epilogue. A tile's sums are read when the next tile's products are on their way: by then they
 /// have left the store buffer, and the epilogue runs beside those products.
-pub(super) type Sums = [Turn; 2];
+pub(super) type Sums = [Buffer; 2];
 
-/// The sums of one tile.
+/// The sums of one tile: here those of one turn, with AMX those of one of two registers of positions.
 ///
-/// A load behind a store whose address ends in the same 12 bits waits for it; the space after the tiles puts those of the
-/// other turn elsewhere.
+/// A load behind a store whose address ends in the same 12 bits waits for it; the space after the tiles keeps the first
+/// planes of two turns apart (of two planes and two turns there are 8 KiB, which no order keeps apart).
 #[derive(Default)]
-pub(super) struct Turn {
+pub(super) struct Buffer {
     /// `[plane][panel]`.
     pub tiles: [[Tile; 2]; 2],
     _space: [Tile; 2],
@@ -41,7 +43,7 @@ pub(super) trait Micro {
     const CODE_BYTES: usize = 1;
     /// What the tiles subtract from each code to make it signed; [`sweep`] corrects for it.
     const OFFSET: i32 = 0;
-    /// Sixteen sums, for the epilogue.
+    /// Some sums of a row, for the epilogue.
     type Lanes: Lanes;
     /// For as many panels as are left.
     type Wide: RegisterTile;

@@ -14,13 +14,20 @@ pub(super) struct Collect {
     seen: Vec<bool>,
     planes: usize,
     channels: usize,
+    cols: usize,
 }
 
 impl Collect {
     pub(super) fn new(layer: &Layer<'_>) -> Self {
         let channels = layer.panels.count() * NR;
         let seen = vec![false; layer.rows * layer.cols * channels];
-        Self { sums: vec![0; seen.len() * layer.planes.len()], seen, planes: layer.planes.len(), channels }
+        Self {
+            sums: vec![0; seen.len() * layer.planes.len()],
+            seen,
+            planes: layer.planes.len(),
+            channels,
+            cols: layer.cols,
+        }
     }
 }
 
@@ -28,14 +35,15 @@ impl Epilogue for Collect {
     #[inline(always)]
     fn tile<L: Lanes>(&mut self, tiles: &[&Tile], at: At) {
         assert_eq!(tiles.len(), self.planes);
-        for (plane, tile) in tiles.iter().enumerate() {
-            for m in 0..at.rows {
-                let to = (at.position + m) * self.channels + at.channel;
-                self.sums[plane * self.seen.len() + to..][..NR].copy_from_slice(&tile[m]);
-                if plane == 0 {
-                    self.seen[to..to + NR].fill(true);
-                }
+        assert_eq!((at.y, at.x), (at.position / self.cols, at.position % self.cols));
+        for m in 0..at.rows {
+            let to = (at.position + m) * self.channels + at.channel;
+            for (plane, tile) in tiles.iter().enumerate() {
+                let sums = &mut self.sums[plane * self.seen.len() + to..][..NR];
+                assert!(!self.seen[to] || *sums == tile[m], "a position comes again with other sums");
+                sums.copy_from_slice(&tile[m]);
             }
+            self.seen[to..to + NR].fill(true);
         }
     }
 }
@@ -67,6 +75,8 @@ enum Values {
     Extreme,
     /// The largest code by the most negative weight everywhere: 255 x -128.
     Largest,
+    /// The same with weights of `-m`: kernels may go by the largest weight there is.
+    Level(i32),
 }
 
 impl Case {
@@ -90,6 +100,7 @@ impl Case {
             (Values::Random, r) => r as i32 / 2 - most,
             (Values::Extreme, r) => [-most, most - 1, 0][r % 3],
             (Values::Largest, _) => -most,
+            (Values::Level(m), _) => -m,
         };
         let mut panel = vec![0i8; o * kh * kw * cp];
         for (i, to) in panel.iter_mut().enumerate() {
@@ -100,7 +111,7 @@ impl Case {
         let mut code = |_| match (self.values, rng.below(256) as u8) {
             (Values::Random, r) => r,
             (Values::Extreme, r) => [0, 255][usize::from(r % 2)],
-            (Values::Largest, _) => 255,
+            (Values::Largest | Values::Level(_), _) => 255,
         };
         let codes: Vec<Vec<u8>> =
             (0..self.planes).map(|_| (0..h * w * cp).map(&mut code).collect()).collect();
@@ -156,6 +167,21 @@ pub(super) fn suite(kernel: &MicroKernel, run: Sweep<'_>) -> Verdict {
             Case { values, ..case }.check(kernel, run, &mut scratch, &mut rng)?;
         }
         Case { planes: 2, ..case }.check(kernel, run, &mut scratch, &mut rng)?;
+    }
+    // Rows that are no multiple of any tile, and each number of channels that the sliding tiles know, in one panel and two.
+    for (image, w) in [
+        ([5, 19, 8], [20, 3, 3]),
+        ([4, 35, 4], [48, 3, 3]),
+        ([4, 37, 16], [33, 3, 2]),
+        ([4, 20, 32], [16, 3, 3]),
+        ([4, 21, 64], [48, 3, 3]),
+    ] {
+        Case { image, w, ..resnet[0] }.check(kernel, run, &mut scratch, &mut rng)?;
+    }
+    // Runs longer than 16 bits hold, for each size of weights.
+    for m in (1..=8).filter(|m| *m <= kernel.max_weight) {
+        let case = Case { image: [1, 7, 1024], w: [16, 1, 1], values: Values::Level(m), ..resnet[0] };
+        case.check(kernel, run, &mut scratch, &mut rng)?;
     }
     for _ in 0..500 {
         Case::random(&mut rng).check(kernel, run, &mut scratch, &mut rng)?;

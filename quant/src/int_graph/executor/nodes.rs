@@ -36,18 +36,20 @@ impl IntEngine {
         packed: &PackedWeights,
         outputs: &[Output],
     ) {
-        let Op::Conv2d { x, w, stride, padding, residual, outputs: made, .. } = op else { return };
+        let Op::Conv2d { x, w, stride, padding, residual, outputs: made, .. } = op else {
+            unreachable!("packed as a convolution")
+        };
         let from = self.slot(*x);
         let [rows, cols, channels] = self.slot(made[0].0).dims;
         // Outputs leave the workspace while they are written; planning gave them places of their own.
         let mut written = std::mem::take(&mut workspace.written);
-        let place = |y: ValueId| self.slot_of[y];
-        written.extend(made.iter().map(|(y, _)| std::mem::take(&mut workspace.slots[place(*y)])));
+        let slot = |y: ValueId| self.slot_of[y];
+        written.extend(made.iter().map(|(y, _)| std::mem::take(&mut workspace.slots[slot(*y)])));
         let residual =
-            residual.map(|r| Residual { planes: &workspace.slots[place(r)], place: self.slot(r).place() });
+            residual.map(|r| Residual { planes: &workspace.slots[slot(r)], place: self.slot(r).place() });
         // The window begins `padding` pixels before the first one.
         let start = (from.border - padding) * (from.row() + from.c);
-        let planes = &workspace.slots[place(*x)];
+        let planes = &workspace.slots[slot(*x)];
         let [low, high] = [0, planes.len() - 1].map(|p| &planes[p][start..]);
         let layer = Layer {
             planes: &[low, high][..planes.len()],
@@ -63,7 +65,7 @@ impl IntEngine {
         let mut epilogue = RequantizeEpilogue { outputs, planes: &mut written, residual, cols, channels };
         packed.kernel().sweep(&layer, &mut workspace.scratch, &mut epilogue);
         for ((y, _), planes) in made.iter().zip(written.drain(..)) {
-            workspace.slots[place(*y)] = planes;
+            workspace.slots[slot(*y)] = planes;
         }
         workspace.written = written;
     }

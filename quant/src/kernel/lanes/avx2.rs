@@ -47,9 +47,9 @@ impl Lanes for Avx2Lanes {
             let codes = _mm256_permutevar8x32_epi32(codes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
             let (ab, cd) = (_mm256_castsi256_si128(codes), _mm256_extracti128_si256::<1>(codes));
             _mm_storel_epi64(p.cast(), ab);
-            _mm_storeh_pd(p.add(step).cast(), _mm_castsi128_pd(ab));
+            _mm_storel_epi64(p.add(step).cast(), _mm_unpackhi_epi64(ab, ab));
             _mm_storel_epi64(p.add(2 * step).cast(), cd);
-            _mm_storeh_pd(p.add(3 * step).cast(), _mm_castsi128_pd(cd));
+            _mm_storel_epi64(p.add(3 * step).cast(), _mm_unpackhi_epi64(cd, cd));
         }
     }
     #[inline(always)]

@@ -142,8 +142,8 @@ impl Work<'_> {
             for lane in (0..self.width).step_by(L::LANES) {
                 let Constants { m, b, t, m_r, k_r } = Constants::<L>::new(q, at.channel / NR, lane);
                 let (width, channel) = (L::LANES.min(self.width - lane), at.channel + lane);
+                let (mut y, mut x) = (at.y, at.x);
                 for i in 0..at.rows {
-                    let (y, x) = (at.y + (at.x + i) / self.cols, (at.x + i) % self.cols);
                     let mut v = L::add_wide(L::load(sums(self.tiles[0], i, lane)).shl(k).mul(m), b);
                     if let [_, high] = self.tiles {
                         v = L::add_wide(v, L::shl8_wide(L::load(sums(high, i, lane)).shl(k).mul(m)));
@@ -161,6 +161,10 @@ impl Work<'_> {
                     write(code, &mut planes[0], offset, width);
                     if let Some(high) = planes.get_mut(1) {
                         write(code.sra(byte), high, offset, width);
+                    }
+                    x += 1;
+                    if x == self.cols {
+                        (y, x) = (y + 1, 0);
                     }
                 }
             }
