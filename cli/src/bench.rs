@@ -256,9 +256,8 @@ fn product(args: &BenchArgs, context: &Context) -> Result<()> {
             }
             let w = PackedWeights::pack_for(kernel, IntTensor::from_vec([n, k], w)?)?;
             // Codes and results begin at a cache line, as other libraries' do.
-            let mut y = vec![0; m * n + 15];
-            let start = y.as_ptr().align_offset(64).min(15);
-            let y = &mut y[start..][..m * n];
+            let mut y = Plane::new(4 * m * n, 0);
+            let y: &mut [i32] = bytemuck::cast_slice_mut(&mut y);
             let seconds = median_seconds(args.repeat, || {
                 integer_matmul(&x, &w, y)?;
                 Ok(())

@@ -1,6 +1,6 @@
 //! `train`: a float network, from scratch or from weights that are there.
 //!
-//! The defaults are the recipe of the network that comes with the program: SGD with Nesterov momentum, one epoch
+//! The defaults, with more epochs and a cutout, are the recipe of the network that comes with the program: SGD with Nesterov momentum, one epoch
 //! of warm-up, half a cosine down to zero, weight decay on the weights only, label smoothing, an exponential
 //! average of the weights which is what is evaluated and kept.
 //!

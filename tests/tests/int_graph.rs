@@ -11,8 +11,9 @@ use models::ptq::{ActivationRule, calibrate};
 use models::synthetic::noise_images;
 use models::{Network, Quantization, QuantizedNetwork, Shortcut, evaluate};
 use quant::int_graph::reference::{self, Trace};
-use quant::int_graph::{IntEngine, IntGraph};
-use quant::{Granularity, Policy, QuantConfig, ScaleRule};
+use quant::int_graph::{IntEngine, IntGraph, IntNode, Op, Value};
+use quant::requantize::{Bounds, RealMap, Requantize};
+use quant::{Granularity, IntTensor, Policy, QuantConfig, ScaleRule, kernel};
 
 /// A ResNet-8 that has seen nothing, with batch norms that do something, negative gammas among them.
 fn network(
@@ -98,6 +99,35 @@ fn every_code_of_every_value_is_the_references_on_every_instruction_set() {
             for (image, trace) in images.chunks(3072).zip(&traces) {
                 assert_equal(&engine, image, trace);
             }
+        }
+    }
+}
+
+/// Images of one colour and of five go another way than those of three.
+#[test]
+fn images_of_any_number_of_colours() {
+    for channels in [1, 5] {
+        let dims = [5, 7, channels];
+        let value = |dims| Value { dims, bits: 8, zero_point: 0, scale: 1.0 };
+        let table = |c| std::array::from_fn(|pixel| (pixel * (c + 3)) as u8);
+        let mean =
+            RealMap { per_acc: vec![1.0 / 35.0; channels], per_residual: None, offset: vec![0.0; channels] };
+        let bounds = Bounds { acc: vec![35 * 255; channels], residual: 0 };
+        let q = Requantize::new(&mean, &bounds, 0, 255).unwrap();
+        let w = (0..2 * channels).map(|i| i as i8 - 3).collect();
+        let w = IntTensor::from_vec([2, channels], w).unwrap();
+        let linear = Op::Linear { x: 1, w, w_bits: 8, b_int: vec![5, -5], logit_scale: vec![1.0; 2] };
+        let ops = [
+            ("input", Op::Lookup { y: 0, table: (0..channels).map(table).collect() }),
+            ("pool", Op::GlobalAvgPool { x: 0, outputs: vec![(1, q)] }),
+            ("fc", linear),
+        ];
+        let nodes = ops.map(|(name, op)| IntNode { name: name.into(), op }).into();
+        let graph = IntGraph::new(vec![value(dims), value([1, 1, channels])], nodes).unwrap();
+        let image: Vec<u8> = (0..35 * channels).map(|i| (i * 37) as u8).collect();
+        let expected = reference::run(&graph, &image);
+        for isa in kernel::KERNELS.iter().filter(|k| k.available()).map(|k| k.isa) {
+            assert_equal(&IntEngine::for_isa(graph.clone(), isa).unwrap(), &image, &expected);
         }
     }
 }

@@ -11,8 +11,8 @@
 //!   tmm5: 16 more             tmm1 += tmm5 tmm6          tmm3 += tmm5 tmm7
 //! ```
 //!
-//! Four loads of 16 rows for four products of 16 cycles each. A load takes 11 cycles if no row crosses a cache line, 58 if
-//! all do; [`Plane`](super::plane::Plane) is why they rarely do. A run of codes is cut into equal chunks of at most 16
+//! Four loads of 16 rows for four products. In cycles of 3.8 GHz a product takes 19, a load 11 if no row crosses a cache
+//! line, 58 if all do; [`Plane`](super::plane::Plane) is why they rarely do. A run of codes is cut into equal chunks of at most 16
 //! groups, so that one configuration serves a layer: 48 bytes of the 64 for 16 and 32 channels, all 64 for 64 channels.
 //!
 //! A pair of registers is done in this order: its products, the *previous* pair's epilogue, its stores. So the epilogue

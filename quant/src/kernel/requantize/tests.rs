@@ -4,7 +4,8 @@
 use engine::rng::{Purpose, Rng};
 
 use super::super::pack::Panels;
-use super::super::{K_GROUP, KERNELS, Layer, MicroKernel, NR, Scratch, sweep_ref};
+use super::super::tests::available_kernels;
+use super::super::{K_GROUP, Layer, MicroKernel, NR, Scratch, sweep_ref};
 use super::*;
 use crate::requantize::{Bounds, RealMap};
 
@@ -87,11 +88,7 @@ fn check(kernel: &MicroKernel, rng: &mut Rng, scratch: &mut Scratch) {
 
 #[test]
 fn every_kernel_requantizes_as_the_formula_does() {
-    for kernel in KERNELS {
-        if !kernel.available() {
-            eprintln!("SKIPPED: this CPU does not have {}", kernel.name);
-            continue;
-        }
+    for kernel in available_kernels() {
         let (mut rng, mut scratch) = (Rng::at(5, Purpose::Test, 0, 0), Scratch::default());
         for _ in 0..300 {
             check(kernel, &mut rng, &mut scratch);
