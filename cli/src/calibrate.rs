@@ -12,7 +12,7 @@ use clap::Args;
 use engine::Tensor;
 use models::synthetic::{DEFAULT_SAMPLES, Distribution};
 use quant::analysis::{ErrorReport, error_report};
-use quant::scale::{Sample, TABLE, optimum};
+use quant::scale::{Optimum, Sample, TABLE, optimum};
 use quant::{Grid, Mode, QParams, ScaleRule, reset_scale_and_zero_point};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -78,13 +78,6 @@ struct Method {
     error: ErrorReport,
     #[serde(skip)]
     q: QParams,
-}
-
-/// The best there is.
-#[derive(Serialize)]
-struct Optimum {
-    scale: f64,
-    mse: f64,
 }
 
 /// A named sample.
@@ -161,14 +154,14 @@ fn row(set: &Set, bits: u32, methods: &[ScaleRule], signed: bool) -> Result<Row>
         let q = reset_scale_and_zero_point(&set.x, bits, *rule, Mode::Symmetric, signed)?;
         Ok((rule.name, Method { scale: q.scales()[0], error: error_report(&set.x, &q)?, q }))
     };
-    let (scale, mse) = optimum(&Sample::new(set.x.data()), Grid::new(bits, signed)?);
+    let optimum = optimum(&Sample::new(set.x.data()), Grid::new(bits, signed)?);
     Ok(Row {
         set: set.name.clone(),
         distribution: set.distribution.clone(),
         samples: set.x.len(),
         bits,
         methods: methods.iter().map(method).collect::<Result<_>>()?,
-        optimum: Optimum { scale, mse },
+        optimum,
     })
 }
 
@@ -197,7 +190,7 @@ fn table(rows: &[Row]) -> Vec<Vec<String>> {
             line.extend([
                 number(f64::from(*scale)),
                 number(error.mse),
-                format!("{:.4}", error.mse / row.optimum.mse),
+                ratio(over(error.mse, row.optimum.mse)),
                 format!("{:.2}", error.sqnr_db),
                 format!("{:+.2e}", error.bias),
                 format!("{:+.2e}", error.bias_clipping),
@@ -207,11 +200,21 @@ fn table(rows: &[Row]) -> Vec<Vec<String>> {
             lines.push(line);
         }
         let mut line = start("(optimum)");
-        line.extend([number(row.optimum.scale), number(row.optimum.mse), "1".into()]);
+        line.extend([number(f64::from(row.optimum.scale)), number(row.optimum.mse), "1".into()]);
         line.resize(HEAD.len(), String::new());
         lines.push(line);
     }
     lines
+}
+
+/// `mse / best`; 1 where both are zero.
+fn over(mse: f64, best: f64) -> f64 {
+    if mse == best { 1.0 } else { mse / best }
+}
+
+/// Four places, as long as the number is not a row of digits.
+fn ratio(v: f64) -> String {
+    if v < 1e5 { format!("{v:.4}") } else { number(v) }
 }
 
 fn title(set: &Set) -> String {
@@ -232,7 +235,7 @@ fn report(
     page.table(&HEAD, &table(rows));
     let names: Vec<String> = rows.iter().map(|r| format!("{} {}", r.set, r.bits)).collect();
     let ratio =
-        |rule: &ScaleRule| rows.iter().map(|r| r.methods[rule.name].error.mse / r.optimum.mse).collect();
+        |rule: &ScaleRule| rows.iter().map(|r| over(r.methods[rule.name].error.mse, r.optimum.mse)).collect();
     let series: Vec<(String, Vec<f64>)> = methods.iter().map(|m| (m.to_string(), ratio(m))).collect();
     let plot = bars("Error over the least possible (data set, bits)", "mse / best", &names, &series);
     folder.write("mse.svg", plot.as_bytes())?;

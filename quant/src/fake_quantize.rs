@@ -20,7 +20,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::entry::{CHUNK, for_each_channel, name_nan};
-use crate::uniform::round_slice;
+use crate::uniform::{restore_rounded, round_slice};
 use crate::{Granularity, QParams, quantize_bias};
 
 /// What the backward pass of fake quantization is.
@@ -72,7 +72,7 @@ impl Plain for Round<'_> {
     #[inline(always)]
     fn run(self) -> Result<()> {
         let (s, z) = self.q.channel(self.channel);
-        round_slice(self.x, self.y, s, z, self.q.grid(), |r| r * s)
+        round_slice(self.x, self.y, s, z, self.q.grid(), |r| restore_rounded(r, s))
     }
 }
 

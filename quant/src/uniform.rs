@@ -219,10 +219,23 @@ pub fn quantize_value(x: f32, s: f32, z: i32, grid: Grid) -> Result<i32> {
     Ok((rounded - f64::from(z)).clamp(f64::from(grid.qmin), f64::from(grid.qmax)) as i32)
 }
 
-/// Eq 3 for one code: `s (x_int + z)`, rounded once, to `f32`.
+/// Eq 3 for one code: `s (x_int + z)`, rounded once, to `f32`; the largest float where that would be beyond it, so that
+/// finite values have finite errors under every scale.
+///
+/// ```
+/// # use quant::uniform::restore_value;
+/// assert_eq!(restore_value(5, 0.5, -1), 2.0);
+/// assert_eq!(restore_value(-3, 2e38, 0), f32::MIN);
+/// ```
 #[inline]
 pub fn restore_value(x_int: i32, s: f32, z: i32) -> f32 {
-    (x_int + z) as f32 * s
+    restore_rounded((x_int + z) as f32, s)
+}
+
+/// [`restore_value`] of `x_int + z` as a float.
+#[inline(always)]
+pub fn restore_rounded(r: f32, s: f32) -> f32 {
+    (r * s).clamp(f32::MIN, f32::MAX)
 }
 
 /// Elements handled between two looks at the doubt flag of [`round_slice`].

@@ -3,7 +3,7 @@
 use engine::Tensor;
 use proptest::prelude::*;
 use quant::analysis::error_report;
-use quant::scale::{Sample, TABLE, optimum, sawb};
+use quant::scale::{Sample, TABLE, optimum, optimum_ref, sawb};
 use quant::{
     Grid, Mode, QParams, ScaleRule, get_scale, get_scales, reset_scale_and_zero_point,
     reset_scales_and_zero_points,
@@ -70,7 +70,7 @@ proptest! {
         let x = tensor(x);
         let grid = Grid::new(bits, signed).unwrap();
         let found = mse(&x, get_scale(&x, bits, ScaleRule::HEURISTIC, signed).unwrap(), grid);
-        let (_, best) = optimum(&Sample::new(x.data()), grid);
+        let best = optimum(&Sample::new(x.data()), grid).mse;
         prop_assert!(found <= best * 1.001, "{found} against {best}");
     }
 
@@ -214,4 +214,92 @@ fn cost_of_the_heuristic() {
             println!("{n} values, {bits} bits: {:?}", start.elapsed() / 10);
         }
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn the_optimum_is_beaten_by_no_rule_and_by_no_scale_of_a_fine_grid(
+        x in values(), bits in 1u32..=16, signed in any::<bool>(), shift in -3i32..3,
+    ) {
+        let x: Vec<f32> = x.iter().map(|v| v * 10f32.powi(3 * shift)).collect();
+        let (sample, grid) = (Sample::new(&x), Grid::new(bits, signed).unwrap());
+        let best = optimum(&sample, grid);
+        for rule in TABLE {
+            let s = rule.scale(&x, grid).unwrap();
+            prop_assert!(best.mse <= mse(&tensor(x.clone()), s, grid), "{rule}");
+        }
+        prop_assert_eq!(best.mse, mse(&tensor(x.clone()), best.scale, grid));
+        // Among real scales it is exact; through eq 3 in f32 only the rounding of restored values comes on top.
+        let (s, error) = optimum_ref(&sample, grid, 4000);
+        let power = x.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>() / x.len() as f64;
+        prop_assert!(best.at_least <= error * (1.0 + 1e-9) + 1e-24 * power, "{:?}, {s}: {error}", best);
+        prop_assert!(best.mse <= error * (1.0 + 1e-6) + 1e-14 * power, "{:?}, {s}: {error}", best);
+    }
+
+    #[test]
+    fn the_heuristic_is_the_optimum_of_small_samples_and_wide_grids(
+        x in values(), bits in 1u32..=16, signed in any::<bool>(),
+    ) {
+        let grid = Grid::new(bits, signed).unwrap();
+        let found = mse(&tensor(x.clone()), ScaleRule::HEURISTIC.scale(&x, grid).unwrap(), grid);
+        let best = optimum(&Sample::new(&x), grid).mse;
+        let power = x.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>() / x.len() as f64;
+        prop_assert!(found <= best * 1.001 + 1e-14 * power, "{found} against {best}");
+    }
+}
+
+#[test]
+fn outer_codes_may_stay_unused() {
+    // 13 numbers for which a scale beyond max / qmax is the best of all.
+    let x: Vec<f32> = [-1.0; 8].into_iter().chain([40.0, 69.0, 69.0, 83.0, 83.0]).collect();
+    let best = optimum(&Sample::new(&x), Grid::signed(3).unwrap());
+    assert!((best.mse - 15.9819).abs() < 1e-4 && (best.scale - 38.118).abs() < 1e-3, "{best:?}");
+    assert_eq!(ScaleRule::HEURISTIC.scale(&x, Grid::signed(3).unwrap()).unwrap(), best.scale);
+}
+
+#[test]
+fn two_outliers_hide_nothing() {
+    // The outliers are exact at s = 1e9; then all others become zero, and their mean square is the error.
+    let mut x: Vec<f32> = (0..1000).map(|i| (i as f32 * 0.61).sin() + (i as f32 * 0.0173).cos()).collect();
+    (x[3], x[4]) = (1e9, -1e9);
+    let others: f64 = x.iter().filter(|v| v.abs() < 1e9).map(|&v| f64::from(v).powi(2)).sum::<f64>() / 1000.0;
+    for bits in [2, 4, 8] {
+        let grid = Grid::signed(bits).unwrap();
+        let best = optimum(&Sample::new(&x), grid);
+        assert!((best.mse / others - 1.0).abs() < 1e-6, "{bits} bits: {best:?} against {others}");
+        let by_definition = mse(&tensor(x.clone()), best.scale, grid);
+        assert_eq!(best.mse, by_definition);
+    }
+}
+
+#[test]
+fn the_whole_range_of_floats_has_finite_errors() {
+    let x = [f32::MAX, f32::MIN, 1.0, 0.0];
+    for bits in [2, 8] {
+        let grid = Grid::signed(bits).unwrap();
+        for rule in TABLE {
+            let s = rule.scale(&x, grid).unwrap();
+            let report =
+                error_report(&tensor(x.to_vec()), &QParams::per_tensor(grid, s, 0).unwrap()).unwrap();
+            let all = [report.mse, report.bias, report.bias_clipping, report.bias_rounding, report.sqnr_db];
+            assert!(all.iter().all(|v| v.is_finite()), "{rule}, {bits} bits: {report:?}");
+        }
+    }
+    let eight = optimum(&Sample::new(&x), Grid::signed(8).unwrap());
+    assert_eq!(eight.mse, 0.25, "{eight:?}");
+}
+
+#[test]
+fn a_large_sample_has_a_proven_bound() {
+    // More breakpoints than are swept exactly; the thinned sample's bound must hold for every scale tried, and be close.
+    let x: Vec<f32> = (0..600_000u32)
+        .map(|i| (0..4).map(|j| ((i.wrapping_mul(2_654_435_761) >> (8 * j)) & 255) as f32 - 127.5).sum())
+        .collect();
+    let (sample, grid) = (Sample::new(&x), Grid::signed(8).unwrap());
+    let best = optimum(&sample, grid);
+    let tried = optimum_ref(&sample, grid, 400);
+    assert!(best.at_least <= tried.1 && best.mse <= tried.1 * 1.000_001, "{best:?} {tried:?}");
+    assert!(best.mse <= best.at_least * 1.01, "{best:?}");
 }

@@ -6,7 +6,7 @@
 //! | rule | scale | equation or source |
 //! |---|---|---|
 //! | `symmetric` | [`max_abs`] | `max abs(x) / 2^(b-1)`, `max x / (2^b - 1)` unsigned |
-//! | `heuristic` | [`mse`] | the clipping value of least mean squared error, by search |
+//! | `heuristic` | [`mse`] | the scale of least mean squared error, by search |
 //! | `sawb` | [`sawb`] | `alpha = c1 sqrt(E[x^2]) - c2 E|x|`, published constants |
 //! | `sawb_refit` | [`sawb_refit`] | the same form, constants derived here for eq 1's grid |
 //! | `percentile` | [`percentile`] | the 99.9th percentile of `abs(x)` clips |
@@ -14,6 +14,7 @@
 use engine::{Error, Result};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+pub mod code_sweep;
 pub mod level_sums;
 pub mod max_abs;
 pub mod mse;
@@ -23,7 +24,7 @@ pub mod sample;
 pub mod sawb;
 pub mod sawb_refit;
 
-pub use optimum::optimum;
+pub use optimum::{Optimum, optimum, optimum_ref};
 pub use sample::Sample;
 
 use crate::Grid;

@@ -41,6 +41,11 @@ impl<'a> Sample<'a> {
         self.values
     }
 
+    /// Whether the values have weights of their own.
+    pub fn is_weighted(&self) -> bool {
+        self.weights.is_some()
+    }
+
     /// `(value, weight)` of each.
     pub fn iter(&self) -> impl Iterator<Item = (f32, f64)> + '_ {
         self.values.iter().enumerate().map(|(i, &x)| (x, self.weights.map_or(1.0, |w| w[i])))

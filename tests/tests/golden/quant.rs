@@ -3,7 +3,7 @@
 use engine::Tensor;
 use quant::integer::conv2d::integer_conv2d_with;
 use quant::kernel::KERNELS;
-use quant::scale::{Sample, optimum};
+use quant::scale::{Optimum, Sample, optimum};
 use quant::{
     Accumulators, Grid, IntTensor, PackedWeights, QParams, ScaleRule, analysis, get_scale, linear_dequantize,
     linear_quantize,
@@ -71,7 +71,7 @@ fn heuristic_is_within_a_thousandth_of_the_brute_force_best() {
         let grid = Grid::signed(bits).unwrap();
         let s = get_scale(&x, bits, ScaleRule::HEURISTIC, true).unwrap();
         let mse = analysis::error_report(&x, &QParams::per_tensor(grid, s, 0).unwrap()).unwrap().mse;
-        let (best_s, best) = optimum(&Sample::new(x.data()), grid);
+        let Optimum { scale: best_s, mse: best, .. } = optimum(&Sample::new(x.data()), grid);
         let published = numbers["best_mse"].as_f64().unwrap();
         println!("{case}: heuristic {s} {mse}, optimum {best_s} {best}, published {published}");
         assert!(mse <= published * 1.001, "{case}: {mse} against {published}");
