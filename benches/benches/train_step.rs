@@ -20,6 +20,7 @@ fn trainer(algorithm: Algorithm) -> Trainer {
         schedule: Schedule { base: 0.01, warmup: 0, total: 1, decay: Decay::Constant },
         smoothing: 0.1,
         algorithm,
+        teacher: None,
         ema: None,
         step: 0,
     }

@@ -162,6 +162,7 @@ fn train(args: &BenchArgs, context: &Context, hook: &mut dyn Hook, bits: Option<
         schedule: Schedule { base: 0.01, warmup: 0, total: 1, decay: Decay::Constant },
         smoothing: 0.1,
         algorithm: args.algorithm.algorithm(),
+        teacher: None,
         ema: None,
         step: 0,
     };

@@ -8,16 +8,20 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use models::QuantizedNetwork;
+use engine::ops::Distillation;
 use models::ptq::{ActivationRule, Correction};
 use models::saved::shadow_path;
+use models::{QuantizedNetwork, Teacher};
 use quant::{Policy, ScaleRule, Widths};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::assets;
 use crate::context::Context;
 use crate::experiment::aware::{Commands, Outcome, Training, train};
-use crate::experiment::{Recipe, Scores, Setup, Source, SteChoice, file_bytes, page, stream_bits};
+use crate::experiment::{
+    Recipe, Scores, Setup, Source, SteChoice, StepChoice, file_bytes, page, stream_bits,
+};
 use crate::run_folder::RunFolder;
 use crate::settings;
 
@@ -52,6 +56,24 @@ pub struct QatArgs {
     /// Gradient of weights that clip
     #[arg(long, value_enum, default_value_t = SteChoice::Identity)]
     weight_ste: SteChoice,
+    /// Steps of weights: by the rule, or learned
+    #[arg(long, value_enum, default_value_t = StepChoice::Rule)]
+    weight_step: StepChoice,
+    /// Steps of activations: a moving average of ranges, or learned
+    #[arg(long, value_enum, default_value_t = StepChoice::Rule)]
+    activation_step: StepChoice,
+    /// Start from the weights of this network (of a wider quantized run: its .shadow file) [default: --weights]
+    #[arg(long, value_name = "FILE")]
+    init: Option<PathBuf>,
+    /// Learn from this float network's logits too
+    #[arg(long, value_name = "FILE")]
+    teacher: Option<PathBuf>,
+    /// Share of the teacher's term in the loss
+    #[arg(long, value_name = "SHARE", default_value_t = 0.5)]
+    teacher_share: f32,
+    /// Divides the logits of network and teacher before they are compared
+    #[arg(long, value_name = "T", default_value_t = 2.0)]
+    temperature: f32,
     /// Rule that chooses the range of activations in each batch; its moving average is used
     #[arg(long, value_name = "RULE", default_value = "mse")]
     activation_rule: ActivationRule,
@@ -111,14 +133,28 @@ impl QatArgs {
     /// Where training starts.
     fn start(&self, context: &Context, setup: &Setup) -> Result<QuantizedNetwork> {
         let recipe = Recipe { activation_rule: self.activation_rule, ..self.post_training() };
-        let mut start = recipe.quantize(context, setup)?;
+        let mut start = match &self.init {
+            Some(file) => {
+                let (_, network) = assets::load_network(Some(file), Some(setup.network.normalization))?;
+                recipe.quantize_network(context, setup, &network)?
+            }
+            None => recipe.quantize(context, setup)?,
+        };
         start.quantization.config.activation_ste = self.ste.into();
         start.quantization.config.weight_ste = self.weight_ste.into();
+        start.quantization.config.weight_step = self.weight_step.into();
+        start.quantization.config.activation_step = self.activation_step.into();
         Ok(start)
     }
 
-    fn training(&self) -> Training {
-        Training {
+    fn training(&self) -> Result<Training> {
+        let how = Distillation { share: self.teacher_share, temperature: self.temperature };
+        let teacher = |file: &PathBuf| -> Result<Teacher> {
+            let (_, network) =
+                assets::load_network(Some(file), assets::normalization(self.normalization.as_deref())?)?;
+            Ok(Teacher::new(&network, how)?)
+        };
+        Ok(Training {
             epochs: self.epochs,
             batch: self.batch,
             lr: self.lr,
@@ -126,7 +162,8 @@ impl QatArgs {
             smoothing: self.smoothing,
             ema: self.ema,
             checkpoint_every: self.checkpoint_every,
-        }
+            teacher: self.teacher.as_ref().map(teacher).transpose()?,
+        })
     }
 }
 
@@ -135,7 +172,7 @@ impl QatArgs {
 /// # Errors
 /// If network or data cannot be read, the folder cannot be written to, or the run diverges.
 pub fn run(args: QatArgs, context: &Context) -> Result<()> {
-    let (recipe, training) = (args.post_training(), args.training());
+    let (recipe, training) = (args.post_training(), args.training()?);
     recipe.check()?;
     training.check()?;
     let setup = Setup::open(

@@ -226,6 +226,7 @@ fn cell(
                 smoothing: 0.0,
                 ema: args.ema,
                 checkpoint_every: 200,
+                teacher: None,
             };
             training.check()?;
             let commands = Commands {

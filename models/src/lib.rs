@@ -34,4 +34,4 @@ pub use network::Network;
 pub use qat::QatTrainer;
 pub use quantized::{Quantization, QuantizedNetwork};
 pub use resnet::{Shortcut, resnet};
-pub use trainer::{Evaluation, Progress, Trainer, evaluate};
+pub use trainer::{Evaluation, Progress, Teacher, Trainer, evaluate};

@@ -14,6 +14,8 @@ use crate::{Checkpoint, Error, Progress, Quantization, QuantizedNetwork, Result,
 
 /// The key of a state's metadata that holds the activation ranges.
 const RANGES: &str = "ranges";
+/// The key that holds the learned steps, where there are any.
+const STEPS: &str = "learned_steps";
 
 /// A quantized network in training.
 #[derive(Clone, Debug)]
@@ -42,6 +44,7 @@ impl QatTrainer {
                 schedule,
                 smoothing,
                 algorithm: Algorithm::Winograd(Isa::active()),
+                teacher: None,
                 ema,
                 step: 0,
             },
@@ -54,14 +57,19 @@ impl QatTrainer {
     /// # Errors
     /// If the loss is not finite.
     pub fn step(&mut self, batch: Batch) -> Result<Progress> {
-        self.trainer.step(batch, &mut self.hook)
+        let before = self.hook.steps.clone();
+        let result = self.trainer.step(batch, &mut self.hook)?;
+        if let Some(ema) = &self.trainer.ema {
+            self.hook.steps.average(&before, ema.decay);
+        }
+        Ok(result)
     }
 
     /// The quantized network as it stands: averaged weights where there is an average.
     pub fn quantized(&self) -> QuantizedNetwork {
         let mut network = self.trainer.network.clone();
         network.params.clone_from(self.trainer.averaged());
-        let FakeQuantHook { config, plan, ranges, .. } = self.hook.clone();
+        let (plan, (config, ranges)) = (self.hook.plan.clone(), self.hook.learned());
         QuantizedNetwork { network, quantization: Quantization { config, plan, ranges } }
     }
 
@@ -69,6 +77,10 @@ impl QatTrainer {
     pub fn checkpoint(&self) -> Checkpoint {
         let mut checkpoint = self.trainer.checkpoint();
         checkpoint.set(RANGES, serde_json::to_string(&self.hook.ranges).expect("numbers and names are JSON"));
+        if !self.hook.steps.steps.is_empty() {
+            checkpoint
+                .set(STEPS, serde_json::to_string(&self.hook.steps).expect("numbers and names are JSON"));
+        }
         checkpoint
     }
 
@@ -81,8 +93,12 @@ impl QatTrainer {
             |detail: &str| Error::malformed(&checkpoint.path, format!("metadata `{RANGES}`: {detail}"));
         let json = checkpoint.metadata.get(RANGES).ok_or_else(|| broken("is missing"))?;
         let ranges: Ranges = serde_json::from_str(json).map_err(|e| broken(&e.to_string()))?;
+        let steps = checkpoint.metadata.get(STEPS).map(|json| serde_json::from_str(json)).transpose();
+        let steps =
+            steps.map_err(|e| Error::malformed(&checkpoint.path, format!("metadata `{STEPS}`: {e}")))?;
         self.trainer.restore(checkpoint)?;
         self.hook.ranges = ranges;
+        self.hook.steps = steps.unwrap_or_default();
         Ok(())
     }
 }

@@ -1,9 +1,13 @@
 //! Training and evaluation: batches through a network under a hook.
 
-use engine::ops::Algorithm;
-use engine::optim::{Ema, Schedule, Sgd};
-use engine::{Graph, Hook, Params, Tape, Tensor, ops};
+use std::sync::Arc;
 
+use engine::kernel::Isa;
+use engine::ops::{Algorithm, Distillation};
+use engine::optim::{Ema, Schedule, Sgd};
+use engine::{Graph, Hook, Inference, Params, Tape, Tensor, ops};
+
+use crate::cifar10::SIDE;
 use crate::loader::Batch;
 use crate::{Checkpoint, Error, Network, Result};
 
@@ -20,10 +24,37 @@ pub struct Trainer {
     pub smoothing: f32,
     /// How convolutions and their gradients are computed.
     pub algorithm: Algorithm,
+    /// A float network to learn from, beside the labels.
+    pub teacher: Option<Teacher>,
     /// Average of the weights, for evaluation.
     pub ema: Option<Ema>,
     /// Steps taken.
     pub step: usize,
+}
+
+/// A trained float network whose logits a network in training follows.
+#[derive(Clone)]
+pub struct Teacher {
+    network: Arc<Inference>,
+    how: Distillation,
+}
+
+impl std::fmt::Debug for Teacher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Teacher").field("how", &self.how).finish_non_exhaustive()
+    }
+}
+
+impl Teacher {
+    /// `network`, made ready to classify.
+    ///
+    /// # Errors
+    /// If it has something that float inference does not know.
+    pub fn new(network: &Network, how: Distillation) -> Result<Self> {
+        let Network { graph, params, .. } = network;
+        let compiled = Inference::compile(graph, params, [SIDE, SIDE, 3], Isa::active())?;
+        Ok(Self { network: Arc::new(compiled), how })
+    }
 }
 
 /// Result of one or more training steps.
@@ -65,9 +96,15 @@ impl Trainer {
         let images = batch.labels.len();
         let mut tape = Tape::new().with_algorithm(self.algorithm);
         let Network { graph, params, .. } = &mut self.network;
+        let teacher = self.teacher.as_ref();
+        let followed = teacher.map(|t| Ok::<_, Error>((t.network.run(&batch.x)?, t.how))).transpose()?;
         let forward = graph.forward_train(params, &mut tape, batch.x, hook)?;
         let correct = ops::accuracy(tape.value(forward.output), &batch.labels);
-        let loss_var = ops::cross_entropy(&mut tape, forward.output, &batch.labels, self.smoothing)?;
+        let (logits, labels, smoothing) = (forward.output, &batch.labels, self.smoothing);
+        let loss_var = match &followed {
+            None => ops::cross_entropy(&mut tape, logits, labels, smoothing)?,
+            Some((teacher, how)) => ops::distill(&mut tape, logits, labels, smoothing, teacher, *how)?,
+        };
         let loss = f64::from(tape.value(loss_var).data()[0]);
         if !loss.is_finite() {
             let detail = format!("the loss is {loss} at step {}; lower the learning rate", self.step);
@@ -75,7 +112,9 @@ impl Trainer {
         }
         tape.backward(loss_var, Tensor::scalar(1.0))?;
         let grads: Vec<_> = forward.params.iter().map(|v| v.and_then(|v| tape.grad(v))).collect();
-        self.sgd.step(params, &grads, self.schedule.rate(self.step))?;
+        let rate = self.schedule.rate(self.step);
+        self.sgd.step(params, &grads, rate)?;
+        hook.learn(&tape, rate)?;
         self.step += 1;
         if let Some(ema) = &mut self.ema {
             ema.update(params);

@@ -17,9 +17,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::fake_quantize::{FakeQuantizeInput, fake_quantize_bias_on, fake_quantize_on};
 use crate::integer::weights::product_scales;
+use crate::learned_step::{fake_quantize_learned_on, gradient_scale};
 use crate::{
-    Code, Histogram, IntTensor, MovingAverage, Observer, PackedWeights, Plan, QParams, QuantConfig, Range,
-    ScaleRule, Ste, Widths, linear_quantize, quantize_bias, quantized_conv2d, quantized_linear,
+    Code, Histogram, IntTensor, LearnedSteps, MovingAverage, Observer, PackedWeights, Plan, QParams,
+    QuantConfig, Range, ScaleRule, Ste, StepRule, Widths, linear_quantize, quantize_bias, quantized_conv2d,
+    quantized_linear,
 };
 
 /// The range of the activations that enter each quantized layer, by layer name: the state of a quantized
@@ -93,6 +95,8 @@ pub struct FakeQuantHook {
     pub plan: Plan,
     /// The range of each layer's input.
     pub ranges: Ranges,
+    /// Steps that are learned.
+    pub steps: LearnedSteps,
     /// Whether each batch updates the ranges. Set for training, clear for evaluation.
     pub training: bool,
     /// The weight quantizers of this evaluation, by layer.
@@ -105,10 +109,68 @@ impl FakeQuantHook {
     /// The hook for training (each batch updates the ranges and recomputes the weight scales) or evaluation
     /// (ranges stay; weights are taken to stay too, and their scales are computed once).
     pub fn new(mut config: QuantConfig, plan: Plan, ranges: Ranges, training: bool) -> Self {
-        if training {
+        if training && config.weight_step == StepRule::Rule {
             config.fixed_scales.clear();
         }
-        Self { config, plan, ranges, training, weights: HashMap::new(), current: None }
+        let steps = LearnedSteps::default();
+        Self { config, plan, ranges, steps, training, weights: HashMap::new(), current: None }
+    }
+
+    /// Widths, rules and ranges as they stand, for evaluation: learned steps (their averages) have become ranges and
+    /// fixed weight scales.
+    pub fn learned(&self) -> (QuantConfig, Ranges) {
+        let (mut config, mut ranges) = (self.config.clone(), self.ranges.clone());
+        for (name, step) in &self.steps.steps {
+            match name.strip_suffix(".weight") {
+                Some(layer) => _ = config.fixed_scales.insert(layer.to_owned(), vec![step.average]),
+                None => {
+                    let bits = self.plan.get(name).map_or(8, |widths| widths.a);
+                    ranges.0.extend(range_of_step(step.average, bits).ok().map(|r| (name.clone(), r)));
+                }
+            }
+        }
+        (config, ranges)
+    }
+
+    /// The input `x` of `node` under a learned step; `None` if its step is not learned (nor can be: a signed input).
+    fn learned_input(&mut self, tape: &mut Tape, node: &Node, x: Var) -> Result<Option<Var>> {
+        let (Some(Widths { a, .. }), Some(gradient)) =
+            (self.plan.get(&node.name), self.config.activation_step.gradient())
+        else {
+            return Ok(None);
+        };
+        let calibrated = self.ranges.params(&node.name, a)?;
+        if !self.training || calibrated.channel(0).1 != 0 {
+            return Ok(None);
+        }
+        let value = self.steps.value(&node.name, || Ok(calibrated.scales()[0]))?;
+        // Through the range, as evaluation takes it: the two differ in the last bit otherwise.
+        let range = range_of_step(value, a)?;
+        let (value, grid) = (range.params(a)?.scales()[0], crate::Grid::unsigned(a)?);
+        self.ranges.0.insert(node.name.clone(), range);
+        let values = tape.value(x).len() / tape.value(x).dims()[0].max(1);
+        let s = self.steps.place(tape, &node.name, value, gradient_scale(values, grid));
+        fake_quantize_learned_on(tape, x, s, grid, self.config.activation_ste, gradient).map(Some)
+    }
+
+    /// The weight `w` of `node` under a learned step, and its quantizer; `None` if its step is not learned.
+    fn learned_weight(
+        &mut self,
+        tape: &mut Tape,
+        node: &Node,
+        w: Var,
+        bits: u32,
+    ) -> Result<Option<(Var, QParams)>> {
+        let Some(gradient) = self.config.weight_step.gradient().filter(|_| self.training) else {
+            return Ok(None);
+        };
+        let name = format!("{}.weight", node.name);
+        let first = || Ok(self.config.weight_params(&node.name, tape.value(w), bits)?.scales()[0]);
+        let value = self.steps.value(&name, first)?;
+        let grid = crate::Grid::signed(bits)?;
+        let s = self.steps.place(tape, &name, value, gradient_scale(tape.value(w).len(), grid));
+        let w = fake_quantize_learned_on(tape, w, s, grid, self.config.weight_ste, gradient)?;
+        Ok(Some((w, QParams::per_tensor(grid, value, 0)?)))
     }
 
     /// The quantizer of a weight; in evaluation, remembered until the next training pass.
@@ -153,6 +215,9 @@ impl FakeQuantHook {
 
 impl Hook for FakeQuantHook {
     fn input(&mut self, tape: &mut Tape, node: &Node, x: Var) -> Result<Var> {
+        if let Some(x) = self.learned_input(tape, node, x).map_err(|e| in_layer(node, e))? {
+            return Ok(x);
+        }
         let Some(q) = self.input_params(tape, node, x)? else { return Ok(x) };
         fake_quantize_on(tape, x, &q, self.config.activation_ste).map_err(|e| in_layer(node, e))
     }
@@ -167,12 +232,19 @@ impl Hook for FakeQuantHook {
     }
 
     fn input_map(&mut self, tape: &Tape, node: &Node, x: Var) -> Result<Option<Box<dyn InputMap>>> {
+        if self.training && self.config.activation_step != StepRule::Rule {
+            return Ok(None); // a learned step wants a place on the tape
+        }
         let Some(q) = self.input_params(tape, node, x)? else { return Ok(None) };
         Ok(Some(Box::new(FakeQuantizeInput::new(q, self.config.activation_ste)?)))
     }
 
     fn weight(&mut self, tape: &mut Tape, node: &Node, w: Var) -> Result<Var> {
         let Some(Widths { w: bits, a }) = self.plan.get(&node.name) else { return Ok(w) };
+        if let Some((w, q)) = self.learned_weight(tape, node, w, bits).map_err(|e| in_layer(node, e))? {
+            self.current = Some((self.ranges.params(&node.name, a)?, q));
+            return Ok(w);
+        }
         let q = self.weight_params(node, tape.value(w), bits)?;
         let w = fake_quantize_on(tape, w, &q, self.config.weight_ste).map_err(|e| in_layer(node, e))?;
         self.current = Some((self.ranges.params(&node.name, a)?, q));
@@ -187,6 +259,16 @@ impl Hook for FakeQuantHook {
         let scales = product_scales("bias", &q_x, &q_w, tape.value(b).len())?;
         fake_quantize_bias_on(tape, b, &scales).map_err(|e| in_layer(node, e))
     }
+
+    fn learn(&mut self, tape: &Tape, rate: f32) -> Result<()> {
+        self.steps.learn(tape, rate);
+        Ok(())
+    }
+}
+
+/// The range that the unsigned grid of `bits` bits covers with the step `s`.
+fn range_of_step(s: f32, bits: u32) -> Result<Range> {
+    Ok(Range { min: 0.0, max: s * crate::Grid::unsigned(bits)?.qmax as f32 })
 }
 
 /// Values of a batch that a scale rule other than the maximum looks at: every k-th, at most this many.

@@ -7,6 +7,7 @@
 //! 4. [`analysis`]: how wrong the result is: MSE, bias and its two parts, SQNR.
 //! 5. [`observer`]: the range of activations, which are seen a batch at a time.
 //! 6. [`fake_quantize`]: rounding inside float training, and its two straight-through estimators.
+//!    [`learned_step`] and [`learned_steps`]: step sizes that are trained (LSQ, PACT).
 //! 7. [`integer`]: the layers in integers, and on top of them alone the quantized layers (eq 6).
 //! 8. [`kernel`]: the micro-kernels under the integer layers, one file per instruction set.
 //! 9. [`policy`] and [`mixed`]: which layer gets how many bits.
@@ -22,6 +23,8 @@ pub mod int_graph;
 pub mod int_tensor;
 pub mod integer;
 pub mod kernel;
+pub mod learned_step;
+pub mod learned_steps;
 pub mod mixed;
 pub mod observer;
 pub mod policy;
@@ -42,8 +45,10 @@ pub use integer::{
     Accumulators, Activation, PackedWeights, integer_conv2d, integer_linear, quantize_bias, quantized_conv2d,
     quantized_linear,
 };
+pub use learned_step::StepGradient;
+pub use learned_steps::LearnedSteps;
 pub use observer::{Histogram, MinMax, MovingAverage, Observer, Range};
-pub use policy::{Plan, Policy, QuantConfig, Widths};
+pub use policy::{Plan, Policy, QuantConfig, StepRule, Widths};
 pub use scale::ScaleRule;
 pub use simulate::SimulateHook;
 pub use uniform::{Granularity, Grid, QParams};

@@ -191,6 +191,34 @@ impl Plan {
     }
 }
 
+/// Where a step comes from while a network is trained under quantization.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepRule {
+    /// Weights: by the scale rule, anew in every pass. Activations: the moving average of the batches' ranges.
+    #[default]
+    Rule,
+    /// Learned by gradient descent, LSQ (see [`learned_step`](crate::learned_step)).
+    Lsq,
+    /// Learned by gradient descent from clipped values only, PACT.
+    Pact,
+}
+
+impl StepRule {
+    /// The derivative by which a step is learned; `None` if it is not.
+    pub fn gradient(self) -> Option<crate::StepGradient> {
+        match self {
+            Self::Rule => None,
+            Self::Lsq => Some(crate::StepGradient::Lsq),
+            Self::Pact => Some(crate::StepGradient::Pact),
+        }
+    }
+
+    fn is_rule(&self) -> bool {
+        *self == Self::Rule
+    }
+}
+
 /// Everything that is chosen about a quantized network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -209,6 +237,12 @@ pub struct QuantConfig {
     pub activation_rule: ScaleRule,
     /// Gradient of fake-quantized activations.
     pub activation_ste: Ste,
+    /// Where the steps of weights come from in training.
+    #[serde(skip_serializing_if = "StepRule::is_rule")]
+    pub weight_step: StepRule,
+    /// Where the steps of activations come from in training.
+    #[serde(skip_serializing_if = "StepRule::is_rule")]
+    pub activation_step: StepRule,
     /// Decay of the moving average of activation ranges in training.
     pub decay: f32,
     /// Weight scales that the rule must not choose anew, by layer: those of a network that was stored as integers.
@@ -229,6 +263,8 @@ impl Default for QuantConfig {
             weight_ste: Ste::Identity,
             activation_rule: ScaleRule::SYMMETRIC,
             activation_ste: Ste::Clipped,
+            weight_step: StepRule::Rule,
+            activation_step: StepRule::Rule,
             decay: crate::MovingAverage::DECAY,
             fixed_scales: BTreeMap::new(),
         }

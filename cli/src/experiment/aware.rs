@@ -16,7 +16,7 @@ use engine::optim::{Decay, Schedule, Sgd};
 use models::augment::Augment;
 use models::loader::Loader;
 use models::saved::shadow_path;
-use models::{Checkpoint, Progress as Tally, QatTrainer, QuantizedNetwork};
+use models::{Checkpoint, Progress as Tally, QatTrainer, QuantizedNetwork, Teacher};
 use serde::{Deserialize, Serialize};
 
 use super::{Setup, in_integers, model_name};
@@ -31,7 +31,7 @@ use crate::run_folder::RunFolder;
 const STATE: &str = "state.safetensors";
 
 /// How to train.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Training {
     /// Passes over the training images.
     pub epochs: usize,
@@ -47,6 +47,8 @@ pub struct Training {
     pub ema: f64,
     /// Save the state every so many steps too; 0: only after each epoch.
     pub checkpoint_every: usize,
+    /// A network to learn from beside the labels.
+    pub teacher: Option<Teacher>,
 }
 
 impl Training {
@@ -177,12 +179,13 @@ pub fn train(
     let model = folder.path(model_name(setup.network.depth, start.quantization.config.bits));
     let sgd = Sgd::new(0.9, true, training.weight_decay as f32, false);
     let ema = (training.ema > 0.0).then_some(training.ema as f32);
-    let qat = QatTrainer::new(start, sgd, schedule, training.smoothing as f32, ema);
+    let mut qat = QatTrainer::new(start, sgd, schedule, training.smoothing as f32, ema);
+    qat.trainer.teacher.clone_from(&training.teacher);
     let mut run =
         Run { context, setup, training, folder, qat, images, tally: Tally::default(), commands, model };
     run.restore()?;
     interrupt::handle();
-    while run.qat.trainer.step < training.epochs * run.images.batches() {
+    while run.qat.trainer.step < run.training.epochs * run.images.batches() {
         run.epoch()?;
     }
     run.finish()

@@ -7,8 +7,8 @@ use models::augment::Normalization;
 use models::loader::Loader;
 use models::ptq::{ActivationRule, Correction, Reference, calibrate};
 use models::synthetic::noise_images;
-use models::{Quantization, QuantizedNetwork};
-use quant::{Policy, QuantConfig, ScaleRule, Ste, Widths};
+use models::{Network, Quantization, QuantizedNetwork};
+use quant::{Policy, QuantConfig, ScaleRule, Ste, StepRule, Widths};
 use serde::{Deserialize, Serialize};
 
 use super::Setup;
@@ -46,6 +46,28 @@ impl From<SteChoice> for Ste {
         match choice {
             SteChoice::Identity => Self::Identity,
             SteChoice::Clipped => Self::Clipped,
+        }
+    }
+}
+
+/// Where the steps of weights or activations come from in training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepChoice {
+    /// Weights: by the scale rule at every step; activations: a moving average of the batches' ranges.
+    Rule,
+    /// Learned by gradient descent (LSQ).
+    Lsq,
+    /// Learned from clipped values only (PACT).
+    Pact,
+}
+
+impl From<StepChoice> for StepRule {
+    fn from(choice: StepChoice) -> Self {
+        match choice {
+            StepChoice::Rule => Self::Rule,
+            StepChoice::Lsq => Self::Lsq,
+            StepChoice::Pact => Self::Pact,
         }
     }
 }
@@ -121,24 +143,33 @@ impl Recipe {
     /// # Errors
     /// If the recipe asks for the impossible.
     pub fn quantize(&self, context: &Context, setup: &Setup) -> Result<QuantizedNetwork> {
+        self.quantize_network(context, setup, &setup.network)
+    }
+
+    /// Quantizes `float` with the images of `setup`.
+    ///
+    /// # Errors
+    /// If the recipe asks for the impossible.
+    pub fn quantize_network(
+        &self,
+        context: &Context,
+        setup: &Setup,
+        float: &Network,
+    ) -> Result<QuantizedNetwork> {
         self.check()?;
         let config = self.config();
-        let mut plan = config.policy.plan(&setup.network.graph, config.bits);
+        let mut plan = config.policy.plan(&float.graph, config.bits);
         if let Some(bits) = self.stream_bits {
             plan.set_stream_bits(bits)?;
         }
         let images = self.calibration(setup, context.seed)?;
         context.detail(format_args!("  calibrating on {} images", images.images()));
-        let mut network = setup.network.clone();
+        let mut network = float.clone();
         let ranges = calibrate(&network, &plan, self.activation_rule, images.epoch(0))?;
         let quantization = Quantization { config, plan, ranges };
         if self.correction != Correction::None {
             context.detail(format_args!("  correcting: {}", self.correction));
-            Reference::new(&setup.network, images.epoch(0))?.correct(
-                &mut network,
-                &quantization,
-                self.correction,
-            )?;
+            Reference::new(float, images.epoch(0))?.correct(&mut network, &quantization, self.correction)?;
         }
         Ok(QuantizedNetwork { network, quantization })
     }

@@ -170,6 +170,7 @@ pub(super) fn trainer(args: &TrainArgs, network: Network, batches: usize) -> Tra
         schedule,
         smoothing: args.smoothing as f32,
         algorithm: args.algorithm.algorithm(),
+        teacher: None,
         ema,
         step: 0,
     }

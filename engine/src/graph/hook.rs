@@ -56,6 +56,15 @@ pub trait Hook {
         Ok(x)
     }
 
+    /// Called after the backward pass of a training step, with the step's learning rate: a hook that put numbers of its
+    /// own on the tape moves them by their gradients.
+    ///
+    /// # Errors
+    /// As for [`compute`](Self::compute).
+    fn learn(&mut self, _: &Tape, _rate: f32) -> Result<()> {
+        Ok(())
+    }
+
     /// Sees the result of every node that is computed on its own (a batch norm that is fused with the ReLU
     /// behind it shows only the ReLU, and in training a convolution that is fused with its batch norm is not shown).
     ///

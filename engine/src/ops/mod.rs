@@ -7,6 +7,7 @@ mod batch_norm;
 mod conv2d;
 mod conv_norm;
 mod cross_entropy;
+mod distillation;
 #[cfg(test)]
 pub(crate) mod gradient_check;
 mod input_map;
@@ -23,6 +24,7 @@ pub use conv2d::{
     conv2d_ref,
 };
 pub use cross_entropy::{accuracy, cross_entropy, softmax};
+pub use distillation::{Distillation, distill};
 pub use input_map::InputMap;
 pub use linear::{linear, linear_forward};
 pub use relu::relu;
