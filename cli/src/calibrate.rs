@@ -22,9 +22,9 @@ use crate::histogram::Histogram;
 use crate::levels::quantized;
 use crate::plot::{bars, histogram};
 use crate::report::Report;
-use crate::run_folder::RunFolder;
-use crate::settings;
+use crate::run_folder::{REPORT, RunFolder};
 use crate::text_table::{number, text_table};
+use crate::{interrupt, settings};
 
 /// Settings of `calibrate`.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
@@ -95,6 +95,7 @@ pub fn run(args: CalibrateArgs, context: &Context) -> Result<()> {
     let methods = if args.methods.is_empty() { TABLE.to_vec() } else { args.methods.clone() };
     let sets = sets(&args, context.seed)?;
     let folder = RunFolder::create(context, args.out.as_deref(), &args)?;
+    interrupt::at_once("nothing is saved yet; begin again with the same command");
 
     let mut rows = Vec::new();
     for set in &sets {
@@ -260,5 +261,5 @@ fn report(
     }
     page.heading("Configuration");
     page.verbatim(&settings::to_text(&context.verb, context.seed, args)?);
-    folder.write("report.html", page.finish().as_bytes())
+    folder.write(REPORT, page.finish().as_bytes())
 }

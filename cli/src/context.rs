@@ -10,7 +10,7 @@ use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
 use anyhow::{Result, anyhow};
-use clap::{ArgAction, ArgMatches, Args, FromArgMatches};
+use clap::{ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::exit::Failure;
@@ -27,7 +27,8 @@ pub struct GlobalArgs {
           value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
     /// Seed of everything random: the same seed gives the same result
-    #[arg(long, global = true, value_name = "N", default_value_t = 1, help_heading = "Global options")]
+    #[arg(long, global = true, value_name = "N", default_value_t = 1, help_heading = "Global options",
+          value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))] // TOML's largest integer
     pub seed: u64,
     /// Read settings from a TOML file, such as the config.toml of a run; the command line goes before it
     #[arg(long, global = true, value_name = "FILE", help_heading = "Global options")]
@@ -88,6 +89,13 @@ impl Context {
         S: Args + FromArgMatches + Serialize + DeserializeOwned,
     {
         self.sources.resolve(parsed)
+    }
+
+    /// Whether the verb can go on with a run that was stopped.
+    pub fn resumes(&self) -> bool {
+        let command = crate::Cli::command();
+        let verb = command.find_subcommand(&self.verb);
+        verb.is_some_and(|verb| verb.get_arguments().any(|flag| flag.get_id() == "resume"))
     }
 
     /// For verbs without settings.

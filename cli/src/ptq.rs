@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::context::Context;
 use crate::experiment::{Recipe, Scores, Setup, Source, file_bytes, model_name, page, stream_bits};
 use crate::run_folder::RunFolder;
-use crate::settings;
+use crate::{interrupt, settings};
 
 /// Settings of `ptq`.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
@@ -93,6 +93,10 @@ pub fn run(args: PtqArgs, context: &Context) -> Result<()> {
         args.limit,
     )?;
     let folder = RunFolder::create(context, args.out.as_deref(), &args)?;
+    interrupt::at_once(format!(
+        "nothing is saved yet; begin again with the same command ({} may be used again)",
+        folder.folder().display()
+    ));
     let top1_float = setup.float(context)?.top1();
     let quantized = recipe.quantize(context, &setup)?;
     let scores = Scores::measure(context, &quantized, &setup.test)?;

@@ -23,7 +23,7 @@ use crate::experiment::{
     Recipe, Scores, Setup, Source, SteChoice, StepChoice, file_bytes, page, stream_bits,
 };
 use crate::run_folder::RunFolder;
-use crate::settings;
+use crate::{interrupt, settings};
 
 /// Settings of `qat`.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
@@ -187,6 +187,14 @@ pub fn run(args: QatArgs, context: &Context) -> Result<()> {
         Some(folder) => RunFolder::open(folder)?,
         None => RunFolder::create(context, args.out.as_deref(), &args)?,
     };
+    let mut files = setup.files();
+    files.extend(args.init.as_deref().map(|file| ("init", file)));
+    files.extend(args.teacher.as_deref().map(|file| ("teacher", file)));
+    folder.pin(context, &files)?;
+    interrupt::at_once(format!(
+        "what was saved before stays; continue with `cli qat --resume {}`",
+        folder.folder().display()
+    ));
     let top1_float = setup.float(context)?.top1();
     context.note(format_args!("float            top-1 {top1_float:.2}%"));
     let post_training = recipe.quantize(context, &setup)?;
@@ -198,6 +206,7 @@ pub fn run(args: QatArgs, context: &Context) -> Result<()> {
     let commands =
         Commands { run: command.clone(), resume: format!("cli qat --resume {}", folder.folder().display()) };
     let outcome = train(context, &setup, start, training, &folder, &commands)?;
+    interrupt::at_once(format!("all epochs are saved; `{}` measures and reports", commands.resume));
     let scores = Scores::measure(context, &outcome.best, &setup.test)?;
 
     let rows = [

@@ -3,15 +3,21 @@
 //! ```text
 //! runs/train-20250131-174501/
 //!     config.toml        the settings; `--config` and `--resume` read it back
+//!     inputs.json        sizes and checksums of the files it began with; `--resume` compares
+//!     .lock              held by the process that works here
 //!     metrics.jsonl      one JSON object a line, appended as the run goes
 //!     state.safetensors  where the run stands, replaced as a whole
 //!     ...                what the verb makes: weights, models, plots, reports
 //! ```
 
+mod inputs;
+mod lock;
+mod name;
+
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use anyhow::Result;
 use models::atomic;
@@ -21,35 +27,38 @@ use serde_json::Value;
 use crate::context::Context;
 use crate::exit::Failure;
 use crate::settings;
+use inputs::Input;
+use lock::Lock;
+use name::{timestamp, unused};
 
 /// Name of the metrics' file.
 const METRICS: &str = "metrics.jsonl";
+/// Name of the page that ends a run.
+pub const REPORT: &str = "report.html";
 
 /// A folder that holds a run.
 #[derive(Clone, Debug)]
 pub struct RunFolder {
     folder: PathBuf,
+    _lock: Lock,
 }
 
 impl RunFolder {
     /// A new run in `folder`, by default `runs/VERB-TIMESTAMP`, with its `config.toml`.
     ///
+    /// A folder in which a run left nothing but its settings is used again, and so is one of a verb that cannot resume
+    /// in which no run has come to its end.
+    ///
     /// # Errors
-    /// If the folder holds a run already or cannot be written to.
+    /// If the folder holds a run already, another process works in it, or it cannot be written to.
     pub fn create(context: &Context, folder: Option<&Path>, settings: &impl Serialize) -> Result<Self> {
         let folder = match folder {
             Some(folder) => folder.to_path_buf(),
             None => unused(Path::new("runs"), &format!("{}-{}", context.verb, timestamp(SystemTime::now()))),
         };
-        if folder.join(settings::FILE_NAME).exists() {
-            return Err(Failure::BadInput(format!(
-                "{}: holds a run already; continue it with --resume, or choose another folder with --out",
-                folder.display()
-            ))
-            .into());
-        }
         fs::create_dir_all(&folder).map_err(|e| models::Error::io("create", &folder, e))?;
-        let run = Self { folder };
+        let run = Self { _lock: Lock::take(&folder)?, folder };
+        run.clear(context)?;
         run.write(settings::FILE_NAME, settings::to_text(&context.verb, context.seed, settings)?.as_bytes())?;
         Ok(run)
     }
@@ -64,14 +73,68 @@ impl RunFolder {
                 format!("{}: holds no run to resume ({} is missing)", folder.display(), settings::FILE_NAME);
             return Err(Failure::BadInput(text).into());
         }
-        // What a killed process was writing.
-        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let run = Self { _lock: Lock::take(folder)?, folder: folder.to_path_buf() };
+        run.remove_partial();
+        Ok(run)
+    }
+
+    /// Makes sure that nothing stands in the way of a new run, or says what does.
+    fn clear(&self, context: &Context) -> Result<()> {
+        self.remove_partial();
+        if !self.path(settings::FILE_NAME).exists() {
+            return Ok(());
+        }
+        let advice = if context.resumes() {
+            let named = |name: &std::ffi::OsStr| name == settings::FILE_NAME || name == inputs::NAME;
+            let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+            let mut names = entries.map(|entry| entry.file_name());
+            if names.all(|name| named(&name) || Lock::is_file(&name)) {
+                return Ok(());
+            }
+            "a run already; continue it with --resume, or choose another folder with --out"
+        } else {
+            if !self.path(REPORT).exists() {
+                fs::remove_file(self.path(METRICS)).ok();
+                return Ok(());
+            }
+            "a run already; choose another folder with --out"
+        };
+        Err(Failure::BadInput(format!("{}: holds {advice}", self.folder.display())).into())
+    }
+
+    /// Removes what a killed process was writing.
+    fn remove_partial(&self) {
+        for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             if name.starts_with('.') && name.ends_with(".partial") {
                 fs::remove_file(entry.path()).ok();
             }
         }
-        Ok(Self { folder: folder.to_path_buf() })
+    }
+
+    /// Notes the files that the run begins with, each with its role; of a run that goes on, checks that they are the
+    /// same.
+    ///
+    /// # Errors
+    /// If a file cannot be read, or is not the one that the run began with.
+    pub fn pin(&self, context: &Context, files: &[(&str, &Path)]) -> Result<()> {
+        let all = files.iter().map(|(role, path)| Input::all(role, path)).collect::<Result<Vec<_>>>()?;
+        let now = all.concat();
+        let path = self.path(inputs::NAME);
+        match fs::read_to_string(&path) {
+            Ok(text) => {
+                let broken = |e| Failure::BadInput(format!("{}: {e}", path.display()));
+                let before: Vec<Input> = serde_json::from_str(&text).map_err(broken)?;
+                inputs::check(&before, &now)
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                if self.path(METRICS).exists() {
+                    context.note("an earlier version began this run and kept no checksums: its files are taken to be the same");
+                }
+                self.write(inputs::NAME, serde_json::to_string_pretty(&now)?.as_bytes()).map(|_| ())
+            }
+            Err(e) => Err(models::Error::io("read", &path, e).into()),
+        }
     }
 
     /// The folder.
@@ -104,31 +167,46 @@ impl RunFolder {
         line.push('\n');
         let append = || {
             let mut file = fs::OpenOptions::new().create(true).append(true).open(&path)?;
-            file.write_all(line.as_bytes())
+            file.write_all(line.as_bytes())?;
+            file.sync_data() // before the state that counts on it
         };
         append().map_err(|e| models::Error::io("write", &path, e).into())
     }
 
-    /// All lines of `metrics.jsonl`; a last line that a crash cut short is left out.
+    /// All lines of `metrics.jsonl`; a last line that a crash cut short or garbled is left out.
     ///
     /// # Errors
     /// If the file cannot be read or another line is no JSON.
     pub fn metrics(&self) -> Result<Vec<Value>> {
         let path = self.path(METRICS);
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
+        let text = match fs::read(&path) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(e) => return Err(models::Error::io("read", &path, e).into()),
         };
-        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-        whole
-            .lines()
-            .enumerate()
-            .map(|(i, line)| {
-                let broken = |e| Failure::BadInput(format!("{}: line {}: {e}", path.display(), i + 1));
-                Ok(serde_json::from_str(line).map_err(broken)?)
-            })
-            .collect()
+        let lines: Vec<&str> = text.lines().collect();
+        let mut values = Vec::with_capacity(lines.len());
+        for (i, line) in lines.iter().enumerate() {
+            match serde_json::from_str(line) {
+                Ok(value) => values.push(value),
+                Err(_) if i + 1 == lines.len() => {}
+                Err(e) => {
+                    return Err(Failure::BadInput(format!("{}: line {}: {e}", path.display(), i + 1)).into());
+                }
+            }
+        }
+        Ok(values)
+    }
+
+    /// Appends `last`, which the saved state remembers, if the file has lost it: whatever became of the metrics' last
+    /// line, the state is whole.
+    ///
+    /// # Errors
+    /// As [`append_metrics`](Self::append_metrics).
+    pub fn complete_metrics<M: Serialize>(&self, last: Option<&M>, step: impl Fn(&M) -> u64) -> Result<()> {
+        let Some(last) = last else { return Ok(()) };
+        let known = self.metrics()?.iter().any(|m| m["step"].as_u64() == Some(step(last)));
+        if known { Ok(()) } else { self.append_metrics(last) }
     }
 
     /// Keeps the lines of `metrics.jsonl` for which `keep` holds: a resumed run repeats the rest.
@@ -142,47 +220,14 @@ impl RunFolder {
     }
 }
 
-/// `parent/name`, or `parent/name-2`, ... if that is taken.
-fn unused(parent: &Path, name: &str) -> PathBuf {
-    let names = std::iter::once(name.to_string()).chain((2..).map(|i| format!("{name}-{i}")));
-    names.map(|n| parent.join(n)).find(|p| !p.exists()).expect("numbers do not end")
-}
-
-/// `YYYYMMDD-HHMMSS` in UTC.
-fn timestamp(time: SystemTime) -> String {
-    let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-    let (days, second) = (seconds / 86_400, seconds % 86_400);
-    // Civil date of a day number: eras of 400 years of 146,097 days, counted from 0000-03-01.
-    let days = days + 719_468;
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year_of_era = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day_of_year = day - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let march_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * march_month + 2) / 5 + 1;
-    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    let (h, m, s) = (second / 3_600, second / 60 % 60, second % 60);
-    format!("{year:04}{month:02}{day:02}-{h:02}{m:02}{s:02}")
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-
-    #[test]
-    fn timestamps_are_civil_dates() {
-        let at = |s: u64| timestamp(UNIX_EPOCH + Duration::from_secs(s));
-        assert_eq!(at(0), "19700101-000000");
-        assert_eq!(at(951_782_400), "20000229-000000");
-        assert_eq!(at(1_735_689_599), "20241231-235959");
-    }
 
     #[test]
     fn a_metrics_line_cut_short_is_left_out() {
         let dir = tempfile::tempdir().unwrap();
-        let run = RunFolder { folder: dir.path().to_path_buf() };
+        let run = RunFolder { _lock: Lock::take(dir.path()).unwrap(), folder: dir.path().to_path_buf() };
         assert!(run.metrics().unwrap().is_empty());
         run.append_metrics(&serde_json::json!({"epoch": 1})).unwrap();
         run.append_metrics(&serde_json::json!({"epoch": 2})).unwrap();

@@ -5,18 +5,19 @@
 //!
 //! The search looks at every second test image and never at the others; on those the front is measured in the end. (The
 //! images the network was trained on would flatter it.)
+//!
+//! Every measurement goes to the run's `metrics.jsonl`, and a resumed search reads it back instead of measuring again: the
+//! search itself is deterministic, so that it comes to the same end.
 
-use std::collections::HashMap;
+mod candidates;
+mod ledger;
+
 use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use engine::kernel::Isa;
-use engine::{Inference, Tensor, ops};
-use models::ptq::{ActivationRule, calibrate};
-use models::{Network, Quantization, QuantizedNetwork};
-use quant::mixed::{self, LayerSize, Options, Point};
-use quant::{Policy, QuantConfig, ScaleRule, Widths, fake_quantize};
+use quant::ScaleRule;
+use quant::mixed::{self, Options, Point};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -25,8 +26,10 @@ use crate::exit::Failure;
 use crate::experiment::{Scores, Setup};
 use crate::progress::Progress;
 use crate::run_folder::RunFolder;
-use crate::settings;
 use crate::text_table::text_table;
+use crate::{interrupt, settings};
+use candidates::Candidates;
+use ledger::Ledger;
 
 /// Settings of `search`.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
@@ -60,8 +63,11 @@ pub struct SearchArgs {
     #[arg(long, value_name = "N", default_value_t = 300)]
     evaluations: usize,
     /// Folder of the model [default: runs/search-TIMESTAMP]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     out: Option<PathBuf>,
+    /// Continue the search in this folder
+    #[arg(long, value_name = "DIR")]
+    resume: Option<PathBuf>,
 }
 
 /// Searches, measures the front on the other images, saves the smallest network above the floor.
@@ -78,7 +84,14 @@ pub fn run(args: SearchArgs, context: &Context) -> Result<()> {
     }
     let (weights, normalization) = (args.weights.as_deref(), args.normalization.as_deref());
     let setup = Setup::open(context, weights, normalization, args.data.as_deref(), None, None)?;
-    let folder = RunFolder::create(context, args.out.as_deref(), &args)?;
+    let folder = match &args.resume {
+        Some(folder) => RunFolder::open(folder)?,
+        None => RunFolder::create(context, args.out.as_deref(), &args)?,
+    };
+    folder.pin(context, &setup.files())?;
+    let mut ledger = Ledger::open(&folder)?;
+    let resume = format!("cli search --resume {}", folder.folder().display());
+    interrupt::at_once(format!("all candidates measured are saved; continue with `{resume}`"));
     let mut candidates = Candidates::new(&setup, args.method, args.images)?;
     let layers = candidates.layers();
     let planned = layers.len() * (args.max_bits - args.min_bits + 1) as usize + args.evaluations;
@@ -93,7 +106,7 @@ pub fn run(args: SearchArgs, context: &Context) -> Result<()> {
     let outcome = mixed::search(&layers, options, |bits| {
         measured += 1;
         progress.set(measured.min(planned));
-        candidates.validate(bits)
+        ledger.accuracy(bits, |bits| candidates.validate(bits))
     })?;
     drop(progress);
     let Some(best) = &outcome.best else {
@@ -153,113 +166,4 @@ pub fn run(args: SearchArgs, context: &Context) -> Result<()> {
         "model": model,
         "run": folder.folder(),
     }))
-}
-
-/// Images in one tensor, and their classes.
-struct Images {
-    x: Tensor,
-    labels: Vec<usize>,
-}
-
-impl Images {
-    /// Every second test image from `first` on, at most `count`.
-    fn every_second(setup: &Setup, first: usize, count: usize) -> Result<Self> {
-        let chosen: Vec<usize> =
-            setup.test.indices.iter().copied().skip(first).step_by(2).take(count).collect();
-        let mut loader = setup.test.clone().over(chosen);
-        loader.batch_size = loader.indices.len().max(1);
-        let batch = loader.epoch(0).next();
-        let batch = batch.ok_or_else(|| Failure::BadInput("the data set has no test images".into()))?;
-        Ok(Self { x: batch.x, labels: batch.labels })
-    }
-}
-
-/// Measures networks with rounded weights.
-struct Candidates {
-    network: Network,
-    method: ScaleRule,
-    validation: Images,
-    test: Images,
-    /// Rounded weights by layer and bits: the search comes back to them again and again.
-    rounded: HashMap<(usize, u32), Tensor>,
-    /// Names of the layers with weights.
-    names: Vec<String>,
-}
-
-impl Candidates {
-    fn new(setup: &Setup, method: ScaleRule, images: usize) -> Result<Self> {
-        Ok(Self {
-            network: setup.network.clone(),
-            method,
-            validation: Images::every_second(setup, 0, images)?,
-            test: Images::every_second(setup, 1, usize::MAX)?,
-            rounded: HashMap::new(),
-            names: setup.network.graph.weighted().map(|node| node.name.clone()).collect(),
-        })
-    }
-
-    fn layers(&self) -> Vec<LayerSize> {
-        let size = |name: &String| {
-            let weights = self.network.params.get(&weight(name)).map_or(0, Tensor::len);
-            LayerSize { name: name.clone(), weights, scales: 1 }
-        };
-        self.names.iter().map(size).collect()
-    }
-
-    /// The network with its weights rounded to `bits`, ready to run.
-    fn compile(&mut self, bits: &[u32]) -> Result<Inference> {
-        let mut params = self.network.params.clone();
-        for (layer, &b) in bits.iter().enumerate() {
-            let name = weight(&self.names[layer]);
-            if !self.rounded.contains_key(&(layer, b)) {
-                let w = self.network.params.get(&name)?;
-                let config = QuantConfig { weight_rule: self.method, ..QuantConfig::default() };
-                let w_hat = fake_quantize(w, &config.weight_params(&name, w, b)?)?;
-                self.rounded.insert((layer, b), w_hat);
-            }
-            params.get_mut(&name)?.clone_from(&self.rounded[&(layer, b)]);
-        }
-        Ok(Inference::compile(&self.network.graph, &params, [32, 32, 3], Isa::active())?)
-    }
-
-    fn validate(&mut self, bits: &[u32]) -> Result<f64> {
-        let compiled = self.compile(bits)?;
-        accuracy(&compiled, &self.validation)
-    }
-
-    fn test(&mut self, bits: &[u32]) -> Result<f64> {
-        let compiled = self.compile(bits)?;
-        accuracy(&compiled, &self.test)
-    }
-
-    /// The network to save: these bits, activations at 16.
-    fn quantized(&self, setup: &Setup, bits: &[u32]) -> Result<QuantizedNetwork> {
-        let widths = Widths { w: 8, a: 16 };
-        let config = QuantConfig {
-            bits: widths,
-            policy: Policy::Product,
-            weight_rule: self.method,
-            ..QuantConfig::default()
-        };
-        let mut plan = config.policy.plan(&self.network.graph, widths);
-        for (name, &w) in self.names.iter().zip(bits) {
-            plan.set(name, Some(Widths { w, a: 16 }))?;
-        }
-        let images = setup.subset(0, 256);
-        let rule = ActivationRule::Scale(ScaleRule::SYMMETRIC);
-        let ranges = calibrate(&self.network, &plan, rule, images.epoch(0))?;
-        Ok(QuantizedNetwork {
-            network: self.network.clone(),
-            quantization: Quantization { config, plan, ranges },
-        })
-    }
-}
-
-fn weight(layer: &str) -> String {
-    format!("{layer}.weight")
-}
-
-fn accuracy(compiled: &Inference, images: &Images) -> Result<f64> {
-    let logits = compiled.run(&images.x)?;
-    Ok(100.0 * ops::accuracy(&logits, &images.labels) as f64 / images.labels.len() as f64)
 }

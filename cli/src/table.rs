@@ -11,22 +11,22 @@
 //! PTQ comes in two recipes. `--ptq plain` is the assignment's: activations by their largest value, nothing corrected.
 //! `--ptq best` clips activations for the least squared error and takes the batch norms' statistics anew.
 
+mod cell;
+
 use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use models::ptq::{ActivationRule, Correction};
 use quant::{Policy, ScaleRule, Widths};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::context::Context;
-use crate::exit::Failure;
-use crate::experiment::aware::{Commands, Training, train};
-use crate::experiment::{Recipe, Scores, Setup, Source, file_bytes, model_name, stream_bits};
+use crate::experiment::{Setup, stream_bits};
+use crate::interrupt;
 use crate::run_folder::RunFolder;
-use crate::settings;
 use crate::text_table::text_table;
+use cell::{Cell, cell};
 
 /// Settings of `table`.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
@@ -114,27 +114,6 @@ enum Ptq {
     Best,
 }
 
-/// A finished cell.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Cell {
-    bits: Widths,
-    mode: Mode,
-    method: ScaleRule,
-    /// Of the integer layers, percent; of QAT, the best epoch's.
-    top1: f64,
-    /// Of QAT, the last epoch's.
-    top1_last: Option<f64>,
-    epoch_best: Option<usize>,
-    top1_simulated: f64,
-    agreement: f64,
-    images: usize,
-    seed: u64,
-    /// Size of the model file.
-    #[serde(alias = "packed_bytes")]
-    model_bytes: usize,
-    model: PathBuf,
-}
-
 /// Fills the table.
 ///
 /// # Errors
@@ -152,6 +131,9 @@ pub fn run(args: TableArgs, context: &Context) -> Result<()> {
         Some(folder) => RunFolder::open(folder)?,
         None => RunFolder::create(context, args.out.as_deref(), &args)?,
     };
+    folder.pin(context, &setup.files())?;
+    let resume = format!("cli table --resume {}", folder.folder().display());
+    interrupt::at_once(format!("finished cells are saved; continue with `{resume}`"));
     let top1_float = setup.float(context)?.top1();
     context.note(format_args!("float top-1 {top1_float:.2}%"));
     let mut cells = Vec::new();
@@ -176,95 +158,6 @@ pub fn run(args: TableArgs, context: &Context) -> Result<()> {
     }))
 }
 
-/// A cell: read back where it is finished, else computed.
-fn cell(
-    args: &TableArgs,
-    context: &Context,
-    setup: &Setup,
-    folder: &RunFolder,
-    (bits, mode, method): (Widths, Mode, ScaleRule),
-) -> Result<Cell> {
-    let name = format!("{}_{bits}_{method}", mode.name());
-    let file = PathBuf::from("cells").join(format!("{name}.json"));
-    if let Ok(text) = std::fs::read_to_string(folder.path(&file)) {
-        let broken = |e| Failure::BadInput(format!("{}: {e}; delete it", folder.path(&file).display()));
-        return Ok(serde_json::from_str(&text).map_err(broken)?);
-    }
-    let clip = ActivationRule::Scale(ScaleRule::HEURISTIC);
-    let (activation_rule, correction) = match (mode, args.ptq) {
-        (Mode::Ptq, Ptq::Plain) => ("max".parse()?, Correction::None),
-        _ => (clip, Correction::BatchNorm),
-    };
-    let images = args.calibration_images;
-    let recipe = Recipe {
-        bits,
-        method,
-        policy: args.policy,
-        activation_rule,
-        source: Source::Images,
-        images,
-        correction,
-        stream_bits: args.stream_bits,
-    };
-    recipe.check()?;
-    let place = folder.path(PathBuf::from("cells").join(&name));
-    let run = if place.join("config.toml").exists() {
-        RunFolder::open(&place)?
-    } else {
-        RunFolder::create(context, Some(&place), args)?
-    };
-    let start = recipe.quantize(context, setup)?;
-    let command = settings::command(&context.verb, context.seed, args)?;
-    let (quantized, top1_last, epoch_best) = match mode {
-        Mode::Ptq => (start, None, None),
-        Mode::Qat => {
-            let training = Training {
-                epochs: args.epochs,
-                batch: 128,
-                lr: args.lr,
-                weight_decay: 1e-4,
-                smoothing: 0.0,
-                ema: args.ema,
-                checkpoint_every: 200,
-                teacher: None,
-            };
-            training.check()?;
-            let commands = Commands {
-                run: command.clone(),
-                resume: format!("cli table --resume {}", folder.folder().display()),
-            };
-            let outcome = train(context, setup, start, training, &run, &commands)?;
-            let (last, best) = (outcome.top1_last(), outcome.best().1);
-            (outcome.best, Some(last), Some(best))
-        }
-    };
-    let scores = Scores::measure(context, &quantized, &setup.test)?;
-    let model = run.path(model_name(setup.network.depth, bits));
-    let facts = [
-        ("test_accuracy", format!("{:.2}", scores.top1_int)),
-        ("test_images", scores.images.to_string()),
-        ("seed", context.seed.to_string()),
-        ("command", command),
-    ];
-    quantized.save(&model, &facts)?;
-    let cell = Cell {
-        bits,
-        mode,
-        method,
-        top1: scores.top1_int,
-        top1_last,
-        epoch_best,
-        top1_simulated: scores.top1_simulated,
-        agreement: scores.agreement,
-        images: scores.images,
-        seed: context.seed,
-        model_bytes: file_bytes(&model)?,
-        model,
-    };
-    folder.write(&file, serde_json::to_string_pretty(&cell)?.as_bytes())?;
-    Ok(cell)
-}
-
 /// Head and rows of the table: a row per width, a column per mode and method.
 fn grid(args: &TableArgs, cells: &[Cell]) -> (Vec<String>, Vec<Vec<String>>) {
     let columns: Vec<(Mode, ScaleRule)> =
@@ -274,7 +167,12 @@ fn grid(args: &TableArgs, cells: &[Cell]) -> (Vec<String>, Vec<Vec<String>>) {
     head.push("KiB".into());
     let row = |bits: &Widths| {
         let find = |mode, method| cells.iter().find(|c| (c.bits, c.mode, c.method) == (*bits, mode, method));
-        let percent = |cell: Option<&Cell>| cell.map_or(String::new(), |c| format!("{:.2}", c.top1));
+        let percent = |cell: Option<&Cell>| {
+            cell.map_or(String::new(), |c| match c.top1_best {
+                Some(best) => format!("{:.2} ({best:.2})", c.top1),
+                None => format!("{:.2}", c.top1),
+            })
+        };
         let mut row = vec![bits.to_string()];
         row.extend(columns.iter().map(|(mode, method)| percent(find(*mode, *method))));
         let size = cells.iter().find(|c| c.bits == *bits).map(|c| c.model_bytes as f64 / 1024.0);
@@ -289,7 +187,8 @@ fn text(args: &TableArgs, top1_float: f64, cells: &[Cell]) -> String {
     let head: Vec<&str> = head.iter().map(String::as_str).collect();
     let images = cells.first().map_or(0, |c| c.images);
     format!(
-        "top-1 % in integers on {images} test images; float {top1_float:.2}%\n{}",
+        "top-1 % in integers on {images} test images, of QAT after the last epoch (after the best, chosen on these \
+         images); float {top1_float:.2}%\n{}",
         text_table(&head, 1, &rows)
     )
 }
@@ -306,7 +205,10 @@ fn write(
     let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
     let mut markdown = line(&head) + &line(&vec!["---".to_string(); head.len()]);
     rows.iter().for_each(|row| markdown += &line(row));
-    markdown += &format!("\nFloat: {top1_float:.2}%. Policy {}, seed {}.\n", args.policy, context.seed);
+    markdown += &format!(
+        "\nFloat: {top1_float:.2}%. QAT: last epoch (best epoch). Policy {}, seed {}.\n",
+        args.policy, context.seed
+    );
     folder.write("table.md", markdown.as_bytes())?;
     folder.write("table.json", serde_json::to_string_pretty(&json!({ "cells": cells }))?.as_bytes())?;
     Ok(())

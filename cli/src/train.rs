@@ -31,6 +31,8 @@ use recipe::{loaders, network, trainer};
 
 /// Where a run stands.
 const STATE: &str = "state.safetensors";
+/// The key of the state that holds the last line of the metrics.
+const LAST_METRICS: &str = "last_metrics";
 /// What a run makes.
 const WEIGHTS: &str = "weights.safetensors";
 
@@ -86,6 +88,8 @@ struct Run {
     test: Loader,
     /// Of the steps of this epoch so far.
     tally: Tally,
+    /// Of the last whole epoch.
+    last: Option<Metrics>,
 }
 
 impl Run {
@@ -98,8 +102,19 @@ impl Run {
         let network = network(&args, context.seed, state.as_ref())?;
         let (train, test) = loaders(&args, context.seed, data, network.normalization);
         let trainer = trainer(&args, network, train.batches());
-        let mut run =
-            Self { folder: folder(&args, context)?, args, trainer, train, test, tally: Tally::default() };
+        let mut run = Self {
+            folder: folder(&args, context)?,
+            args,
+            trainer,
+            train,
+            test,
+            tally: Tally::default(),
+            last: None,
+        };
+        let mut files = vec![("data", data.folder.as_path())];
+        // Once there is a state, the file is needed no more.
+        files.extend(run.args.init.as_deref().filter(|_| state.is_none()).map(|file| ("init", file)));
+        run.folder.pin(context, &files)?;
         if run.args.resume.is_some() {
             run.restore(state)?;
         }
@@ -154,6 +169,7 @@ impl Run {
         ));
         self.folder.append_metrics(&metrics)?;
         self.tally = Tally::default();
+        self.last = Some(metrics.clone());
         self.save()?;
         if interrupt::requested() && metrics.epoch < self.args.epochs {
             return Err(self.stopped().into());
@@ -175,6 +191,9 @@ impl Run {
         state.set("epoch_loss", self.tally.loss);
         state.set("epoch_correct", self.tally.correct);
         state.set("epoch_images", self.tally.images);
+        if let Some(last) = &self.last {
+            state.set(LAST_METRICS, serde_json::to_string(last)?);
+        }
         Ok(state.write(self.folder.path(STATE))?)
     }
 
@@ -186,11 +205,16 @@ impl Run {
                 correct: state.get("epoch_correct")?.unwrap_or(0),
                 images: state.get("epoch_images")?.unwrap_or(0),
             };
+            let broken =
+                |e| Failure::BadInput(format!("{}: metadata `{LAST_METRICS}`: {e}", state.path.display()));
+            let json = state.metadata.get(LAST_METRICS);
+            self.last = json.map(|json| serde_json::from_str(json)).transpose().map_err(broken)?;
             self.trainer.restore(state)?;
         }
         // An epoch that was measured but not saved comes again.
         let done = self.trainer.step;
-        self.folder.retain_metrics(|m| m["step"].as_u64().is_some_and(|step| step <= done as u64))
+        self.folder.retain_metrics(|m| m["step"].as_u64().is_some_and(|step| step <= done as u64))?;
+        self.folder.complete_metrics(self.last.as_ref(), |m| m.step as u64)
     }
 
     fn stopped(&self) -> Failure {

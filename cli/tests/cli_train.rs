@@ -5,10 +5,10 @@ mod common;
 
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
-use common::{cli, run_in, text};
+use common::{run_in, start, text};
 use models::Checkpoint;
 
 /// A tiny run: ResNet-8, 48 images, 3 steps an epoch.
@@ -29,10 +29,6 @@ const TINY: [&str; 15] = [
     "--seed",
     "3",
 ];
-
-fn start(folder: &Path, arguments: &[&str]) -> Child {
-    cli(arguments).current_dir(folder).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
-}
 
 /// Waits until the run has saved `step` steps.
 fn wait_for_step(child: &mut Child, run: &Path, step: usize) {

@@ -8,7 +8,7 @@ use quant::ScaleRule;
 
 use super::Scores;
 use crate::report::Report;
-use crate::run_folder::RunFolder;
+use crate::run_folder::{REPORT, RunFolder};
 use crate::text_table::text_table;
 
 /// One network's results.
@@ -74,5 +74,5 @@ pub fn write(
          agreement: images that both give the same class. KiB: the model file; of the float network, its parameters.",
     );
     plots.iter().for_each(|plot| report.plot(plot));
-    folder.write("report.html", report.finish().as_bytes())
+    folder.write(REPORT, report.finish().as_bytes())
 }

@@ -1,6 +1,6 @@
 //! A float network, a data set, and seeded subsets of its images.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use engine::rng::{Purpose, Rng};
@@ -20,6 +20,8 @@ const BATCH: usize = 128;
 pub struct Setup {
     /// The float network.
     pub network: Network,
+    /// Its file.
+    pub weights: PathBuf,
     /// The data.
     pub data: Cifar10,
     /// The training images in use.
@@ -57,7 +59,12 @@ impl Setup {
             test.images(),
             data.folder.display()
         ));
-        Ok(Self { network, data, train, test, seed: context.seed })
+        Ok(Self { network, weights: path, data, train, test, seed: context.seed })
+    }
+
+    /// The files that an experiment begins with.
+    pub fn files(&self) -> Vec<(&'static str, &Path)> {
+        vec![("weights", &self.weights), ("data", &self.data.folder)]
     }
 
     /// `count` training images after skipping `skip`, in an order drawn from the seed, or as many as there are;

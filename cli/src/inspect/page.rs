@@ -14,7 +14,7 @@ use crate::histogram::Histogram;
 use crate::levels::quantized;
 use crate::plot::{bars, histogram};
 use crate::report::Report;
-use crate::run_folder::RunFolder;
+use crate::run_folder::{REPORT, RunFolder};
 use crate::settings;
 use crate::text_table::number;
 
@@ -148,5 +148,5 @@ pub(super) fn report(
     }
     page.heading("Configuration");
     page.verbatim(&settings::to_text(&context.verb, context.seed, args)?);
-    folder.write("report.html", page.finish().as_bytes())
+    folder.write(REPORT, page.finish().as_bytes())
 }

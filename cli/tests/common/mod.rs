@@ -2,7 +2,8 @@
 #![allow(dead_code)]
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use engine::Tensor;
 use models::augment::Normalization;
@@ -129,4 +130,25 @@ pub fn shared() -> Option<PathBuf> {
     }
     eprintln!("SKIPPED: no data and checkpoints at {}", folder.display());
     None
+}
+
+/// Starts the program in `folder`; its notes can be read from `stderr`.
+pub fn start(folder: &Path, arguments: &[&str]) -> Child {
+    cli(arguments).current_dir(folder).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// Waits until `file` exists, while the program runs.
+pub fn wait_for(child: &mut Child, file: &Path) {
+    let start = Instant::now();
+    while !file.exists() {
+        assert_eq!(child.try_wait().unwrap(), None, "the program ended before {}", file.display());
+        assert!(start.elapsed() < Duration::from_secs(120), "{} does not come", file.display());
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Sends a signal, by the name that `kill` takes.
+pub fn signal(child: &Child, name: &str) {
+    let status = Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status();
+    assert!(status.expect("`kill` is there").success());
 }

@@ -35,7 +35,8 @@ pub fn distill(
     how: Distillation,
 ) -> Result<Var> {
     let Distillation { share, temperature } = how;
-    if !(0.0..=1.0).contains(&share) || !(temperature.is_finite() && temperature > 0.0) {
+    let positive = temperature.is_finite() && temperature > 0.0;
+    if !(0.0..=1.0).contains(&share) || !positive {
         let detail = format!("share {share} is not in [0, 1], or temperature {temperature} not positive");
         return Err(Error::value("distillation", detail));
     }

@@ -1,0 +1,129 @@
+//! One cell of Table 1: quantized, trained where the cell says so, measured in integers, saved.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use models::ptq::{ActivationRule, Correction};
+use quant::{ScaleRule, Widths};
+use serde::{Deserialize, Serialize};
+
+use super::{Mode, Ptq, TableArgs};
+use crate::context::Context;
+use crate::exit::Failure;
+use crate::experiment::aware::{Commands, Training, train};
+use crate::experiment::{Recipe, Scores, Setup, Source, file_bytes, model_name};
+use crate::run_folder::RunFolder;
+use crate::{interrupt, settings};
+
+/// A finished cell.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Cell {
+    pub(super) bits: Widths,
+    pub(super) mode: Mode,
+    pub(super) method: ScaleRule,
+    /// Of the integer layers, percent; of QAT, after the last epoch.
+    pub(super) top1: f64,
+    /// Of QAT, after the best epoch, chosen on the test images: not a measurement of what a user would get.
+    #[serde(default)]
+    pub(super) top1_best: Option<f64>,
+    /// That epoch.
+    pub(super) epoch_best: Option<usize>,
+    pub(super) top1_simulated: f64,
+    pub(super) agreement: f64,
+    pub(super) images: usize,
+    pub(super) seed: u64,
+    /// Size of the model file.
+    #[serde(alias = "packed_bytes")]
+    pub(super) model_bytes: usize,
+    pub(super) model: PathBuf,
+}
+
+/// A cell: read back where it is finished, else computed.
+pub(super) fn cell(
+    args: &TableArgs,
+    context: &Context,
+    setup: &Setup,
+    folder: &RunFolder,
+    (bits, mode, method): (Widths, Mode, ScaleRule),
+) -> Result<Cell> {
+    let name = format!("{}_{bits}_{method}", mode.name());
+    let file = PathBuf::from("cells").join(format!("{name}.json"));
+    if let Ok(text) = std::fs::read_to_string(folder.path(&file)) {
+        let broken = |e| Failure::BadInput(format!("{}: {e}; delete it", folder.path(&file).display()));
+        return Ok(serde_json::from_str(&text).map_err(broken)?);
+    }
+    let clip = ActivationRule::Scale(ScaleRule::HEURISTIC);
+    let (activation_rule, correction) = match (mode, args.ptq) {
+        (Mode::Ptq, Ptq::Plain) => ("max".parse()?, Correction::None),
+        _ => (clip, Correction::BatchNorm),
+    };
+    let images = args.calibration_images;
+    let recipe = Recipe {
+        bits,
+        method,
+        policy: args.policy,
+        activation_rule,
+        source: Source::Images,
+        images,
+        correction,
+        stream_bits: args.stream_bits,
+    };
+    recipe.check()?;
+    let place = folder.path(PathBuf::from("cells").join(&name));
+    let run = if place.join("config.toml").exists() {
+        RunFolder::open(&place)?
+    } else {
+        RunFolder::create(context, Some(&place), args)?
+    };
+    let resume = format!("cli table --resume {}", folder.folder().display());
+    let stopped = format!("finished cells and epochs are saved; continue with `{resume}`");
+    interrupt::at_once(&stopped);
+    let start = recipe.quantize(context, setup)?;
+    let command = settings::command(&context.verb, context.seed, args)?;
+    let (quantized, best) = match mode {
+        Mode::Ptq => (start, None),
+        Mode::Qat => {
+            let training = Training {
+                epochs: args.epochs,
+                batch: 128,
+                lr: args.lr,
+                weight_decay: 1e-4,
+                smoothing: 0.0,
+                ema: args.ema,
+                checkpoint_every: 200,
+                teacher: None,
+            };
+            training.check()?;
+            let commands = Commands { run: command.clone(), resume };
+            let outcome = train(context, setup, start, training, &run, &commands)?;
+            interrupt::at_once(&stopped);
+            let best = outcome.best();
+            (outcome.last, Some(best))
+        }
+    };
+    let scores = Scores::measure(context, &quantized, &setup.test)?;
+    let model = run.path(model_name(setup.network.depth, bits));
+    let facts = [
+        ("test_accuracy", format!("{:.2}", scores.top1_int)),
+        ("test_images", scores.images.to_string()),
+        ("seed", context.seed.to_string()),
+        ("command", command),
+    ];
+    quantized.save(&model, &facts)?;
+    let cell = Cell {
+        bits,
+        mode,
+        method,
+        top1: scores.top1_int,
+        top1_best: best.map(|(top1, _)| top1),
+        epoch_best: best.map(|(_, epoch)| epoch),
+        top1_simulated: scores.top1_simulated,
+        agreement: scores.agreement,
+        images: scores.images,
+        seed: context.seed,
+        model_bytes: file_bytes(&model)?,
+        model,
+    };
+    folder.write(&file, serde_json::to_string_pretty(&cell)?.as_bytes())?;
+    Ok(cell)
+}
