@@ -45,6 +45,8 @@ pub struct Checkpoint {
     /// The scales of weights that were stored as integers (see [`packed`]), by layer. [`write`](Self::write) does not
     /// keep them: it stores floats.
     pub weight_scales: BTreeMap<String, Vec<f32>>,
+    /// What the user should know about how it was read.
+    pub notes: Vec<String>,
 }
 
 impl Checkpoint {
@@ -78,6 +80,7 @@ impl Checkpoint {
                 let detail = format!("tensor `{name}` has elements {:?}, which are not read", view.dtype());
                 return Err(Error::malformed(path, detail));
             };
+            builder.expect_floats(&canonical, element)?;
             builder.push(canonical, view.shape(), element.read_all(view.data()))?;
         }
         Ok(Self { metadata, ..builder.checkpoint })

@@ -32,6 +32,11 @@ pub enum Element {
 }
 
 impl Element {
+    /// Whether it holds whole numbers only.
+    pub fn is_integer(self) -> bool {
+        !matches!(self, Self::F64 | Self::F32 | Self::F16 | Self::Bf16)
+    }
+
     /// Bytes of one number.
     pub fn size(self) -> usize {
         match self {

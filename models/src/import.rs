@@ -2,6 +2,9 @@
 
 use std::{fs::File, io::Read, path::Path};
 
+use crate::checkpoint::canonical_name;
+use crate::mmap::Bytes;
+use crate::state_dict::{self, Place};
 use crate::{Checkpoint, Error, Network, Result, augment::Normalization, torch_file};
 
 /// What a checkpoint file is, by its first bytes.
@@ -26,6 +29,9 @@ impl Format {
         let mut head = Vec::new();
         let file = File::open(path).map_err(|e| Error::io("open", path, e))?;
         file.take(9).read_to_end(&mut head).map_err(|e| Error::io("read", path, e))?;
+        if head.starts_with(b"version ") || head.starts_with(b"<") {
+            Bytes::map(path)?; // refuses what stands in place of a file
+        }
         if head.starts_with(torch_file::ZIP_MAGIC) {
             return Ok(Self::TorchZip);
         }
@@ -51,11 +57,34 @@ impl Format {
 /// # Errors
 /// If the file cannot be read, is broken, refuses to be data, or holds a NaN or an infinity.
 pub fn load_checkpoint(path: impl AsRef<Path>) -> Result<Checkpoint> {
+    load_checkpoint_of(path, None)
+}
+
+/// [`load_checkpoint`] of a file that may hold several networks: `key` says which (see
+/// [`state_dict`](crate::state_dict)).
+///
+/// # Errors
+/// As [`load_checkpoint`], or if it is not clear which network is meant.
+pub fn load_checkpoint_of(path: impl AsRef<Path>, key: Option<&str>) -> Result<Checkpoint> {
     let path = path.as_ref();
     match Format::detect(path)? {
-        Format::Safetensors => Checkpoint::read(path),
-        Format::TorchZip | Format::TorchLegacy => torch_file::read(path),
+        Format::Safetensors => strip_prefix(Checkpoint::read(path)?, key),
+        Format::TorchZip | Format::TorchLegacy => torch_file::read(path, key),
     }
+}
+
+/// The network's tensors of a flat list of names, without the prefix that stands before them.
+fn strip_prefix(mut checkpoint: Checkpoint, key: Option<&str>) -> Result<Checkpoint> {
+    let prefixes = state_dict::prefixes(checkpoint.tensors.iter().map(|(name, _)| name.as_str()));
+    let places = prefixes.into_iter().map(|prefix| Place { path: String::new(), prefix }).collect();
+    let chosen = state_dict::choose(places, key).map_err(|text| Error::malformed(&checkpoint.path, text))?;
+    if let Some(place) = chosen.filter(|place| !place.prefix.is_empty()) {
+        checkpoint.notes.extend(place.note());
+        let stripped = checkpoint.split_off(&place.prefix);
+        let canonical = |(name, tensor): (String, _)| Some((canonical_name(&name)?, tensor));
+        checkpoint.tensors = stripped.into_iter().filter_map(canonical).collect();
+    }
+    Ok(checkpoint)
 }
 
 /// Loads a residual network: depth and shortcut are read off the tensors' names; the normalisation is the one

@@ -3,7 +3,7 @@
 
 use std::{fs::File, ops::Deref, path::Path};
 
-use crate::{Error, Result};
+use crate::{Error, Result, placeholder};
 
 /// The bytes of a file, mapped into memory and read by the page when touched; or bytes in memory.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ impl Bytes {
     /// this project never does: it replaces files whole, by renaming.
     ///
     /// # Errors
-    /// If it cannot be opened or mapped, or is a folder.
+    /// If it cannot be opened or mapped, is a folder, or a [placeholder](crate::placeholder) of the file.
     pub fn map(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(|e| Error::io("open", path, e))?;
         let meta = file.metadata().map_err(|e| Error::io("open", path, e))?;
@@ -35,6 +35,7 @@ impl Bytes {
         // Another process writing to the file meanwhile would change bytes under us: all readers of this
         // crate treat the bytes as untrusted and index with bounds checks, so that no value of them is unsound.
         let map = unsafe { memmap2::Mmap::map(&file) }.map_err(|e| Error::io("map", path, e))?;
+        placeholder::refuse(path, &map)?;
         Ok(Self::Mapped(map))
     }
 }

@@ -6,8 +6,10 @@
 //! - **legacy**: five pickles one after the other (a magic number, a version, properties of the machine, the object,
 //!   the keys of the storages), then for each key the number of elements (8 bytes) and the raw numbers.
 //!
-//! The object must be a state dictionary (name -> tensor), or a dictionary that holds one under `state_dict`,
-//! `model_state_dict`, `model` or `net`, as training scripts save it.
+//! The object must be a state dictionary (name -> tensor), or hold one anywhere in dictionaries, lists and tuples, as
+//! training scripts save it.
+
+mod dictionaries;
 
 use std::{
     collections::HashMap,
@@ -33,34 +35,49 @@ const LEGACY_MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 
 const MAX_NUMBERS: usize = 1 << 26;
 
 /// Reads the state dictionary of a PyTorch file: names made [canonical](canonical_name), layouts the engine's.
-/// The metadata is empty.
+/// Where several networks are in the file, `key` says which (see [`state_dict`](crate::state_dict)). The metadata is empty.
 ///
 /// # Errors
-/// If the file is truncated or of another kind, names a Python object other than those of tensors, has a
-/// tensor outside its storage, or a NaN or infinite number.
-pub fn read(path: impl AsRef<Path>) -> Result<Checkpoint> {
+/// If the file is truncated or of another kind, a weight depends on a Python object other than those of tensors, is
+/// outside its storage, or made of whole numbers, NaN or infinities, or it is not clear which network is meant.
+pub fn read(path: impl AsRef<Path>, key: Option<&str>) -> Result<Checkpoint> {
     let path = path.as_ref();
     let bytes = Bytes::map(path)?;
-    read_bytes(path, &bytes)
+    read_bytes(path, &bytes, key)
 }
 
 /// [`read`] from memory; `path` is named in errors.
 ///
 /// # Errors
 /// As [`read`].
-pub fn read_bytes(path: &Path, bytes: &[u8]) -> Result<Checkpoint> {
+pub fn read_bytes(path: &Path, bytes: &[u8], key: Option<&str>) -> Result<Checkpoint> {
     let (heap, root, mut storages) =
         if bytes.starts_with(ZIP_MAGIC) { open_zip(path, bytes)? } else { open_legacy(path, bytes)? };
+    let (items, place) = dictionaries::weights(path, &heap, root, key)?;
     let mut builder = Builder::new(path);
+    builder.checkpoint.notes.extend(place.note());
     let mut numbers = 0usize;
-    for &(key, value) in state_dict(path, &heap, root)? {
+    for &(key, value) in items {
         let Some(name) = heap.text(key) else {
             return Err(Error::malformed(path, "the state_dict has a key that is not text"));
         };
-        let Some(Object::Tensor(view)) = heap.get(value) else {
-            return Err(Error::malformed(path, format!("entry `{name}` of the state_dict is not a tensor")));
+        // Beside a prefix that all weights share, there are counters at most.
+        let Some(stripped) = name.strip_prefix(&place.prefix) else { continue };
+        let Some(canonical) = canonical_name(stripped) else { continue };
+        let view = match heap.get(value) {
+            Some(Object::Tensor(view)) => view,
+            Some(Object::Inert(global)) if is_weight(&canonical) => {
+                return Err(Error::Refused { path: path.to_path_buf(), global: global.clone() });
+            }
+            _ if place.is_network && !is_weight(&canonical) => continue,
+            _ => {
+                return Err(Error::malformed(
+                    path,
+                    format!("entry `{name}` of the state_dict is not a tensor"),
+                ));
+            }
         };
-        let Some(canonical) = canonical_name(name) else { continue };
+        builder.expect_floats(&canonical, view.storage.element)?;
         builder.expect_rank(&canonical, view.size.len())?;
         let len = view.size.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).unwrap_or(usize::MAX);
         numbers = numbers.saturating_add(len);
@@ -78,6 +95,12 @@ pub fn read_bytes(path: &Path, bytes: &[u8]) -> Result<Checkpoint> {
     Ok(builder.checkpoint)
 }
 
+/// Whether a network needs the tensor of this name.
+fn is_weight(name: &str) -> bool {
+    let ending = name.rsplit('.').next().unwrap_or(name);
+    ["weight", "bias", "running_mean", "running_var"].contains(&ending)
+}
+
 /// The elements of a strided view, row-major; `None` if one lies outside the storage.
 fn gather(view: &TensorView, bytes: &[u8]) -> Option<Vec<f32>> {
     let element = view.storage.element;
@@ -93,7 +116,8 @@ fn gather(view: &TensorView, bytes: &[u8]) -> Option<Vec<f32>> {
         if place >= available {
             return None;
         }
-        values.push(element.read(&bytes[place * element.size()..]));
+        let value = element.read(&bytes[place * element.size()..]);
+        values.push(if view.negative { -value } else { value });
         // The next index: the last dimension runs fastest.
         for d in (0..index.len()).rev() {
             index[d] += 1;
@@ -104,26 +128,6 @@ fn gather(view: &TensorView, bytes: &[u8]) -> Option<Vec<f32>> {
         }
     }
     Some(values)
-}
-
-/// The items of the state dictionary in the object that was saved.
-fn state_dict<'a>(path: &Path, heap: &'a Heap, root: Value) -> Result<&'a [(Value, Value)]> {
-    let Some(items) = heap.dict(root) else {
-        return Err(Error::malformed(path, "holds no dictionary; save `model.state_dict()`"));
-    };
-    for wanted in ["state_dict", "model_state_dict", "model", "net"] {
-        let found = items.iter().find(|(key, _)| heap.text(*key) == Some(wanted));
-        if let Some(inner) = found.and_then(|&(_, value)| heap.dict(value)) {
-            return Ok(inner);
-        }
-    }
-    if items.iter().any(|&(_, value)| matches!(heap.get(value), Some(Object::Tensor(_)))) {
-        return Ok(items);
-    }
-    let keys: Vec<&str> = items.iter().filter_map(|&(key, _)| heap.text(key)).take(8).collect();
-    let detail =
-        format!("holds no state_dict, only the keys [{}]; save `model.state_dict()`", keys.join(", "));
-    Err(Error::malformed(path, detail))
 }
 
 /// The raw numbers of the storages by key.
@@ -198,6 +202,9 @@ fn open_legacy<'a>(path: &Path, bytes: &'a [u8]) -> Result<(Heap, Value, Storage
         Ok((heap, value))
     };
     let (heap, magic) = next()?;
+    if let Some(Object::Inert(global)) = heap.get(magic) {
+        return Err(Error::Refused { path: path.to_path_buf(), global: global.clone() });
+    }
     if !matches!(heap.get(magic), Some(Object::Bytes(b)) if *b == LEGACY_MAGIC) {
         return Err(Error::malformed(path, "is a pickle, but not one of torch.save"));
     }
@@ -253,6 +260,10 @@ fn legacy_ranges<'k>(
 fn pickle_error(path: &Path, error: PickleError) -> Error {
     match error {
         PickleError::Refused(global) => Error::Refused { path: path.to_path_buf(), global },
+        PickleError::Protocol0 => Error::malformed(
+            path,
+            "pickle protocol 0 is not read; save again with torch.save and its default protocol",
+        ),
         PickleError::Broken(what, at) => Error::malformed(
             path,
             format!(

@@ -15,7 +15,7 @@ const TINY: [&[u8]; 3] = [
 ];
 
 fn read(bytes: &[u8]) -> Result<Checkpoint, Error> {
-    torch_file::read_bytes(Path::new("some.pt"), bytes)
+    torch_file::read_bytes(Path::new("some.pt"), bytes, None)
 }
 
 fn message(bytes: &[u8]) -> String {
@@ -75,7 +75,7 @@ fn a_published_file_imports_equal_to_its_conversion() {
         eprintln!("SKIPPED: no pretrained checkpoints at {}", folder.display());
         return;
     }
-    let torch = torch_file::read(folder.join("resnet20_option_a_91.73.th")).unwrap();
+    let torch = torch_file::read(folder.join("resnet20_option_a_91.73.th"), None).unwrap();
     let safe = Checkpoint::read(folder.join("resnet20_option_a_91.73.safetensors")).unwrap();
     assert!(torch.tensors.len() == 97 && safe.tensors.len() == 97);
     for (name, tensor) in &torch.tensors {

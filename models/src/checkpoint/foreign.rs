@@ -6,6 +6,7 @@ use std::path::Path;
 use engine::Tensor;
 
 use super::Checkpoint;
+use crate::element::Element;
 use crate::{Error, Result, layout};
 
 /// Collects tensors read from a foreign file: PyTorch's layout in, the engine's out, every number checked.
@@ -30,6 +31,18 @@ impl Builder {
         Ok(())
     }
 
+    /// Weights are real numbers. Whole numbers are codes of a quantized network, and worth nothing without their scale.
+    pub(crate) fn expect_floats(&self, name: &str, element: Element) -> Result<()> {
+        if element.is_integer() {
+            let detail = format!(
+                "tensor `{name}` holds whole numbers ({element:?}), which are codes without a scale; save the weights as \
+                 floats"
+            );
+            return Err(Error::malformed(&self.checkpoint.path, detail));
+        }
+        Ok(())
+    }
+
     /// Adds a tensor under a canonical name.
     pub(crate) fn push(&mut self, name: String, dims: &[usize], values: Vec<f32>) -> Result<()> {
         self.expect_rank(&name, dims.len())?;
@@ -40,6 +53,14 @@ impl Builder {
         let tensor = Tensor::from_vec(dims, values)?;
         if let Some((index, value)) = tensor.first_non_finite() {
             return Err(Error::NonFinite { path: path.clone(), name, index, value: value.into() });
+        }
+        if let Some(index) =
+            tensor.data().iter().position(|&v| v < 0.0).filter(|_| name.ends_with("running_var"))
+        {
+            let value = tensor.data()[index];
+            let detail =
+                format!("tensor `{name}` holds {value} at index {index}; a variance cannot be negative");
+            return Err(Error::malformed(path, detail));
         }
         self.checkpoint.tensors.push((name, layout::from_torch(tensor)));
         Ok(())

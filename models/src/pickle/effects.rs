@@ -1,6 +1,6 @@
 //! What the instructions do to the stack, to containers and to objects.
 
-use super::{Object, PickleError, Result, Value, machine::Machine};
+use super::{Object, Result, Value, machine::Machine};
 use crate::torch_global::{self, Global};
 
 impl Machine<'_> {
@@ -62,6 +62,7 @@ impl Machine<'_> {
         let list = self.top()?;
         match self.heap.get_mut(list) {
             Some(Object::Sequence(all)) => all.extend(items),
+            Some(Object::Inert(_)) => {}
             _ => return Err(self.broken("items for something that is not a list")),
         }
         Ok(())
@@ -72,6 +73,7 @@ impl Machine<'_> {
         let dict = self.top()?;
         match self.heap.get_mut(dict) {
             Some(Object::Dict(all)) => all.extend(pairs),
+            Some(Object::Inert(_)) => {}
             _ => return Err(self.broken("items for something that is not a dictionary")),
         }
         Ok(())
@@ -80,19 +82,23 @@ impl Machine<'_> {
     // Objects.
 
     pub(super) fn global(&mut self, module: &str, name: &str) -> Result<()> {
-        let global = Global::find(module, name);
-        let global = global.ok_or_else(|| PickleError::Refused(format!("{module}.{name}")))?;
-        self.push(Object::Global(global));
+        let object = match Global::find(module, name) {
+            Some(global) => Object::Global(global),
+            None => Object::Inert(format!("{module}.{name}")),
+        };
+        self.pay(&object)?;
+        self.push(object);
         Ok(())
     }
 
-    /// `callable(*arguments)`: the callable can only be a [`Global`].
+    /// `callable(*arguments)`: the callable can only be a [`Global`], or inert like its result.
     pub(super) fn call(&mut self) -> Result<()> {
         let (arguments, callable) = (self.pop()?, self.pop()?);
         let result = match (self.heap.get(callable), self.heap.sequence(arguments)) {
             (Some(Object::Global(global)), Some(arguments)) => {
                 global.call(arguments, &self.heap).map_err(|what| self.broken(what))?
             }
+            (Some(Object::Inert(name)), _) => Object::Inert(name.clone()),
             _ => return Err(self.broken("a call of something that cannot be called")),
         };
         self.pay(&result)?;
@@ -107,6 +113,7 @@ impl Machine<'_> {
             Object::Dict(items) => items.len(),
             Object::Storage(storage) => storage.key.len(),
             Object::Tensor(view) => view.storage.key.len() + view.size.len() + view.stride.len(),
+            Object::Inert(name) => name.len(),
             Object::Text(_) | Object::Bytes(_) | Object::Global(_) => 0,
         };
         self.budget =
@@ -119,7 +126,7 @@ impl Machine<'_> {
         self.pop()?;
         let object = self.top()?;
         match self.heap.get(object) {
-            Some(Object::Dict(_) | Object::Tensor(_)) => Ok(()),
+            Some(Object::Dict(_) | Object::Tensor(_) | Object::Inert(_)) => Ok(()),
             _ => Err(self.broken("state for something that has none")),
         }
     }
@@ -127,7 +134,6 @@ impl Machine<'_> {
     pub(super) fn persistent(&mut self) -> Result<()> {
         let id = self.pop()?;
         let storage = torch_global::storage(id, &self.heap).map_err(|what| self.broken(what))?;
-        let storage = Object::Storage(storage);
         self.pay(&storage)?;
         self.push(storage);
         Ok(())

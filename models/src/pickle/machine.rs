@@ -56,6 +56,14 @@ impl<'a> Machine<'a> {
                     self.memo.insert(index, self.top()?);
                 }
                 0x94 => drop(self.memo.insert(self.memo.len() as u64, self.top()?)), // MEMOIZE
+                b'p' => {
+                    let index = self.index()?; // PUT
+                    self.memo.insert(index, self.top()?);
+                }
+                b'g' => {
+                    let index = self.index()?; // GET
+                    self.recall(index)?;
+                }
                 b'h' => {
                     let index = self.byte()?.into(); // BINGET
                     self.recall(index)?;
@@ -83,6 +91,19 @@ impl<'a> Machine<'a> {
                 0x8a => {
                     let len = self.byte()?.into(); // LONG1
                     self.long(len)?;
+                }
+                0x8b => {
+                    let len = self.u32()? as usize; // LONG4
+                    self.long(len)?;
+                }
+                b'I' | b'L' => {
+                    let line = self.line()?; // INT, LONG: protocol 0, and truth values of protocol 1
+                    self.decimal(&line)?;
+                }
+                b'F' => {
+                    let line = self.line()?; // FLOAT: protocol 0
+                    let value = line.parse().map_err(|_| self.broken("a float that is no number"))?;
+                    self.stack.push(Value::Float(value));
                 }
                 b'G' => {
                     let value = BigEndian::read_f64(self.take(8)?); // BINFLOAT
@@ -166,12 +187,29 @@ impl<'a> Machine<'a> {
                 }
                 b'i' => {
                     let (module, name) = (self.line()?, self.line()?); // INST: fetch and call
+                    let arguments = self.pop_mark()?;
                     self.global(&module, &name)?;
-                    return Err(self.broken("instruction INST"));
+                    self.push(Object::Sequence(arguments));
+                    self.call()?;
+                }
+                b'o' => {
+                    let mut arguments = self.pop_mark()?; // OBJ: the class, then its arguments
+                    if arguments.is_empty() {
+                        return Err(self.broken("an object without a class"));
+                    }
+                    let class = arguments.remove(0);
+                    self.stack.push(class);
+                    self.push(Object::Sequence(arguments));
+                    self.call()?;
                 }
                 b'R' | 0x81 => self.call()?, // REDUCE, NEWOBJ
-                b'b' => self.build()?,       // BUILD
-                b'Q' => self.persistent()?,  // BINPERSID
+                0x92 => {
+                    self.pop()?; // NEWOBJ_EX: named arguments, which only inert objects are given
+                    self.call()?;
+                }
+                b'b' => self.build()?,                      // BUILD
+                b'Q' => self.persistent()?,                 // BINPERSID
+                b'P' => return Err(PickleError::Protocol0), // PERSID
                 // Copyreg's registry of extensions would name objects by number.
                 0x82..=0x84 => {
                     return Err(PickleError::Refused("an object of the extension registry".into()));
@@ -216,6 +254,32 @@ impl<'a> Machine<'a> {
         };
         self.at += len + 1;
         Ok(String::from_utf8_lossy(&rest[..len]).into_owned())
+    }
+
+    /// The number of a memo, in digits.
+    fn index(&mut self) -> Result<u64> {
+        self.line()?.trim().parse().map_err(|_| self.broken("a memo without a number"))
+    }
+
+    /// An integer in digits; `00` and `01` are the truth values of protocols 0 and 1.
+    fn decimal(&mut self, line: &str) -> Result<()> {
+        let digits = line.trim().trim_end_matches('L');
+        let value: i128 = match digits {
+            "00" | "01" => {
+                self.stack.push(Value::Bool(digits == "01"));
+                return Ok(());
+            }
+            digits => digits.parse().map_err(|_| self.broken("an integer that is no number"))?,
+        };
+        match i64::try_from(value) {
+            Ok(value) => self.stack.push(Value::Int(value)),
+            Err(_) => {
+                let bytes = value.to_le_bytes();
+                let len = bytes.iter().rposition(|&b| b != 0).map_or(0, |last| last + 1);
+                self.push(Object::Bytes(bytes[..len].to_vec()));
+            }
+        }
+        Ok(())
     }
 
     fn text(&mut self, len: usize) -> Result<()> {

@@ -37,6 +37,8 @@ pub enum Object {
     Storage(Storage),
     /// A view of a storage.
     Tensor(TensorView),
+    /// Anything else that Python would make by calling what this name stands for. It is not made: only the name is kept.
+    Inert(String),
 }
 
 /// The numbers behind one or several tensors, stored elsewhere in the file.
@@ -62,6 +64,8 @@ pub struct TensorView {
     pub size: Vec<usize>,
     /// Steps between neighbours along each dimension.
     pub stride: Vec<usize>,
+    /// Whether every number counts with the opposite sign: PyTorch's negative bit.
+    pub negative: bool,
 }
 
 /// All objects of a pickle.
