@@ -66,27 +66,45 @@ impl Cifar10 {
                 return Err(Error::malformed(&folder, detail));
             }
         }
-        let test_path = folder.join("test_batch.bin");
-        if !test_path.exists() {
-            return Err(Error::malformed(&folder, "test_batch.bin is missing"));
-        }
-        Ok(Self { train: ImageSet::open(&train_paths)?, test: ImageSet::open(&[test_path])?, folder })
+        Ok(Self { train: ImageSet::open(&train_paths)?, test: test_images(&folder)?, folder })
     }
+
+    /// Only the test images of the set in `folder`, which need no others, and the folder they are in.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_test(folder: impl AsRef<Path>) -> Result<(ImageSet, PathBuf)> {
+        let folder = folder_of_batches(folder.as_ref())?;
+        Ok((test_images(&folder)?, folder))
+    }
+}
+
+fn test_images(folder: &Path) -> Result<ImageSet> {
+    let path = folder.join("test_batch.bin");
+    if !path.exists() {
+        return Err(Error::malformed(folder, "test_batch.bin is missing"));
+    }
+    ImageSet::open(&[path])
 }
 
 /// `folder` itself or its `cifar-10-batches-bin`, whichever holds batch files.
 fn folder_of_batches(folder: &Path) -> Result<PathBuf> {
-    let candidates = [folder.to_path_buf(), folder.join(FOLDER)];
-    let holds_batches =
-        |f: &PathBuf| ["data_batch_1.bin", "test_batch.bin"].iter().any(|name| f.join(name).exists());
-    candidates.iter().find(|f| holds_batches(f)).cloned().ok_or_else(|| {
-        Error::malformed(
-            folder,
-            format!(
-                "no CIFAR-10 here: expected data_batch_1.bin and test_batch.bin in it or in its folder {FOLDER}"
-            ),
-        )
-    })
+    // Permission denied, say: not the same as not being there.
+    let exists = |path: &Path| path.try_exists().map_err(|e| Error::io("look into", folder, e));
+    if !exists(folder)? {
+        return Err(Error::malformed(folder, "does not exist; give the folder of CIFAR-10 in binary format"));
+    }
+    for candidate in [folder.to_path_buf(), folder.join(FOLDER)] {
+        for name in ["data_batch_1.bin", "test_batch.bin"] {
+            if exists(&candidate.join(name))? {
+                return Ok(candidate);
+            }
+        }
+    }
+    let detail = format!(
+        "no CIFAR-10 here: expected data_batch_1.bin and test_batch.bin in it or in its folder {FOLDER}"
+    );
+    Err(Error::malformed(folder, detail))
 }
 
 /// Images with labels, in a fixed order. Cloning shares the bytes.
@@ -289,6 +307,14 @@ mod tests {
         std::fs::write(dir.path().join("test_batch.bin"), records(1)).unwrap();
         std::fs::write(dir.path().join("data_batch_3.bin"), records(1)).unwrap();
         assert!(open().contains("data_batch_2.bin is missing though data_batch_3.bin is there"));
-        assert!(Cifar10::open("/nonexistent").is_err());
+        assert!(Cifar10::open("/nonexistent").unwrap_err().to_string().contains("does not exist"));
+        // Measuring on the test images needs no others.
+        std::fs::remove_file(dir.path().join("data_batch_1.bin")).unwrap();
+        std::fs::remove_file(dir.path().join("data_batch_3.bin")).unwrap();
+        assert!(open().contains("data_batch_1.bin is missing"));
+        assert_eq!(Cifar10::open_test(dir.path()).unwrap().0.len(), 1);
+        // A folder that may not be looked into is not taken for an empty one.
+        let e = Cifar10::open(dir.path().join("test_batch.bin")).unwrap_err().to_string();
+        assert!(e.contains("cannot look into"), "{e}");
     }
 }
