@@ -35,7 +35,7 @@ use crate::{Error, Network, Result};
 /// The range of each quantized layer's input over `batches`, seen by the float network.
 ///
 /// # Errors
-/// If there are no batches, or an activation is NaN.
+/// If there are no batches, or an activation is not finite: the first layer it enters is named.
 pub fn calibrate(
     network: &Network,
     plan: &Plan,
@@ -76,6 +76,7 @@ struct AverageHook {
 
 impl Hook for AverageHook {
     fn input(&mut self, tape: &mut Tape, node: &Node, x: Var) -> engine::Result<Var> {
+        quant::hook::check_finite(node, tape.value(x))?;
         self.averages.entry(node.name.clone()).or_default().observe(tape.value(x).data())?;
         Ok(x)
     }

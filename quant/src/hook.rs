@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use engine::ops::InputMap;
 use engine::{Error, Hook, Layer, Node, Result, Tape, Tensor, Var};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::fake_quantize::{FakeQuantizeInput, fake_quantize_bias_on, fake_quantize_on};
@@ -73,6 +74,7 @@ impl CalibrateHook {
 
 impl Hook for CalibrateHook {
     fn input(&mut self, tape: &mut Tape, node: &Node, x: Var) -> Result<Var> {
+        check_finite(node, tape.value(x))?;
         let histogram = self.histograms.entry(node.name.clone()).or_default();
         histogram.observe(tape.value(x).data()).map_err(|e| in_layer(node, e))?;
         Ok(x)
@@ -81,6 +83,23 @@ impl Hook for CalibrateHook {
     fn edge(&mut self, tape: &mut Tape, node: &Node, x: Var) -> Result<Var> {
         self.input(tape, node, x)
     }
+}
+
+/// Refuses what enters `node` if it is not finite. Layers come in the network's order, so that the first one is named:
+/// what follows it, and a bias corrected by it, is not finite because of it.
+///
+/// # Errors
+/// Naming the layer, the place and the value.
+pub fn check_finite(node: &Node, x: &Tensor) -> Result<()> {
+    let Some(i) = x.data().par_iter().position_first(|v| !v.is_finite()) else { return Ok(()) };
+    let detail = format!(
+        "what enters layer `{}` is not finite ({} at {i} of {}): the network's numbers overflow before it; look at \
+         the weights and batch norms of the layers in front of it",
+        node.name,
+        x.data()[i],
+        x.shape()
+    );
+    Err(Error::value("activations", detail))
 }
 
 /// Fake quantization of inputs and weights: post-training evaluation and, with gradients, quantization-aware
@@ -217,7 +236,7 @@ struct IntegerLayer {
     q_x: QParams,
     q_w: QParams,
     w: PackedWeights,
-    b_int: Option<Vec<i32>>,
+    b_int: Option<Vec<i64>>,
 }
 
 impl IntegerHook {

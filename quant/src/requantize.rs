@@ -83,6 +83,9 @@ impl Requantize {
         if !finite || map.per_acc.len() != map.offset.len() || bounds.acc.len() != map.offset.len() {
             return Err(Error::value("requantize", "scales and offsets must be finite, one per channel"));
         }
+        // A sum that is always zero, as of a channel whose weights all round to zero, needs no multiplier.
+        let alive = map.per_acc.iter().zip(&bounds.acc).map(|(m, acc)| if *acc == 0 { 0.0 } else { *m });
+        let map = &RealMap { per_acc: alive.collect(), ..map.clone() };
         let largest = map.per_acc.iter().fold(0.0f64, |a, m| a.max(m.abs()));
         let left = (0..31).find(|&k| fits(largest, 32 - k as i32)).unwrap_or(31);
         let most = (0..=MAX_SHIFT).rev().find(|&t| fits(largest, (32 + t - left) as i32)).unwrap_or(0);
@@ -91,7 +94,12 @@ impl Requantize {
             .find_map(|shift| Self::with(map, left, shift, lo, hi).filter(|r| r.is_safe(bounds)))
             .ok_or_else(|| {
                 let detail =
-                    format!("no 64-bit fixed point holds multipliers up to {largest:e} and these sums");
+                    format!(
+                    "its channels are too uneven: no 64-bit fixed point holds a multiplier of {largest:e} beside sums \
+                     up to {}; make the channels' weights and the batch norm behind them of similar size, or take more \
+                     bits",
+                    bounds.acc.iter().max().unwrap_or(&0)
+                );
                 Error::value("requantize", detail)
             })
     }
