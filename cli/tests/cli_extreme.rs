@@ -52,9 +52,10 @@ fn activations_that_overflow_are_an_error_of_the_first_layer_they_enter() {
     let dir = tempfile::tempdir().unwrap();
     let changes = [("layer1.0.bn1.weight", None, 1e20), ("layer1.1.bn1.weight", None, 1e25)];
     let weights = network(dir.path(), &changes);
+    let texts = ["layer `layer1.1.conv2` is not finite", "overflow before it"];
+    run_in(dir.path(), &["eval", "--weights", text(&weights), "--limit", "10"]).refused(1, &texts);
     for rule in ["mse", "max", "moving_average"] {
-        ptq(dir.path(), &weights, &["--activation-rule", rule, "--out", rule])
-            .refused(1, &["layer `layer1.1.conv2` is not finite", "overflow before it"]);
+        ptq(dir.path(), &weights, &["--activation-rule", rule, "--out", rule]).refused(1, &texts);
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! | hook | input of a layer | weight | arithmetic |
 //! |---|---|---|---|
-//! | [`CalibrateHook`] | observed | as it is | float |
+//! | [`CalibrateHook`](crate::CalibrateHook) | observed | as it is | float |
 //! | [`FakeQuantHook`] | eq 1 and 3, range updated in training | eq 1 and 3, scale recomputed | float |
 //! | [`IntegerHook`] | eq 1 | eq 1, packed once | integers, eq 6 |
 //!
@@ -13,14 +13,13 @@ use std::collections::{BTreeMap, HashMap};
 
 use engine::ops::InputMap;
 use engine::{Error, Hook, Layer, Node, Result, Tape, Tensor, Var};
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::fake_quantize::{FakeQuantizeInput, fake_quantize_bias_on, fake_quantize_on};
 use crate::integer::weights::product_scales;
 use crate::{
-    Code, Histogram, IntTensor, MovingAverage, Observer, PackedWeights, Plan, QParams, QuantConfig, Range,
-    ScaleRule, Ste, Widths, linear_quantize, quantize_bias, quantized_conv2d, quantized_linear,
+    Code, IntTensor, MovingAverage, Observer, PackedWeights, Plan, QParams, QuantConfig, Range, ScaleRule,
+    Ste, Widths, linear_quantize, quantize_bias, quantized_conv2d, quantized_linear,
 };
 
 /// The range of the activations that enter each quantized layer, by layer name: the state of a quantized
@@ -44,62 +43,6 @@ impl Ranges {
             }),
         }
     }
-}
-
-/// Watches the input of every layer with weights; changes nothing.
-#[derive(Clone, Debug, Default)]
-pub struct CalibrateHook {
-    /// What was seen, by layer name.
-    pub histograms: BTreeMap<String, Histogram>,
-}
-
-impl CalibrateHook {
-    /// The range of every layer that `plan` quantizes, by `rule`.
-    ///
-    /// # Errors
-    /// If such a layer has seen nothing.
-    pub fn ranges(&self, plan: &Plan, rule: ScaleRule) -> Result<Ranges> {
-        let mut ranges = BTreeMap::new();
-        for (layer, bits) in plan.inputs() {
-            let histogram = self.histograms.get(layer);
-            let range = histogram.map(|h| h.clip_range(rule, bits)).transpose()?.flatten();
-            let Some(range) = range else {
-                return Err(Error::value("calibrate", format!("layer `{layer}` has seen no activations")));
-            };
-            ranges.insert(layer.to_owned(), range);
-        }
-        Ok(Ranges(ranges))
-    }
-}
-
-impl Hook for CalibrateHook {
-    fn input(&mut self, tape: &mut Tape, node: &Node, x: Var) -> Result<Var> {
-        check_finite(node, tape.value(x))?;
-        let histogram = self.histograms.entry(node.name.clone()).or_default();
-        histogram.observe(tape.value(x).data()).map_err(|e| in_layer(node, e))?;
-        Ok(x)
-    }
-
-    fn edge(&mut self, tape: &mut Tape, node: &Node, x: Var) -> Result<Var> {
-        self.input(tape, node, x)
-    }
-}
-
-/// Refuses what enters `node` if it is not finite. Layers come in the network's order, so that the first one is named:
-/// what follows it, and a bias corrected by it, is not finite because of it.
-///
-/// # Errors
-/// Naming the layer, the place and the value.
-pub fn check_finite(node: &Node, x: &Tensor) -> Result<()> {
-    let Some(i) = x.data().par_iter().position_first(|v| !v.is_finite()) else { return Ok(()) };
-    let detail = format!(
-        "what enters layer `{}` is not finite ({} at {i} of {}): the network's numbers overflow before it; look at \
-         the weights and batch norms of the layers in front of it",
-        node.name,
-        x.data()[i],
-        x.shape()
-    );
-    Err(Error::value("activations", detail))
 }
 
 /// Fake quantization of inputs and weights: post-training evaluation and, with gradients, quantization-aware
@@ -310,6 +253,6 @@ pub(crate) fn quantized_edge(
 }
 
 /// Says in which layer an error arose.
-fn in_layer(node: &Node, error: Error) -> Error {
+pub(crate) fn in_layer(node: &Node, error: Error) -> Error {
     Error::value("quantize", format!("layer `{}`: {error}", node.name))
 }

@@ -21,7 +21,7 @@
 //! int32 at scale `s_x s_w`: a step of that scale is `|M|` codes, which is not little at 2 bits, and rounding batch
 //! norm's shift to it would move results by up to half of that.
 //!
-//! `k` is 0 unless some `|M| >= 1/2`, `t` as large as `|m| < 2^31` allows: the largest channel keeps all 31 bits. One
+//! `M` counts as 0 where `acc` can be nothing but 0: a channel whose weights all round to zero. `k` is 0 unless some `|M| >= 1/2`, `t` as large as `|m| < 2^31` allows: the largest channel keeps all 31 bits. One
 //! `k` and one `t` per layer; a channel whose `M` is `2^j` times smaller keeps `31 - j` bits.
 //!
 //! Why the division is by `2^32` and then `2^t`: the upper half of a 64-bit product is free on every instruction set,
@@ -199,6 +199,18 @@ mod tests {
         assert_eq!((of(2.0).left, of(2.0).shift), (3, 0));
         assert_eq!((of(2f64.powi(-9)).left, of(2f64.powi(-9)).shift), (0, 7));
         assert_eq!(of(2f64.powi(-9)).multiplier[0], 1 << 30);
+    }
+
+    #[test]
+    fn a_channel_whose_sum_is_always_zero_does_not_spoil_the_others() {
+        let map = RealMap { per_acc: vec![1e9, 0.25], per_residual: None, offset: vec![3.0, 0.0] };
+        let bounds = Bounds { acc: vec![0, 1 << 20], residual: 0 };
+        let q = Requantize::new(&map, &bounds, 0, 255).unwrap();
+        assert_eq!((q.left, q.multiplier[0], q.apply_ref(0, 0, 0)), (0, 0, 3));
+        assert_eq!(q.apply_ref(1, 400, 0), 100);
+        let alive = Bounds { acc: vec![1 << 20; 2], residual: 0 };
+        let message = Requantize::new(&map, &alive, 0, 255).unwrap_err().to_string();
+        assert!(message.contains("channels are too uneven"), "{message}");
     }
 
     #[test]
