@@ -235,9 +235,12 @@ fn product(args: &BenchArgs, context: &Context) -> Result<()> {
     }
     let bytes = |each: u128, rows: usize, cols: usize| each.saturating_mul(rows as u128 * cols as u128);
     let needed = match args.numbers {
-        Numbers::F32 => [bytes(4, m, k), bytes(4, k, n), bytes(4, m, n)],
+        Numbers::F32 => [bytes(4, m, k), bytes(4, k, n), 0, bytes(4, m, n)],
         // The weights as they are, and packed in panels of up to 32 channels and 16 bits.
-        Numbers::Int8 => [bytes(1, m, k), bytes(1, n, k) + bytes(2, n.div_ceil(32) * 32, k), bytes(4, m, n)],
+        Numbers::Int8 => {
+            let channels = n.div_ceil(32).saturating_mul(32);
+            [bytes(1, m, k), bytes(1, n, k), bytes(2, channels, k), bytes(4, m, n)]
+        }
     };
     let needed = needed.into_iter().fold(0, u128::saturating_add);
     memory::check(&format!("--shape {m},{n},{k}"), needed)?;
