@@ -2,7 +2,7 @@
 //!
 //! | hook | input of a layer | weight | arithmetic |
 //! |---|---|---|---|
-//! | [`CalibrateHook`] | observed | as it is | float |
+//! | [`CalibrateHook`](crate::CalibrateHook) | observed | as it is | float |
 //! | [`FakeQuantHook`] | eq 1 and 3, range updated in training | eq 1 and 3, scale recomputed | float |
 //! | [`IntegerHook`] | eq 1 | eq 1, packed once | integers, eq 6 |
 //!
@@ -19,9 +19,8 @@ use crate::fake_quantize::{FakeQuantizeInput, fake_quantize_bias_on, fake_quanti
 use crate::integer::weights::product_scales;
 use crate::learned_step::{fake_quantize_learned_on, gradient_scale};
 use crate::{
-    Code, Histogram, IntTensor, LearnedSteps, MovingAverage, Observer, PackedWeights, Plan, QParams,
-    QuantConfig, Range, ScaleRule, Ste, StepRule, Widths, linear_quantize, quantize_bias, quantized_conv2d,
-    quantized_linear,
+    Code, IntTensor, LearnedSteps, MovingAverage, Observer, PackedWeights, Plan, QParams, QuantConfig, Range,
+    ScaleRule, Ste, StepRule, Widths, linear_quantize, quantize_bias, quantized_conv2d, quantized_linear,
 };
 
 /// The range of the activations that enter each quantized layer, by layer name: the state of a quantized
@@ -44,44 +43,6 @@ impl Ranges {
                 hint: "; calibrate first".to_owned(),
             }),
         }
-    }
-}
-
-/// Watches the input of every layer with weights; changes nothing.
-#[derive(Clone, Debug, Default)]
-pub struct CalibrateHook {
-    /// What was seen, by layer name.
-    pub histograms: BTreeMap<String, Histogram>,
-}
-
-impl CalibrateHook {
-    /// The range of every layer that `plan` quantizes, by `rule`.
-    ///
-    /// # Errors
-    /// If such a layer has seen nothing.
-    pub fn ranges(&self, plan: &Plan, rule: ScaleRule) -> Result<Ranges> {
-        let mut ranges = BTreeMap::new();
-        for (layer, bits) in plan.inputs() {
-            let histogram = self.histograms.get(layer);
-            let range = histogram.map(|h| h.clip_range(rule, bits)).transpose()?.flatten();
-            let Some(range) = range else {
-                return Err(Error::value("calibrate", format!("layer `{layer}` has seen no activations")));
-            };
-            ranges.insert(layer.to_owned(), range);
-        }
-        Ok(Ranges(ranges))
-    }
-}
-
-impl Hook for CalibrateHook {
-    fn input(&mut self, tape: &mut Tape, node: &Node, x: Var) -> Result<Var> {
-        let histogram = self.histograms.entry(node.name.clone()).or_default();
-        histogram.observe(tape.value(x).data()).map_err(|e| in_layer(node, e))?;
-        Ok(x)
-    }
-
-    fn edge(&mut self, tape: &mut Tape, node: &Node, x: Var) -> Result<Var> {
-        self.input(tape, node, x)
     }
 }
 
@@ -299,7 +260,7 @@ struct IntegerLayer {
     q_x: QParams,
     q_w: QParams,
     w: PackedWeights,
-    b_int: Option<Vec<i32>>,
+    b_int: Option<Vec<i64>>,
 }
 
 impl IntegerHook {
@@ -373,6 +334,6 @@ pub(crate) fn quantized_edge(
 }
 
 /// Says in which layer an error arose.
-fn in_layer(node: &Node, error: Error) -> Error {
+pub(crate) fn in_layer(node: &Node, error: Error) -> Error {
     Error::value("quantize", format!("layer `{}`: {error}", node.name))
 }
