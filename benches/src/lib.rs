@@ -1,4 +1,6 @@
-//! Shared by the benchmarks: random operands and the layers of ResNet-20.
+//! Shared by the benchmarks: random operands, the layers of ResNet-20, and the table of results.
+
+pub mod table;
 
 use engine::rng::{Purpose, Rng};
 use engine::{Shape, Tensor};
@@ -35,6 +37,11 @@ impl ConvLayer {
     /// Padding that keeps the size (before the stride).
     pub fn padding(&self) -> usize {
         self.kernel / 2
+    }
+
+    /// Whether Winograd's kernels compute it, rather than hand it to the direct ones.
+    pub fn winograd_applies(&self) -> bool {
+        self.kernel == 3 && self.stride == 1 && self.c >= 16
     }
 
     /// Multiply-adds of one image.

@@ -5,6 +5,7 @@
 //! may exceed 100% of the peak.
 
 mod integer;
+mod memory;
 
 use std::time::{Duration, Instant};
 
@@ -230,9 +231,20 @@ fn product(args: &BenchArgs, context: &Context) -> Result<()> {
     let &[m, n, k] = shape.as_slice() else {
         return Err(Failure::Usage(format!("--shape `{}`: expected M,N,K", args.shape)).into());
     };
-    if m * n * k == 0 {
+    if [m, n, k].contains(&0) {
         return Err(Failure::Usage(format!("--shape {m},{n},{k}: every extent must be positive")).into());
     }
+    let bytes = |each: u128, rows: usize, cols: usize| each.saturating_mul(rows as u128 * cols as u128);
+    let needed = match args.numbers {
+        Numbers::F32 => [bytes(4, m, k), bytes(4, k, n), 0, bytes(4, m, n)],
+        // The weights as they are, and packed in panels of up to 32 channels and 16 bits.
+        Numbers::Int8 => {
+            let channels = n.div_ceil(32).saturating_mul(32);
+            [bytes(1, m, k), bytes(1, n, k), bytes(2, channels, k), bytes(4, m, n)]
+        }
+    };
+    let needed = needed.into_iter().fold(0, u128::saturating_add);
+    memory::check(&format!("--shape {m},{n},{k}"), needed)?;
     let (seconds, name, peak) = match args.numbers {
         Numbers::F32 => {
             let (a, b, mut c) = (normal([m, k]), normal([k, n]), vec![0.0; m * n]);

@@ -12,6 +12,7 @@ use engine::{Float, Hook};
 use models::cifar10::{CLASS_NAMES, CLASSES, Cifar10, ImageSet};
 use models::loader::Loader;
 use models::{Evaluation, Network, Quantization, QuantizedNetwork, evaluate, import, int_model};
+use quant::FiniteHook;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -126,6 +127,10 @@ pub fn run(args: EvalArgs, context: &Context) -> Result<()> {
     let loader = Loader::evaluation(set, args.batch as usize, network.normalization)
         .over((0..images).collect::<Vec<_>>());
 
+    // A ReLU makes zero of NaN, so that logits can be finite behind activations that are not.
+    if let Some(batch) = loader.epoch(0).next() {
+        network.graph.infer(&network.params, batch.x, &mut FiniteHook)?;
+    }
     let start = Instant::now();
     let evaluation = {
         let progress = Progress::new(context, "eval", images);

@@ -115,3 +115,26 @@ fn dispatch(verb: Verb, context: &Context) -> anyhow::Result<()> {
         Verb::Completions(args) => context.without_settings().and_then(|()| completions::run(args, context)),
     }
 }
+
+#[cfg(test)]
+#[path = "../tests/common/documented.rs"]
+mod documented;
+
+#[cfg(test)]
+mod tests {
+    use clap::error::ErrorKind;
+
+    use super::documented::{Documented, commands, filled};
+    use super::*;
+
+    #[test]
+    fn every_documented_command_parses() {
+        for (shown, command) in commands() {
+            let Documented::Cli(words) = command else { continue };
+            let words = std::iter::once("cli".to_owned()).chain(filled(&words));
+            if let Err(error) = Cli::try_parse_from(words) {
+                assert_eq!(error.kind(), ErrorKind::DisplayHelp, "{shown}\n{error}");
+            }
+        }
+    }
+}

@@ -6,6 +6,7 @@ pub mod augment;
 pub mod checkpoint;
 pub mod cifar10;
 pub mod element;
+pub mod equalize;
 mod error;
 pub mod import;
 pub mod int_model;

@@ -24,7 +24,7 @@ mod rules;
 use std::collections::BTreeMap;
 
 use engine::{Hook, Node, Tape, Var};
-use quant::{CalibrateHook, MovingAverage, Observer, Plan, Ranges};
+use quant::{CalibrateHook, MovingAverage, Observer, Plan, Ranges, check_finite};
 
 pub use correct::Reference;
 pub use rules::{ActivationRule, Correction};
@@ -35,7 +35,7 @@ use crate::{Error, Network, Result};
 /// The range of each quantized layer's input over `batches`, seen by the float network.
 ///
 /// # Errors
-/// If there are no batches, or an activation is NaN.
+/// If there are no batches, or an activation is not finite: the first layer it enters is named.
 pub fn calibrate(
     network: &Network,
     plan: &Plan,
@@ -76,6 +76,7 @@ struct AverageHook {
 
 impl Hook for AverageHook {
     fn input(&mut self, tape: &mut Tape, node: &Node, x: Var) -> engine::Result<Var> {
+        check_finite(node, tape.value(x))?;
         self.averages.entry(node.name.clone()).or_default().observe(tape.value(x).data())?;
         Ok(x)
     }
@@ -156,6 +157,22 @@ mod tests {
             let a = average.0[layer].max;
             assert!(a > 0.0 && a <= range.max, "{layer}: {a}, {}", range.max);
         }
+    }
+
+    #[test]
+    fn activations_that_overflow_name_the_first_layer_they_enter() {
+        let (mut network, quantization, loader) = setup("W4A4");
+        network.params.get_mut("layer2.0.bn1.weight").unwrap().data_mut().fill(3e38);
+        for rule in ["max", "mse", "moving_average"] {
+            let e =
+                calibrate(&network, &quantization.plan, rule.parse().unwrap(), loader.epoch(0)).unwrap_err();
+            assert!(e.to_string().contains("enters layer `layer2.0.conv2` is not finite"), "{rule}: {e}");
+        }
+        // Here no ReLU makes zero of NaN on the way to the logits, and evaluation sees it.
+        network.params.get_mut("layer2.0.bn1.weight").unwrap().data_mut().fill(1.0);
+        network.params.get_mut("layer3.0.bn2.weight").unwrap().data_mut().fill(3e38);
+        let e = evaluate(&network.graph, &network.params, loader.epoch(0), &mut Float, |_| {}).unwrap_err();
+        assert!(e.to_string().contains("is not finite") && e.to_string().contains("pool"), "{e}");
     }
 
     #[test]

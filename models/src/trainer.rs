@@ -6,6 +6,7 @@ use engine::kernel::Isa;
 use engine::ops::{Algorithm, Distillation};
 use engine::optim::{Ema, Schedule, Sgd};
 use engine::{Graph, Hook, Inference, Params, Tape, Tensor, ops};
+use quant::FiniteHook;
 
 use crate::cifar10::SIDE;
 use crate::loader::Batch;
@@ -195,7 +196,8 @@ impl Evaluation {
 /// Classifies all `batches` under `hook`; `seen` is called with the images done so far.
 ///
 /// # Errors
-/// If the hook fails.
+/// If the hook fails, or a logit is not finite, which has no largest class: the first layer is named whose activations
+/// are not.
 pub fn evaluate(
     graph: &Graph,
     params: &Params,
@@ -205,7 +207,12 @@ pub fn evaluate(
 ) -> Result<Evaluation> {
     let mut evaluation = Evaluation::default();
     for batch in batches {
+        let x = batch.x.clone(); // copied, not computed: next to nothing beside the network
         let logits = graph.infer(params, batch.x, hook)?;
+        if logits.data().iter().any(|v| !v.is_finite()) {
+            graph.infer(params, x, &mut FiniteHook)?;
+            return Err(Error::Value("the logits are not finite; the activations before them are".into()));
+        }
         evaluation.correct += ops::accuracy(&logits, &batch.labels);
         evaluation.images += batch.labels.len();
         evaluation.logits.extend_from_slice(logits.data());

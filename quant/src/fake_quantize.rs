@@ -165,7 +165,7 @@ pub fn fake_quantize_on(tape: &mut Tape, x: Var, q: &QParams, ste: Ste) -> Resul
 pub fn fake_quantize_bias_on(tape: &mut Tape, b: Var, s: &[f64]) -> Result<Var> {
     let shape = tape.value(b).shape();
     let b_int = quantize_bias(tape.value(b).data(), s)?;
-    let b_hat = b_int.iter().zip(s).map(|(&b, s)| (f64::from(b) * s) as f32).collect();
+    let b_hat = b_int.iter().zip(s).map(|(&b, s)| (b as f64 * s) as f32).collect();
     Ok(tape.push(Tensor::from_vec(shape, b_hat)?, &[b], StraightThrough))
 }
 

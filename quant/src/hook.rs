@@ -2,12 +2,14 @@
 //!
 //! | hook | input of a layer | weight | arithmetic |
 //! |---|---|---|---|
-//! | [`CalibrateHook`] | observed | as it is | float |
+//! | [`CalibrateHook`](crate::CalibrateHook) | observed | as it is | float |
 //! | [`FakeQuantHook`] | eq 1 and 3, range updated in training | eq 1 and 3, scale recomputed | float |
 //! | [`IntegerHook`] | eq 1 | eq 1, packed once | integers, eq 6 |
 //!
 //! The second simulates what the third does: both use the same [`Ranges`], the same weight scales and the
 //! same rounded bias, so they differ only in how the float simulation rounds its sums.
+
+mod learned;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -17,11 +19,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::fake_quantize::{FakeQuantizeInput, fake_quantize_bias_on, fake_quantize_on};
 use crate::integer::weights::product_scales;
-use crate::learned_step::{fake_quantize_learned_on, gradient_scale};
 use crate::{
-    Code, Histogram, IntTensor, LearnedSteps, MovingAverage, Observer, PackedWeights, Plan, QParams,
-    QuantConfig, Range, ScaleRule, Ste, StepRule, Widths, linear_quantize, quantize_bias, quantized_conv2d,
-    quantized_linear,
+    Code, IntTensor, LearnedSteps, MovingAverage, Observer, PackedWeights, Plan, QParams, QuantConfig, Range,
+    ScaleRule, Ste, StepRule, Widths, linear_quantize, quantize_bias, quantized_conv2d, quantized_linear,
 };
 
 /// The range of the activations that enter each quantized layer, by layer name: the state of a quantized
@@ -44,44 +44,6 @@ impl Ranges {
                 hint: "; calibrate first".to_owned(),
             }),
         }
-    }
-}
-
-/// Watches the input of every layer with weights; changes nothing.
-#[derive(Clone, Debug, Default)]
-pub struct CalibrateHook {
-    /// What was seen, by layer name.
-    pub histograms: BTreeMap<String, Histogram>,
-}
-
-impl CalibrateHook {
-    /// The range of every layer that `plan` quantizes, by `rule`.
-    ///
-    /// # Errors
-    /// If such a layer has seen nothing.
-    pub fn ranges(&self, plan: &Plan, rule: ScaleRule) -> Result<Ranges> {
-        let mut ranges = BTreeMap::new();
-        for (layer, bits) in plan.inputs() {
-            let histogram = self.histograms.get(layer);
-            let range = histogram.map(|h| h.clip_range(rule, bits)).transpose()?.flatten();
-            let Some(range) = range else {
-                return Err(Error::value("calibrate", format!("layer `{layer}` has seen no activations")));
-            };
-            ranges.insert(layer.to_owned(), range);
-        }
-        Ok(Ranges(ranges))
-    }
-}
-
-impl Hook for CalibrateHook {
-    fn input(&mut self, tape: &mut Tape, node: &Node, x: Var) -> Result<Var> {
-        let histogram = self.histograms.entry(node.name.clone()).or_default();
-        histogram.observe(tape.value(x).data()).map_err(|e| in_layer(node, e))?;
-        Ok(x)
-    }
-
-    fn edge(&mut self, tape: &mut Tape, node: &Node, x: Var) -> Result<Var> {
-        self.input(tape, node, x)
     }
 }
 
@@ -114,63 +76,6 @@ impl FakeQuantHook {
         }
         let steps = LearnedSteps::default();
         Self { config, plan, ranges, steps, training, weights: HashMap::new(), current: None }
-    }
-
-    /// Widths, rules and ranges as they stand, for evaluation: learned steps (their averages) have become ranges and
-    /// fixed weight scales.
-    pub fn learned(&self) -> (QuantConfig, Ranges) {
-        let (mut config, mut ranges) = (self.config.clone(), self.ranges.clone());
-        for (name, step) in &self.steps.steps {
-            match name.strip_suffix(".weight") {
-                Some(layer) => _ = config.fixed_scales.insert(layer.to_owned(), vec![step.average]),
-                None => {
-                    let bits = self.plan.get(name).map_or(8, |widths| widths.a);
-                    ranges.0.extend(range_of_step(step.average, bits).ok().map(|r| (name.clone(), r)));
-                }
-            }
-        }
-        (config, ranges)
-    }
-
-    /// The input `x` of `node` under a learned step; `None` if its step is not learned (nor can be: a signed input).
-    fn learned_input(&mut self, tape: &mut Tape, node: &Node, x: Var) -> Result<Option<Var>> {
-        let (Some(Widths { a, .. }), Some(gradient)) =
-            (self.plan.get(&node.name), self.config.activation_step.gradient())
-        else {
-            return Ok(None);
-        };
-        let calibrated = self.ranges.params(&node.name, a)?;
-        if !self.training || calibrated.channel(0).1 != 0 {
-            return Ok(None);
-        }
-        let value = self.steps.value(&node.name, || Ok(calibrated.scales()[0]))?;
-        // Through the range, as evaluation takes it: the two differ in the last bit otherwise.
-        let range = range_of_step(value, a)?;
-        let (value, grid) = (range.params(a)?.scales()[0], crate::Grid::unsigned(a)?);
-        self.ranges.0.insert(node.name.clone(), range);
-        let values = tape.value(x).len() / tape.value(x).dims()[0].max(1);
-        let s = self.steps.place(tape, &node.name, value, gradient_scale(values, grid));
-        fake_quantize_learned_on(tape, x, s, grid, self.config.activation_ste, gradient).map(Some)
-    }
-
-    /// The weight `w` of `node` under a learned step, and its quantizer; `None` if its step is not learned.
-    fn learned_weight(
-        &mut self,
-        tape: &mut Tape,
-        node: &Node,
-        w: Var,
-        bits: u32,
-    ) -> Result<Option<(Var, QParams)>> {
-        let Some(gradient) = self.config.weight_step.gradient().filter(|_| self.training) else {
-            return Ok(None);
-        };
-        let name = format!("{}.weight", node.name);
-        let first = || Ok(self.config.weight_params(&node.name, tape.value(w), bits)?.scales()[0]);
-        let value = self.steps.value(&name, first)?;
-        let grid = crate::Grid::signed(bits)?;
-        let s = self.steps.place(tape, &name, value, gradient_scale(tape.value(w).len(), grid));
-        let w = fake_quantize_learned_on(tape, w, s, grid, self.config.weight_ste, gradient)?;
-        Ok(Some((w, QParams::per_tensor(grid, value, 0)?)))
     }
 
     /// The quantizer of a weight; in evaluation, remembered until the next training pass.
@@ -266,11 +171,6 @@ impl Hook for FakeQuantHook {
     }
 }
 
-/// The range that the unsigned grid of `bits` bits covers with the step `s`.
-fn range_of_step(s: f32, bits: u32) -> Result<Range> {
-    Ok(Range { min: 0.0, max: s * crate::Grid::unsigned(bits)?.qmax as f32 })
-}
-
 /// Values of a batch that a scale rule other than the maximum looks at: every k-th, at most this many.
 const SAMPLED: usize = 1 << 16;
 
@@ -299,7 +199,7 @@ struct IntegerLayer {
     q_x: QParams,
     q_w: QParams,
     w: PackedWeights,
-    b_int: Option<Vec<i32>>,
+    b_int: Option<Vec<i64>>,
 }
 
 impl IntegerHook {
@@ -373,6 +273,6 @@ pub(crate) fn quantized_edge(
 }
 
 /// Says in which layer an error arose.
-fn in_layer(node: &Node, error: Error) -> Error {
+pub(crate) fn in_layer(node: &Node, error: Error) -> Error {
     Error::value("quantize", format!("layer `{}`: {error}", node.name))
 }

@@ -16,6 +16,7 @@
 //! 12. [`requantize`] and [`int_graph`]: the network without a float between image and logits (eq 7).
 
 pub mod analysis;
+mod calibrate;
 pub mod entry;
 pub mod fake_quantize;
 pub mod hook;
@@ -33,13 +34,14 @@ pub mod scale;
 pub mod simulate;
 pub mod uniform;
 
+pub use calibrate::{CalibrateHook, FiniteHook, check_finite};
 pub use engine::{Error, Result};
 pub use entry::{
     Mode, get_scale, get_scales, linear_dequantize, linear_quantize, reset_scale_and_zero_point,
     reset_scales_and_zero_points,
 };
 pub use fake_quantize::{Ste, fake_quantize};
-pub use hook::{CalibrateHook, FakeQuantHook, IntegerHook, Ranges};
+pub use hook::{FakeQuantHook, IntegerHook, Ranges};
 pub use int_tensor::{Code, IntTensor};
 pub use integer::{
     Accumulators, Activation, PackedWeights, integer_conv2d, integer_linear, quantize_bias, quantized_conv2d,

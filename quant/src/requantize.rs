@@ -21,7 +21,7 @@
 //! int32 at scale `s_x s_w`: a step of that scale is `|M|` codes, which is not little at 2 bits, and rounding batch
 //! norm's shift to it would move results by up to half of that.
 //!
-//! `k` is 0 unless some `|M| >= 1/2`, `t` as large as `|m| < 2^31` allows: the largest channel keeps all 31 bits. One
+//! `M` counts as 0 where `acc` can be nothing but 0: a channel whose weights all round to zero. `k` is 0 unless some `|M| >= 1/2`, `t` as large as `|m| < 2^31` allows: the largest channel keeps all 31 bits. One
 //! `k` and one `t` per layer; a channel whose `M` is `2^j` times smaller keeps `31 - j` bits.
 //!
 //! Why the division is by `2^32` and then `2^t`: the upper half of a 64-bit product is free on every instruction set,
@@ -83,6 +83,9 @@ impl Requantize {
         if !finite || map.per_acc.len() != map.offset.len() || bounds.acc.len() != map.offset.len() {
             return Err(Error::value("requantize", "scales and offsets must be finite, one per channel"));
         }
+        // A sum that is always zero, as of a channel whose weights all round to zero, needs no multiplier.
+        let alive = map.per_acc.iter().zip(&bounds.acc).map(|(m, acc)| if *acc == 0 { 0.0 } else { *m });
+        let map = &RealMap { per_acc: alive.collect(), ..map.clone() };
         let largest = map.per_acc.iter().fold(0.0f64, |a, m| a.max(m.abs()));
         let left = (0..31).find(|&k| fits(largest, 32 - k as i32)).unwrap_or(31);
         let most = (0..=MAX_SHIFT).rev().find(|&t| fits(largest, (32 + t - left) as i32)).unwrap_or(0);
@@ -91,7 +94,12 @@ impl Requantize {
             .find_map(|shift| Self::with(map, left, shift, lo, hi).filter(|r| r.is_safe(bounds)))
             .ok_or_else(|| {
                 let detail =
-                    format!("no 64-bit fixed point holds multipliers up to {largest:e} and these sums");
+                    format!(
+                    "its channels are too uneven: no 64-bit fixed point holds a multiplier of {largest:e} beside sums \
+                     up to {}; make the channels' weights and the batch norm behind them of similar size, or take more \
+                     bits",
+                    bounds.acc.iter().max().unwrap_or(&0)
+                );
                 Error::value("requantize", detail)
             })
     }
@@ -191,6 +199,18 @@ mod tests {
         assert_eq!((of(2.0).left, of(2.0).shift), (3, 0));
         assert_eq!((of(2f64.powi(-9)).left, of(2f64.powi(-9)).shift), (0, 7));
         assert_eq!(of(2f64.powi(-9)).multiplier[0], 1 << 30);
+    }
+
+    #[test]
+    fn a_channel_whose_sum_is_always_zero_does_not_spoil_the_others() {
+        let map = RealMap { per_acc: vec![1e9, 0.25], per_residual: None, offset: vec![3.0, 0.0] };
+        let bounds = Bounds { acc: vec![0, 1 << 20], residual: 0 };
+        let q = Requantize::new(&map, &bounds, 0, 255).unwrap();
+        assert_eq!((q.left, q.multiplier[0], q.apply_ref(0, 0, 0)), (0, 0, 3));
+        assert_eq!(q.apply_ref(1, 400, 0), 100);
+        let alive = Bounds { acc: vec![1 << 20; 2], residual: 0 };
+        let message = Requantize::new(&map, &alive, 0, 255).unwrap_err().to_string();
+        assert!(message.contains("channels are too uneven"), "{message}");
     }
 
     #[test]

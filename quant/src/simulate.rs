@@ -39,7 +39,7 @@ struct SimulatedLayer {
     w: Tensor,
     /// `s_x s_w` of each output channel.
     scales: Vec<f64>,
-    b_int: Option<Vec<i32>>,
+    b_int: Option<Vec<i64>>,
 }
 
 impl SimulateHook {
@@ -73,7 +73,7 @@ impl SimulatedLayer {
         y.data_mut().par_chunks_mut(channels * 1024).for_each(|y| {
             for row in y.chunks_mut(channels) {
                 for (channel, y) in row.iter_mut().enumerate() {
-                    let b = self.b_int.as_ref().map_or(0.0, |b| f64::from(b[channel]));
+                    let b = self.b_int.as_ref().map_or(0.0, |b| b[channel] as f64);
                     *y = (self.scales[channel] * (f64::from(*y) + b)) as f32;
                 }
             }

@@ -46,7 +46,7 @@ struct Case {
     stride: usize,
     padding: usize,
     z: i32,
-    bias: Option<i32>,
+    bias: Option<i64>,
     seed: u64,
     extreme: bool,
     /// Weights have `8 - shift` bits.
@@ -59,7 +59,7 @@ fn cases() -> impl Strategy<Value = Case> {
         1usize..4,
         0usize..3,
         -120i32..1,
-        prop::option::of(0i32..i32::MAX),
+        prop::option::of(prop_oneof![0i64..1 << 31, 0i64..1 << 53]),
         any::<u64>(),
         any::<bool>(),
         0u32..3,
@@ -89,7 +89,7 @@ fn check_conv<X: Activation>(case: &Case) -> Result<(), TestCaseError> {
     let mut w: Vec<i8> = codes(!case.seed, shape.iter().product(), case.extreme);
     w.iter_mut().for_each(|w| *w >>= case.shift);
     let w = IntTensor::from_vec(shape, w).unwrap();
-    let bias: Option<Vec<i32>> = case.bias.map(|b| {
+    let bias: Option<Vec<i64>> = case.bias.map(|b| {
         codes::<i16>(case.seed ^ 7, case.o, false).iter().map(|&s| if s < 0 { -b } else { b }).collect()
     });
     let want = integer_conv2d_ref(&x, case.z, &w, bias.as_deref(), case.stride, case.padding);
@@ -124,7 +124,7 @@ proptest! {
         let x = IntTensor::from_vec([n, i], codes::<u8>(seed, n * i, false)).unwrap();
         let x16 = IntTensor::from_vec([n, i], codes::<u16>(seed, n * i, false)).unwrap();
         let w = IntTensor::from_vec([o, i], codes::<i8>(!seed, o * i, false)).unwrap();
-        let bias: Vec<i32> = codes::<i16>(seed ^ 3, o, false).iter().map(|&b| i32::from(b) * 1000).collect();
+        let bias: Vec<i64> = codes::<i16>(seed ^ 3, o, false).iter().map(|&b| i64::from(b) * 1000).collect();
         let packed = PackedWeights::pack(w.clone()).unwrap();
         let (want, want16) = (
             integer_linear_ref(&x, z, &w, Some(&bias)),
@@ -205,8 +205,10 @@ fn a_layer_too_deep_for_32_bits_of_single_bytes() {
 fn a_large_bias_widens() {
     let x = IntTensor::from_vec([1, 1], vec![1u8]).unwrap();
     let packed = PackedWeights::pack(IntTensor::from_vec([1, 1], vec![1i8]).unwrap()).unwrap();
-    let got = integer_linear(&x, 0, &packed, Some(&[i32::MAX])).unwrap();
-    assert_eq!(got.to_i64(), [i64::from(i32::MAX) + 1]);
+    for bias in [i64::from(i32::MAX), 5_900_000_000, 1 << 53] {
+        let got = integer_linear(&x, 0, &packed, Some(&[bias])).unwrap();
+        assert_eq!(got, Accumulators::I64(IntTensor::from_vec([1, 1], vec![bias + 1]).unwrap()));
+    }
 }
 
 #[test]
@@ -266,7 +268,8 @@ fn what_does_not_fit_is_refused_in_one_line() {
     let small = IntTensor::from_vec([1, 1, 1, 3], vec![0u8; 3]).unwrap();
     assert!(message(integer_conv2d(&small, 0, &w, None, 1, 0)).contains("does not fit"));
     assert!(PackedWeights::pack(IntTensor::from_vec([0, 3], Vec::<i8>::new()).unwrap()).is_err());
-    let overflow = quantize_bias(&[1.0, 1e6], &[1e-3, 1e-9]).unwrap_err().to_string();
+    assert_eq!(quantize_bias(&[0.5, -1e6], &[1e-10, 1e-9]).unwrap(), [5_000_000_000, -1_000_000_000_000_000]);
+    let overflow = quantize_bias(&[1.0, 1e6], &[1e-3, 1e-10]).unwrap_err().to_string();
     assert!(overflow.contains("channel 1"), "{overflow}");
     assert!(quantize_bias(&[f32::NAN], &[1.0]).is_err());
 }

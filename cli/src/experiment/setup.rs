@@ -6,6 +6,7 @@ use anyhow::Result;
 use engine::rng::{Purpose, Rng};
 use engine::{Float, Hook};
 use models::cifar10::Cifar10;
+use models::equalize::equalize;
 use models::loader::Loader;
 use models::{Evaluation, Network, evaluate};
 
@@ -45,7 +46,13 @@ impl Setup {
         limit: Option<u32>,
         test_limit: Option<u32>,
     ) -> Result<Self> {
-        let (path, network) = assets::load_network(weights, assets::normalization(normalization)?)?;
+        let (path, mut network) = assets::load_network(weights, assets::normalization(normalization)?)?;
+        for (layer, channel, factor) in equalize(&network.graph, &mut network.params)? {
+            context.note(format_args!(
+                "{layer}, channel {channel}: divided by {factor}, which the batch norm behind it takes back; beside it \
+                 the other channels' weights would round to zero"
+            ));
+        }
         let data = assets::open_data(data)?;
         let first = |len: usize, limit: Option<u32>| limit.map_or(len, |limit| len.min(limit as usize));
         let test = Loader::evaluation(&data.test, BATCH, network.normalization)

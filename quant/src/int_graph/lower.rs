@@ -19,6 +19,7 @@ use engine::{Error, Layer, NodeId, Result};
 
 use super::validate::acc_bounds;
 use super::{IntGraph, IntNode, Op, Value, ValueId};
+use crate::integer::bound::fits_i32;
 use crate::integer::weights::product_scales;
 use crate::requantize::{Bounds, RealMap, Requantize};
 use crate::uniform::quantize_value;
@@ -242,6 +243,16 @@ impl Lowering<'_> {
         let (w, w_bits, q_w) = self.source.weights(&node.name)?;
         let scales = product_scales("lower", &q_x, &q_w, w.dims()[0])?;
         let b_int = quantize_bias(self.source.params.get(&format!("{}.bias", node.name))?.data(), &scales)?;
+        let bounds = acc_bounds(&self.values[x], &w)?;
+        if let Some(c) = (0..b_int.len()).find(|&c| !fits_i32(bounds[c] + b_int[c].abs())) {
+            let detail = format!(
+                "layer `{}`: class {c} has a bias of {} steps of {:e}, and a logit of an integer-only network has 32 \
+                 bits: the weights are too small beside the bias; policy `course` takes it in 64",
+                node.name, b_int[c], scales[c]
+            );
+            return Err(Error::value("lower", detail));
+        }
+        let b_int = b_int.into_iter().map(|b| b as i32).collect();
         let logit_scale = scales.iter().map(|&s| s as f32).collect();
         self.push(id, Op::Linear { x, w, w_bits, b_int, logit_scale });
         Ok(())

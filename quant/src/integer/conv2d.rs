@@ -21,7 +21,7 @@ pub fn integer_conv2d<X: Activation>(
     x_int: &IntTensor<X>,
     z_x: i32,
     w: &PackedWeights,
-    b_int: Option<&[i32]>,
+    b_int: Option<&[i64]>,
     stride: usize,
     padding: usize,
 ) -> Result<Accumulators> {
@@ -37,7 +37,7 @@ pub fn integer_conv2d_with<X: Activation>(
     x_int: &IntTensor<X>,
     z_x: i32,
     w: &PackedWeights,
-    b_int: Option<&[i32]>,
+    b_int: Option<&[i64]>,
     stride: usize,
     padding: usize,
 ) -> Result<Accumulators> {
@@ -68,7 +68,7 @@ pub fn quantized_conv2d<X: Activation>(
     q_x: &QParams,
     w: &PackedWeights,
     q_w: &QParams,
-    b_int: Option<&[i32]>,
+    b_int: Option<&[i64]>,
     stride: usize,
     padding: usize,
 ) -> Result<Tensor> {
@@ -84,7 +84,7 @@ pub fn integer_conv2d_ref<X: Activation>(
     x_int: &IntTensor<X>,
     z_x: i32,
     w_int: &IntTensor<i8>,
-    b_int: Option<&[i32]>,
+    b_int: Option<&[i64]>,
     stride: usize,
     padding: usize,
 ) -> IntTensor<i64> {
@@ -93,7 +93,7 @@ pub fn integer_conv2d_ref<X: Activation>(
     let mut y = Vec::with_capacity(n * oh * ow * o);
     for i in 0..n * oh * ow * o {
         let (image, oy, ox, channel) = (i / (oh * ow * o), i / (ow * o) % oh, i / o % ow, i % o);
-        let mut sum = b_int.map_or(0, |b| i64::from(b[channel]));
+        let mut sum = b_int.map_or(0, |b| b[channel]);
         for k in 0..kh * kw * c {
             let (ky, kx, kc) = (k / (kw * c), k / c % kw, k % c);
             let (iy, ix) = (oy * stride + ky, ox * stride + kx);
@@ -160,14 +160,14 @@ impl<'a> Plan<'a> {
         weights: &'a PackedWeights,
         window: Window,
         z_x: i32,
-        b_int: Option<&[i32]>,
+        b_int: Option<&[i64]>,
     ) -> Result<Self> {
         let bias = match b_int {
             Some(b) if b.len() != weights.outputs() => {
                 let detail = format!("{} biases for {} output channels", b.len(), weights.outputs());
                 return Err(Error::shape("bias", detail));
             }
-            Some(b) => b.iter().map(|&b| i64::from(b)).collect(),
+            Some(b) => b.to_vec(),
             None => vec![0; weights.outputs()],
         };
         Ok(Self { weights, window, bias, pad: -z_x })
@@ -296,8 +296,7 @@ impl<'a> Plan<'a> {
         let x = IntTensor::from_vec([n, h, w, c], x.to_vec()).expect("n images");
         let weights = IntTensor::from_vec(self.weights.dims, self.weights.w_int().data().to_vec());
         let weights = weights.expect("the same weights in rank 4");
-        let bias: Vec<i32> = self.bias.iter().map(|&b| b as i32).collect();
-        integer_conv2d_ref(&x, z_x, &weights, Some(&bias), self.window.stride, self.window.padding)
+        integer_conv2d_ref(&x, z_x, &weights, Some(&self.bias), self.window.stride, self.window.padding)
     }
 }
 

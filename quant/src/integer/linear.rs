@@ -23,7 +23,7 @@ pub fn integer_linear<X: Activation>(
     x_int: &IntTensor<X>,
     z_x: i32,
     w: &PackedWeights,
-    b_int: Option<&[i32]>,
+    b_int: Option<&[i64]>,
 ) -> Result<Accumulators> {
     integer_linear_with(w.kernel, x_int, z_x, w, b_int)
 }
@@ -37,7 +37,7 @@ pub fn integer_linear_with<X: Activation>(
     x_int: &IntTensor<X>,
     z_x: i32,
     w: &PackedWeights,
-    b_int: Option<&[i32]>,
+    b_int: Option<&[i64]>,
 ) -> Result<Accumulators> {
     let (&[n, inputs], [outputs, 1, 1, taken]) = (x_int.dims(), w.dims) else {
         let detail = format!("needs [N, I] and [O, I], got {} and {:?}", x_int.shape(), w.dims);
@@ -106,7 +106,7 @@ pub fn quantized_linear<X: Activation>(
     q_x: &QParams,
     w: &PackedWeights,
     q_w: &QParams,
-    b_int: Option<&[i32]>,
+    b_int: Option<&[i64]>,
 ) -> Result<Tensor> {
     let scale = product_scales("quantized_linear", q_x, q_w, w.outputs())?;
     Ok(integer_linear(x_int, q_x.zero_points()[0], w, b_int)?.rescale(&scale))
@@ -120,14 +120,14 @@ pub fn integer_linear_ref<X: Activation>(
     x_int: &IntTensor<X>,
     z_x: i32,
     w_int: &IntTensor<i8>,
-    b_int: Option<&[i32]>,
+    b_int: Option<&[i64]>,
 ) -> IntTensor<i64> {
     let (&[n, inputs], &[outputs, _]) = (x_int.dims(), w_int.dims()) else { panic!("rank 2") };
     let mut y = Vec::with_capacity(n * outputs);
     for row in x_int.data().chunks(inputs) {
         for (o, w) in w_int.data().chunks(inputs).enumerate() {
             let terms = row.iter().zip(w).map(|(x, &w)| i64::from(x.to_i32() + z_x) * i64::from(w));
-            y.push(terms.sum::<i64>() + b_int.map_or(0, |b| i64::from(b[o])));
+            y.push(terms.sum::<i64>() + b_int.map_or(0, |b| b[o]));
         }
     }
     IntTensor::from_vec([n, outputs], y).expect("as many as the shape holds")

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Weights are symmetric (`z_w = 0`), of at most 8 bits; activations are `u8`, `i8`, `u16` or `i16` codes
-//! with any `z_x`; the bias is `round(b / (s_x s_w))` in 32 bits. Nothing in the sum is rounded: the
+//! with any `z_x`; the bias is `round(b / (s_x s_w))` in 64 bits, because small scales make it large. Nothing in the sum is rounded: the
 //! one inexact step is the multiplication by `s_x s_w` at the end.
 //!
 //! # How z_x and signed codes are handled

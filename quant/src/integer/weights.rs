@@ -96,18 +96,22 @@ impl PackedWeights {
     }
 }
 
-/// `b_int = round(b / (s_x s_w))`, half to even, in 32 bits.
+/// `b_int = round(b / (s_x s_w))`, half to even, of absolute value up to `2^53`: all that `f64` holds exactly, and what
+/// leaves 64 bits room for the products.
+///
+/// 32 bits would not do: a step is as small as the weights, and a bias of 0.5 beside weights around 1e-7 is 6e9 steps.
 ///
 /// # Errors
-/// If a quotient is not a number or needs more than 32 bits; the message names the channel.
-pub fn quantize_bias(b: &[f32], s: &[f64]) -> Result<Vec<i32>> {
+/// If a quotient is not a number or larger; the message names the channel.
+pub fn quantize_bias(b: &[f32], s: &[f64]) -> Result<Vec<i64>> {
+    const LARGEST: f64 = (1u64 << 53) as f64;
     let code = |(channel, (&b, &s)): (usize, (&f32, &f64))| {
         let exact = (f64::from(b) / s).round_ties_even();
-        // i32::MIN..=i32::MAX are exact in f64; NaN is in no range.
-        if (f64::from(i32::MIN)..=f64::from(i32::MAX)).contains(&exact) {
-            return Ok(exact as i32);
+        // NaN is in no range.
+        if (-LARGEST..=LARGEST).contains(&exact) {
+            return Ok(exact as i64);
         }
-        let detail = format!("channel {channel}: {b} / {s:e} does not fit 32 bits");
+        let detail = format!("channel {channel}: {b} is not a number of steps of {s:e} up to 2^53");
         Err(Error::value("bias", detail))
     };
     b.iter().zip(s).enumerate().map(code).collect()

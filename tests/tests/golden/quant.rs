@@ -126,7 +126,7 @@ fn integer_convolutions_are_exact() {
         let (x_dims, x) = golden.bytes(&format!("{case}.x_int"));
         let (w_dims, w) = golden.bytes(&format!("{case}.w_int"));
         let w: Vec<i8> = w.iter().map(|&b| b as i8).collect();
-        let bias = golden.i32(&format!("{case}.b_int"));
+        let bias: Vec<i64> = golden.i32(&format!("{case}.b_int")).into_iter().map(i64::from).collect();
         let geometry = golden.i32(&format!("{case}.stride_padding"));
         let (stride, padding) = (geometry[0] as usize, geometry[1] as usize);
         let want = int_tensor(&golden.bytes(key).0, &golden.i32(key));

@@ -36,6 +36,7 @@ fn open(shortcut: Shortcut) -> Case {
         schedule: Schedule { base: 0.05, warmup: 0, total: 10, decay: Decay::Constant },
         smoothing: 0.0,
         algorithm: Algorithm::default(),
+        teacher: None,
         ema: None,
         step: 0,
     };
