@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use models::augment::Normalization;
-use models::cifar10::Cifar10;
-use models::{Network, import};
+use models::cifar10::{Cifar10, ImageSet};
+use models::{Checkpoint, Network, import};
 
+use crate::context::Context;
 use crate::exit::Failure;
 
 /// The trained network.
@@ -41,16 +42,28 @@ pub fn data(given: Option<&Path>) -> Result<PathBuf> {
     given.map_or_else(|| find(DATA, "--data DIR"), |path| Ok(path.to_path_buf()))
 }
 
+/// Reads a checkpoint, of a file that holds several networks the one under `key`, and notes what is worth knowing.
+///
+/// # Errors
+/// If the file is missing or no checkpoint.
+pub fn load_checkpoint(context: &Context, path: &Path, key: Option<&str>) -> Result<Checkpoint> {
+    let checkpoint = import::load_checkpoint_of(path, key)?;
+    checkpoint.notes.iter().for_each(|note| context.note(format_args!("{}: {note}", path.display())));
+    Ok(checkpoint)
+}
+
 /// Loads the network `given`, else the one that comes with the program.
 ///
 /// # Errors
 /// If the file is missing or no network.
 pub fn load_network(
+    context: &Context,
     given: Option<&Path>,
+    key: Option<&str>,
     normalization: Option<Normalization>,
 ) -> Result<(PathBuf, Network)> {
     let path = weights(given)?;
-    let network = import::load_network(&path, normalization)?;
+    let network = Network::from_checkpoint(load_checkpoint(context, &path, key)?, normalization)?;
     Ok((path, network))
 }
 
@@ -60,6 +73,14 @@ pub fn load_network(
 /// If the folder holds no valid CIFAR-10.
 pub fn open_data(given: Option<&Path>) -> Result<Cifar10> {
     Ok(Cifar10::open(data(given)?)?)
+}
+
+/// The test images of the data set `given`, else of the slice that comes with the program, and their folder.
+///
+/// # Errors
+/// If the folder holds no valid test images.
+pub fn open_test_images(given: Option<&Path>) -> Result<(ImageSet, PathBuf)> {
+    Ok(Cifar10::open_test(data(given)?)?)
 }
 
 /// The normalisation a flag names: `course`, `true`, `imagenet`, or numbers `mean,mean,mean/std,std,std`.

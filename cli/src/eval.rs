@@ -9,9 +9,9 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use engine::{Float, Hook};
-use models::cifar10::{CLASS_NAMES, CLASSES, Cifar10, ImageSet};
+use models::cifar10::{CLASS_NAMES, CLASSES, ImageSet};
 use models::loader::Loader;
-use models::{Evaluation, Network, Quantization, QuantizedNetwork, evaluate, import, int_model};
+use models::{Evaluation, Network, Quantization, QuantizedNetwork, evaluate, int_model};
 use quant::FiniteHook;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -28,6 +28,9 @@ pub struct EvalArgs {
     /// The network: safetensors, or a PyTorch .pt/.th file [default: the one that comes with the program]
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
+    /// Which network of a file that holds several: the key, or the prefix of its names
+    #[arg(long, value_name = "KEY")]
+    weights_key: Option<String>,
     /// CIFAR-10 in binary format [default: the slice that comes with the program]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -59,11 +62,15 @@ pub enum Split {
 }
 
 impl Split {
-    /// The images.
-    pub fn of(self, data: &Cifar10) -> &ImageSet {
+    /// The images of the data set `given`, else of the one that comes with the program, and the folder they are in. The
+    /// test images need no training images beside them.
+    ///
+    /// # Errors
+    /// If they are not there.
+    pub fn open(self, given: Option<&Path>) -> Result<(ImageSet, PathBuf)> {
         match self {
-            Self::Train => &data.train,
-            Self::Test => &data.test,
+            Self::Train => assets::open_data(given).map(|data| (data.train, data.folder)),
+            Self::Test => assets::open_test_images(given),
         }
     }
 }
@@ -99,9 +106,14 @@ impl Arithmetic {
 }
 
 /// A float network, or a quantized one with what makes integers of it.
-fn load(path: &Path, normalization: Option<&str>) -> Result<(Network, Option<Quantization>)> {
+fn load(
+    context: &Context,
+    path: &Path,
+    key: Option<&str>,
+    normalization: Option<&str>,
+) -> Result<(Network, Option<Quantization>)> {
     let normalization = assets::normalization(normalization)?;
-    let checkpoint = import::load_checkpoint(path)?;
+    let checkpoint = assets::load_checkpoint(context, path, key)?;
     Ok(match QuantizedNetwork::from_checkpoint(&checkpoint, normalization)? {
         Some(QuantizedNetwork { network, quantization }) => (network, Some(quantization)),
         None => (Network::from_checkpoint(checkpoint, normalization)?, None),
@@ -117,14 +129,14 @@ pub fn run(args: EvalArgs, context: &Context) -> Result<()> {
     if int_model::is_model(&path) {
         return integer_only::run(&args, context, &path);
     }
-    let (network, quantization) = load(&path, args.normalization.as_deref())?;
+    let (network, quantization) =
+        load(context, &path, args.weights_key.as_deref(), args.normalization.as_deref())?;
     let default = if quantization.is_some() { Arithmetic::Integer } else { Arithmetic::Float };
     let arithmetic = args.arithmetic.unwrap_or(default);
     let mut hook = arithmetic.hook(quantization.as_ref(), &path)?;
-    let data = assets::open_data(args.data.as_deref())?;
-    let set = args.split.of(&data);
+    let (set, folder) = args.split.open(args.data.as_deref())?;
     let images = args.limit.map_or(set.len(), |limit| set.len().min(limit as usize));
-    let loader = Loader::evaluation(set, args.batch as usize, network.normalization)
+    let loader = Loader::evaluation(&set, args.batch as usize, network.normalization)
         .over((0..images).collect::<Vec<_>>());
 
     // A ReLU makes zero of NaN, so that logits can be finite behind activations that are not.
@@ -154,15 +166,15 @@ pub fn run(args: EvalArgs, context: &Context) -> Result<()> {
     ))?;
     let name = arithmetic.to_possible_value().expect("no variant is hidden");
     let how = format!("{} arithmetic", name.get_name());
-    say_accuracy(context, &evaluation, &data.folder, seconds, &how)?;
-    per_class(context, &evaluation.logits, set, images);
+    say_accuracy(context, &evaluation, &folder, seconds, &how)?;
+    per_class(context, &evaluation.logits, &set, images);
     context.result(&json!({
         "top1": evaluation.top1(),
         "images": images,
         "seconds": seconds,
         "weights_bytes": weights_bytes,
         "weights": path,
-        "data": data.folder,
+        "data": folder,
         "split": args.split,
         "arithmetic": arithmetic,
         "bits": config.map(|c| c.bits),

@@ -24,7 +24,7 @@ use crate::exit::Failure;
 /// Arguments of `infer`.
 #[derive(Args, Clone, Debug)]
 pub struct InferArgs {
-    /// PNG, JPEG or PPM pictures, or CIFAR-10 batch files; told apart by their contents. Of a picture that is not
+    /// PNG, JPEG or PNM (PPM, PGM, PBM) pictures, or CIFAR-10 batch files; told apart by their contents. Of a picture that is not
     /// 32x32, the middle square is averaged down to it
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
@@ -135,6 +135,9 @@ impl Classifier<'_> {
         let io = |action| move |e| models::Error::io(action, path, e);
         let mut file = File::open(path).map_err(io("open"))?;
         let len = file.metadata().map_err(io("open"))?.len() as usize;
+        if !len.is_multiple_of(RECORD_BYTES) {
+            models::mmap::Bytes::map(path)?; // says so if a page or a pointer stands in place of the file
+        }
         let count = len / RECORD_BYTES;
         if count == 0 || !len.is_multiple_of(RECORD_BYTES) {
             let text = format!(

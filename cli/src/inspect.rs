@@ -17,7 +17,7 @@ use engine::{Hook, Layer, Node, Tape, Tensor, Var};
 use models::layout::torch_shape;
 use models::loader::Loader;
 use models::quantized::KEY;
-use models::{Network, Quantization, QuantizedNetwork, evaluate, import, int_model, packed};
+use models::{Network, Quantization, QuantizedNetwork, evaluate, int_model, packed};
 use quant::{Mode, QParams, ScaleRule, reset_scale_and_zero_point};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -36,6 +36,9 @@ pub struct InspectArgs {
     /// The network [default: the one that comes with the program]
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
+    /// Which network of a file that holds several: the key, or the prefix of its names
+    #[arg(long, value_name = "KEY")]
+    weights_key: Option<String>,
     /// Width to quantize to, 1 to 16 [default: what the file says, else 4]
     #[arg(long, value_name = "B", value_parser = clap::value_parser!(u32).range(1..=16))]
     bits: Option<u32>,
@@ -111,7 +114,7 @@ pub fn run(args: InspectArgs, context: &Context) -> Result<()> {
         return integer_only::run(&args, context, &path);
     }
     let normalization = assets::normalization(args.normalization.as_deref())?;
-    let checkpoint = import::load_checkpoint(&path)?;
+    let checkpoint = assets::load_checkpoint(context, &path, args.weights_key.as_deref())?;
     let mut metadata = checkpoint.metadata.clone();
     metadata.retain(|key, _| key != KEY && key != packed::KEY); // long, and shown in the table
     let (network, quantizers) = match QuantizedNetwork::from_checkpoint(&checkpoint, normalization)? {

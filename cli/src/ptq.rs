@@ -24,6 +24,9 @@ pub struct PtqArgs {
     /// The float network [default: the one that comes with the program]
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
+    /// Which network of a file that holds several: the key, or the prefix of its names
+    #[arg(long, value_name = "KEY")]
+    weights_key: Option<String>,
     /// CIFAR-10 in binary format [default: the slice that comes with the program]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -87,6 +90,7 @@ pub fn run(args: PtqArgs, context: &Context) -> Result<()> {
     let setup = Setup::open(
         context,
         args.weights.as_deref(),
+        args.weights_key.as_deref(),
         args.normalization.as_deref(),
         args.data.as_deref(),
         None,

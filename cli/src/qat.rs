@@ -32,6 +32,9 @@ pub struct QatArgs {
     /// The float network to start from [default: the one that comes with the program]
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
+    /// Which network of a file that holds several: the key, or the prefix of its names
+    #[arg(long, value_name = "KEY")]
+    weights_key: Option<String>,
     /// CIFAR-10 in binary format [default: the slice that comes with the program]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -135,7 +138,8 @@ impl QatArgs {
         let recipe = Recipe { activation_rule: self.activation_rule, ..self.post_training() };
         let mut start = match &self.init {
             Some(file) => {
-                let (_, network) = assets::load_network(Some(file), Some(setup.network.normalization))?;
+                let (_, network) =
+                    assets::load_network(context, Some(file), None, Some(setup.network.normalization))?;
                 recipe.quantize_network(context, setup, &network)?
             }
             None => recipe.quantize(context, setup)?,
@@ -147,11 +151,15 @@ impl QatArgs {
         Ok(start)
     }
 
-    fn training(&self) -> Result<Training> {
+    fn training(&self, context: &Context) -> Result<Training> {
         let how = Distillation { share: self.teacher_share, temperature: self.temperature };
         let teacher = |file: &PathBuf| -> Result<Teacher> {
-            let (_, network) =
-                assets::load_network(Some(file), assets::normalization(self.normalization.as_deref())?)?;
+            let (_, network) = assets::load_network(
+                context,
+                Some(file),
+                None,
+                assets::normalization(self.normalization.as_deref())?,
+            )?;
             Ok(Teacher::new(&network, how)?)
         };
         Ok(Training {
@@ -172,12 +180,13 @@ impl QatArgs {
 /// # Errors
 /// If network or data cannot be read, the folder cannot be written to, or the run diverges.
 pub fn run(args: QatArgs, context: &Context) -> Result<()> {
-    let (recipe, training) = (args.post_training(), args.training()?);
+    let (recipe, training) = (args.post_training(), args.training(context)?);
     recipe.check()?;
     training.check()?;
     let setup = Setup::open(
         context,
         args.weights.as_deref(),
+        args.weights_key.as_deref(),
         args.normalization.as_deref(),
         args.data.as_deref(),
         args.limit,

@@ -38,6 +38,9 @@ pub struct SearchArgs {
     /// The float network [default: the one that comes with the program]
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
+    /// Which network of a file that holds several: the key, or the prefix of its names
+    #[arg(long, value_name = "KEY")]
+    weights_key: Option<String>,
     /// CIFAR-10 in binary format [default: the slice that comes with the program]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -83,7 +86,8 @@ pub fn run(args: SearchArgs, context: &Context) -> Result<()> {
         return Err(Failure::Usage(text.into()).into());
     }
     let (weights, normalization) = (args.weights.as_deref(), args.normalization.as_deref());
-    let setup = Setup::open(context, weights, normalization, args.data.as_deref(), None, None)?;
+    let key = args.weights_key.as_deref();
+    let setup = Setup::open(context, weights, key, normalization, args.data.as_deref(), None, None)?;
     let folder = match &args.resume {
         Some(folder) => RunFolder::open(folder)?,
         None => RunFolder::create(context, args.out.as_deref(), &args)?,

@@ -35,6 +35,9 @@ pub struct TableArgs {
     /// The float network to start from [default: the one that comes with the program]
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
+    /// Which network of a file that holds several: the key, or the prefix of its names
+    #[arg(long, value_name = "KEY")]
+    weights_key: Option<String>,
     /// CIFAR-10 in binary format [default: the slice that comes with the program]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -122,6 +125,7 @@ pub fn run(args: TableArgs, context: &Context) -> Result<()> {
     let setup = Setup::open(
         context,
         args.weights.as_deref(),
+        args.weights_key.as_deref(),
         args.normalization.as_deref(),
         args.data.as_deref(),
         args.limit,

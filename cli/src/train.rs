@@ -99,7 +99,7 @@ impl Run {
         // Without a saved state, a run that is resumed starts anew.
         let path = args.resume.as_ref().map(|folder| folder.join(STATE)).filter(|path| path.exists());
         let state = path.map(Checkpoint::read).transpose()?;
-        let network = network(&args, context.seed, state.as_ref())?;
+        let network = network(&args, context, state.as_ref())?;
         let (train, test) = loaders(&args, context.seed, data, network.normalization);
         let trainer = trainer(&args, network, train.batches());
         let mut run = Self {

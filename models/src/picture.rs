@@ -78,7 +78,7 @@ fn decode(bytes: &[u8]) -> std::result::Result<Picture, String> {
         Some(Format::Png) => png(bytes).map_err(|e| format!("not a complete PNG picture ({e})")),
         Some(Format::Jpeg) => jpeg(bytes).map_err(|e| format!("not a complete JPEG picture ({e})")),
         Some(Format::Pnm) => pnm::decode(bytes).map_err(|e| format!("not a complete PNM picture ({e})")),
-        None => Err("is not a PNG, JPEG or PNM picture".into()),
+        None => Err("is not a PNG, JPEG or PPM picture".into()),
     }
 }
 

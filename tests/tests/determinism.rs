@@ -27,6 +27,7 @@ fn train(threads: usize) -> Checkpoint {
             schedule: Schedule { base: 0.1, warmup: 2, total: 3, decay: Decay::Cosine { end: 0.0 } },
             smoothing: 0.1,
             algorithm: Algorithm::default(),
+            teacher: None,
             ema,
             step: 0,
         };

@@ -85,6 +85,7 @@ fn a_step_at_batch_128_stays_below_600_mib_and_later_ones_allocate_only_small_ch
             schedule: Schedule { base: 0.01, warmup: 0, total: 9, decay: Decay::Constant },
             smoothing: 0.1,
             algorithm: Algorithm::Winograd(Isa::active()),
+            teacher: None,
             ema: None,
             step: 0,
         };

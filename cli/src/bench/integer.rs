@@ -37,11 +37,11 @@ pub fn peak(kernel: &'static MicroKernel, threads: usize) -> f64 {
 }
 
 /// The network, by policy `product`.
-fn network(bits: Widths) -> Result<QuantizedNetwork> {
+fn network(context: &Context, bits: Widths) -> Result<QuantizedNetwork> {
     if bits.w > 8 {
         return Err(Failure::Usage(format!("--bits {bits}: integers take weights of at most 8 bits")).into());
     }
-    let network = match assets::load_network(None, None) {
+    let network = match assets::load_network(context, None, None, None) {
         Ok((_, network)) => network,
         Err(_) => Network::fresh(20, Shortcut::B, Normalization::TRUE, 1)?,
     };
@@ -59,7 +59,7 @@ fn network(bits: Widths) -> Result<QuantizedNetwork> {
 /// If the instruction set or the widths are impossible here.
 pub fn infer(args: &BenchArgs, context: &Context, bits: Widths) -> Result<()> {
     let isa = kernel(args.isa.as_deref())?.isa;
-    let engine = IntEngine::for_isa(network(bits)?.lower()?, isa)?;
+    let engine = IntEngine::for_isa(network(context, bits)?.lower()?, isa)?;
     let n = args.batch as usize;
     // One image at a time is one thread's work.
     let threads = if n == 1 { 1 } else { context.threads };

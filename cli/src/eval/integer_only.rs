@@ -10,7 +10,6 @@ use quant::int_graph::IntEngine;
 use serde_json::json;
 
 use super::{EvalArgs, per_class, say_accuracy, size};
-use crate::assets;
 use crate::context::Context;
 use crate::exit::Failure;
 use crate::progress::Progress;
@@ -32,10 +31,9 @@ pub fn run(args: &EvalArgs, context: &Context, path: &Path) -> Result<()> {
     }
     let (graph, about) = int_model::read(path)?;
     let engine = IntEngine::new(graph)?;
-    let data = assets::open_data(args.data.as_deref())?;
-    let set = args.split.of(&data);
+    let (set, folder) = args.split.open(args.data.as_deref())?;
     let images = args.limit.map_or(set.len(), |limit| set.len().min(limit as usize));
-    let loader = Loader::evaluation(set, args.batch as usize, Default::default())
+    let loader = Loader::evaluation(&set, args.batch as usize, Default::default())
         .over((0..images).collect::<Vec<_>>());
 
     let start = Instant::now();
@@ -53,15 +51,15 @@ pub fn run(args: &EvalArgs, context: &Context, path: &Path) -> Result<()> {
         fact("shortcut"),
         fact("bits")
     ))?;
-    say_accuracy(context, &evaluation, &data.folder, seconds, engine.isa())?;
-    per_class(context, &evaluation.logits, set, images);
+    say_accuracy(context, &evaluation, &folder, seconds, engine.isa())?;
+    per_class(context, &evaluation.logits, &set, images);
     context.result(&json!({
         "top1": evaluation.top1(),
         "images": images,
         "seconds": seconds,
         "weights_bytes": size(path)?,
         "weights": path,
-        "data": data.folder,
+        "data": folder,
         "split": args.split,
         "arithmetic": "integer_only",
         "isa": engine.isa(),

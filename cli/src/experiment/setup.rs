@@ -33,7 +33,8 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// Loads network and data, each the one given or the one that comes with the program; at most `limit` training
+    /// Loads network (of a file that holds several, the one under `key`) and data, each the one given or the one that comes
+    /// with the program; at most `limit` training
     /// and `test_limit` test images are used, the first ones.
     ///
     /// # Errors
@@ -41,12 +42,14 @@ impl Setup {
     pub fn open(
         context: &Context,
         weights: Option<&Path>,
+        key: Option<&str>,
         normalization: Option<&str>,
         data: Option<&Path>,
         limit: Option<u32>,
         test_limit: Option<u32>,
     ) -> Result<Self> {
-        let (path, mut network) = assets::load_network(weights, assets::normalization(normalization)?)?;
+        let (path, mut network) =
+            assets::load_network(context, weights, key, assets::normalization(normalization)?)?;
         for (layer, channel, factor) in equalize(&network.graph, &mut network.params)? {
             context.note(format_args!(
                 "{layer}, channel {channel}: divided by {factor}, which the batch norm behind it takes back; beside it \

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::algorithm::AlgorithmChoice;
 use crate::assets;
+use crate::context::Context;
 use crate::exit::Failure;
 
 /// Settings of `train`.
@@ -136,14 +137,14 @@ pub(super) fn loaders(
 }
 
 /// The network to start from: fresh, or `--init`; of a run with a saved `state`, one like it.
-pub(super) fn network(args: &TrainArgs, seed: u64, state: Option<&Checkpoint>) -> Result<Network> {
+pub(super) fn network(args: &TrainArgs, context: &Context, state: Option<&Checkpoint>) -> Result<Network> {
     let normalization = assets::normalization(args.normalization.as_deref())?;
     Ok(match (&args.init, state) {
         (None, _) => {
             let shortcut: Shortcut = args.shortcut.parse()?;
-            Network::fresh(args.depth, shortcut, normalization.unwrap_or_default(), seed)?
+            Network::fresh(args.depth, shortcut, normalization.unwrap_or_default(), context.seed)?
         }
-        (Some(file), None) => assets::load_network(Some(file), normalization)?.1,
+        (Some(file), None) => assets::load_network(context, Some(file), None, normalization)?.1,
         // The file may be gone.
         (Some(_), Some(state)) => {
             let mut weights = state.clone();

@@ -80,7 +80,7 @@ fn jpeg_baseline_progressive_and_cut_short() {
 fn what_is_no_complete_picture_is_an_error() {
     let png = png_of(png::ColorType::Rgb, 32, 32, &[5; 3072]);
     for (bytes, text) in [
-        (&b"hello"[..], "is not a PNG, JPEG or PNM picture"),
+        (&b"hello"[..], "is not a PNG, JPEG or PPM picture"),
         (b"", "is not a PNG"),
         (&png[..png.len() / 2], "not a complete PNG"),
         (&png[..20], "not a complete PNG"),
