@@ -112,7 +112,8 @@ fn test_images_need_no_training_images() {
     assert_eq!(eval(dir.path(), &["--weights", text(&weights)]).json()["top1"], whole["top1"]);
     let train = eval(dir.path(), &["--weights", text(&weights), "--split", "train"]);
     train.refused(3, &["data_batch_1.bin is missing"]);
-    run_in(dir.path(), &["eval", "--data", "absent"]).refused(3, &["absent: does not exist"]);
+    run_in(dir.path(), &["eval", "--data", "absent"])
+        .refused(3, &["absent: no CIFAR-10 here: the folder does not exist"]);
 }
 
 /// A folder that may not be entered is told from one that is not there; the administrator may enter everything.

@@ -92,7 +92,7 @@ fn folder_of_batches(folder: &Path) -> Result<PathBuf> {
     // Permission denied, say: not the same as not being there.
     let exists = |path: &Path| path.try_exists().map_err(|e| Error::io("look into", folder, e));
     if !exists(folder)? {
-        return Err(Error::malformed(folder, "does not exist; give the folder of CIFAR-10 in binary format"));
+        return Err(Error::malformed(folder, "no CIFAR-10 here: the folder does not exist"));
     }
     for candidate in [folder.to_path_buf(), folder.join(FOLDER)] {
         for name in ["data_batch_1.bin", "test_batch.bin"] {

@@ -37,6 +37,7 @@ fn train(bits: &str, algorithm: Algorithm, wrap: impl Fn(FakeQuantHook) -> Box<d
         schedule: Schedule { base: 0.1, warmup: 0, total: 2, decay: Decay::Constant },
         smoothing: 0.0,
         algorithm,
+        teacher: None,
         ema: None,
         step: 0,
     };
