@@ -11,8 +11,9 @@ use clap::{Args, ValueEnum};
 use engine::{Float, Hook};
 use models::cifar10::{CLASS_NAMES, CLASSES, ImageSet};
 use models::loader::Loader;
-use models::{Evaluation, Network, Quantization, QuantizedNetwork, evaluate, int_model};
+use models::{Evaluation, Network, QuantizedNetwork, evaluate, int_model};
 use quant::FiniteHook;
+use quant::Quantization;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 

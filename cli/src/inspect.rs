@@ -17,8 +17,8 @@ use engine::{Hook, Layer, Node, Tape, Tensor, Var};
 use models::layout::torch_shape;
 use models::loader::Loader;
 use models::quantized::KEY;
-use models::{Network, Quantization, QuantizedNetwork, evaluate, int_model, packed};
-use quant::{Mode, QParams, ScaleRule, reset_scale_and_zero_point};
+use models::{Network, QuantizedNetwork, evaluate, int_model, packed};
+use quant::{Mode, QParams, Quantization, ScaleRule, reset_scale_and_zero_point};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 

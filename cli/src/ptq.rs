@@ -7,8 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use models::ptq::{ActivationRule, Correction};
-use quant::{Policy, ScaleRule, Widths};
+use quant::{ActivationRule, Correction, Policy, ScaleRule, Widths};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -143,7 +142,7 @@ pub fn run(args: PtqArgs, context: &Context) -> Result<()> {
         "correction": args.correction,
         "seed": context.seed,
         "model_bytes": model_bytes,
-        "packed_bytes": quantized.quantization.packed_bytes(&quantized.network),
+        "packed_bytes": quantized.quantization.packed_bytes(&quantized.network.params),
         "model": model,
         "shadow": shadow,
         "report": report,

@@ -9,10 +9,9 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use engine::ops::Distillation;
-use models::ptq::{ActivationRule, Correction};
 use models::saved::shadow_path;
 use models::{QuantizedNetwork, Teacher};
-use quant::{Policy, ScaleRule, Widths};
+use quant::{ActivationRule, Correction, Policy, ScaleRule, Widths};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -254,7 +253,7 @@ pub fn run(args: QatArgs, context: &Context) -> Result<()> {
         "epochs": args.epochs,
         "seed": context.seed,
         "model_bytes": file_bytes(&outcome.model)?,
-        "packed_bytes": outcome.best.quantization.packed_bytes(&outcome.best.network),
+        "packed_bytes": outcome.best.quantization.packed_bytes(&outcome.best.network.params),
         "model": outcome.model,
         "shadow": shadow_path(&outcome.model),
         "report": report,

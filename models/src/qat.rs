@@ -7,10 +7,10 @@
 use engine::kernel::Isa;
 use engine::ops::Algorithm;
 use engine::optim::{Ema, Schedule, Sgd};
-use quant::{FakeQuantHook, Ranges};
+use quant::{FakeQuantHook, Quantization, Ranges};
 
 use crate::loader::Batch;
-use crate::{Checkpoint, Error, Progress, Quantization, QuantizedNetwork, Result, Trainer};
+use crate::{Checkpoint, Error, Progress, QuantizedNetwork, Result, Trainer};
 
 /// The key of a state's metadata that holds the activation ranges.
 const RANGES: &str = "ranges";
@@ -106,12 +106,11 @@ impl QatTrainer {
 #[cfg(test)]
 mod tests {
     use engine::optim::Decay;
-    use quant::{QuantConfig, ScaleRule};
+    use quant::{QuantConfig, Quantizer};
 
     use super::*;
     use crate::augment::{Augment, Normalization};
     use crate::loader::Loader;
-    use crate::ptq::{ActivationRule, calibrate};
     use crate::synthetic::noise_images;
     use crate::{Network, Shortcut};
 
@@ -120,10 +119,8 @@ mod tests {
         let set = noise_images(24, 4, &Normalization::TRUE, 1).unwrap();
         let loader = Loader::training(&set, 8, network.normalization, Augment::STANDARD, 5);
         let config = QuantConfig { bits: "W4A4".parse().unwrap(), ..QuantConfig::default() };
-        let plan = config.policy.plan(&network.graph, config.bits);
-        let rule = ActivationRule::Scale(ScaleRule::SYMMETRIC);
-        let ranges = calibrate(&network, &plan, rule, loader.epoch(0)).unwrap();
-        let quantized = QuantizedNetwork { network, quantization: Quantization { config, plan, ranges } };
+        let quantizer = Quantizer::new(config);
+        let quantized = QuantizedNetwork::calibrate(&network, &quantizer, loader.epoch(0)).unwrap();
         let schedule = Schedule { base: 0.05, warmup: 0, total: 6, decay: Decay::Cosine { end: 0.0 } };
         let sgd = Sgd::new(0.9, true, 1e-4, false);
         (QatTrainer::new(quantized, sgd, schedule, 0.0, Some(0.5)), loader)

@@ -5,27 +5,14 @@
 //! on from it. In a file this is an ordinary checkpoint with one more key in its metadata, `quantization`; what
 //! is shipped is smaller: see [`saved`](crate::saved).
 
-use engine::Params;
-use quant::mixed::{LayerSize, size_bytes};
-use quant::{FakeQuantHook, Granularity, IntegerHook, Plan, QuantConfig, Ranges, SimulateHook};
-use serde::{Deserialize, Serialize};
+use quant::{Quantization, Quantized, Quantizer};
 
 use crate::augment::Normalization;
+use crate::loader::Batch;
 use crate::{Checkpoint, Error, Network, Result};
 
 /// The key of the metadata that makes a checkpoint a quantized network.
 pub const KEY: &str = "quantization";
-
-/// How a network is quantized.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Quantization {
-    /// Bits, policy, scale rules, straight-through estimators.
-    pub config: QuantConfig,
-    /// The widths of each layer.
-    pub plan: Plan,
-    /// The range of each quantized layer's input.
-    pub ranges: Ranges,
-}
 
 /// A network and how it is quantized.
 #[derive(Clone, Debug)]
@@ -36,59 +23,22 @@ pub struct QuantizedNetwork {
     pub quantization: Quantization,
 }
 
-impl Quantization {
-    /// The hook that simulates the integers in floats, rounding where they round.
-    pub fn simulated(&self) -> SimulateHook {
-        SimulateHook::new(self.config.clone(), self.plan.clone(), self.ranges.clone())
-    }
-
-    /// The hook that training computes with, its ranges frozen: sums of restored numbers, rounded as floats are.
-    pub fn as_trained(&self) -> FakeQuantHook {
-        FakeQuantHook::new(self.config.clone(), self.plan.clone(), self.ranges.clone(), false)
-    }
-
-    /// The hook that computes every quantized layer in integers.
+impl QuantizedNetwork {
+    /// `network` as `quantizer` says, calibrated on `batches`.
     ///
     /// # Errors
-    /// If a weight has more than 8 bits, or a layer no range.
-    pub fn integers(&self) -> Result<IntegerHook> {
-        Ok(IntegerHook::new(self.config.clone(), self.plan.clone(), self.ranges.clone())?)
+    /// If there are no batches, or an activation is not finite.
+    pub fn calibrate(
+        network: &Network,
+        quantizer: &Quantizer,
+        batches: impl Iterator<Item = Batch>,
+    ) -> Result<Self> {
+        let Network { graph, params, .. } = network;
+        let Quantized { params, quantization, .. } =
+            quantizer.calibrate(graph, params, batches.map(|batch| batch.x))?;
+        Ok(Self { network: Network { params, ..network.clone() }, quantization })
     }
 
-    /// Bytes of all parameters of `network` as integers take them: quantized weights packed at their widths with
-    /// a scale of 4 bytes per tensor (or channel), everything else in 32 bits.
-    pub fn packed_bytes(&self, network: &Network) -> usize {
-        let bytes = |param: &engine::Param| {
-            let layer = param.name.strip_suffix(".weight").and_then(|layer| self.plan.get(layer));
-            let weights = param.value.len();
-            let Some(widths) = layer else { return 4 * weights };
-            let size = LayerSize { name: String::new(), weights, scales: self.scales(param) };
-            size_bytes(&[size], &[widths.w])
-        };
-        network.params.iter().map(bytes).sum()
-    }
-
-    /// The quantized layers, as the search over bit widths sees them.
-    pub fn layer_sizes(&self, params: &Params) -> Result<Vec<LayerSize>> {
-        let quantized = self.plan.layers().iter().filter(|(_, widths)| widths.is_some());
-        let size = |name: &String| {
-            let weight = format!("{name}.weight");
-            let param = params.iter().find(|p| p.name == weight);
-            let param = param.ok_or_else(|| Error::Value(format!("layer `{name}` has no weight")))?;
-            Ok(LayerSize { name: name.clone(), weights: param.value.len(), scales: self.scales(param) })
-        };
-        quantized.map(|(name, _)| size(name)).collect()
-    }
-
-    fn scales(&self, param: &engine::Param) -> usize {
-        match self.config.weight_granularity {
-            Granularity::PerTensor => 1,
-            Granularity::PerChannel => param.value.dims()[0],
-        }
-    }
-}
-
-impl QuantizedNetwork {
     /// A checkpoint of the float weights, with the quantization in its metadata.
     pub fn checkpoint(&self) -> Checkpoint {
         let mut checkpoint = self.network.checkpoint(&self.network.params);
@@ -139,7 +89,7 @@ impl QuantizedNetwork {
 
 #[cfg(test)]
 mod tests {
-    use quant::Range;
+    use quant::{QuantConfig, Range, Ranges};
 
     use super::*;
     use crate::Shortcut;
@@ -199,7 +149,7 @@ mod tests {
                 if quantized { p.value.len() / 2 + 4 } else { 4 * p.value.len() }
             })
             .sum();
-        assert_eq!(q.quantization.packed_bytes(&q.network), by_hand);
+        assert_eq!(q.quantization.packed_bytes(&q.network.params), by_hand);
         let sizes = q.quantization.layer_sizes(&q.network.params).unwrap();
         assert_eq!((sizes[0].name.as_str(), sizes[0].weights), ("layer1.0.conv1", 16 * 9 * 16));
     }

@@ -71,14 +71,13 @@ impl QuantizedNetwork {
 #[cfg(test)]
 mod tests {
     use engine::Hook;
-    use quant::{Granularity, Policy, QuantConfig, ScaleRule};
+    use quant::{ActivationRule, Granularity, Policy, QuantConfig, Quantizer, ScaleRule};
 
     use super::*;
     use crate::augment::Normalization;
     use crate::loader::Loader;
-    use crate::ptq::{ActivationRule, calibrate};
     use crate::synthetic::noise_images;
-    use crate::{Network, Quantization, Shortcut, evaluate, import, int_model};
+    use crate::{Network, Shortcut, evaluate, import, int_model};
 
     fn quantized(bits: &str, policy: Policy, granularity: Granularity) -> (QuantizedNetwork, Loader) {
         let network = Network::fresh(8, Shortcut::B, Normalization::TRUE, 3).unwrap();
@@ -90,10 +89,9 @@ mod tests {
             weight_granularity: granularity,
             ..QuantConfig::default()
         };
-        let plan = config.policy.plan(&network.graph, config.bits);
-        let rule = ActivationRule::Scale(ScaleRule::HEURISTIC);
-        let ranges = calibrate(&network, &plan, rule, loader.epoch(0)).unwrap();
-        (QuantizedNetwork { network, quantization: Quantization { config, plan, ranges } }, loader)
+        let quantizer =
+            Quantizer::new(config).with_activation_rule(ActivationRule::Scale(ScaleRule::HEURISTIC));
+        (QuantizedNetwork::calibrate(&network, &quantizer, loader.epoch(0)).unwrap(), loader)
     }
 
     fn logits(quantized: &QuantizedNetwork, hook: &mut dyn Hook, loader: &Loader) -> Vec<f32> {
@@ -135,7 +133,7 @@ mod tests {
             // And once more, from what was read.
             let again = back.model_bytes(&[("seed", "7".into())]).unwrap();
             assert!(again == std::fs::read(&path).unwrap(), "{bits}");
-            let weights = q.quantization.packed_bytes(&q.network);
+            let weights = q.quantization.packed_bytes(&q.network.params);
             let size = std::fs::metadata(&path).unwrap().len() as usize;
             assert!((weights..weights + 12_000).contains(&size), "{bits}: {size} for {weights}");
         }

@@ -14,6 +14,7 @@
 //! 10. [`hook`]: all of it applied to a network: calibrate, fake-quantize, run in integers.
 //! 11. [`simulate`]: the integers in exact floats, for any width.
 //! 12. [`requantize`] and [`int_graph`]: the network without a float between image and logits (eq 7).
+//! 13. [`pipeline`]: all of it in five lines, for any network.
 
 pub mod analysis;
 mod calibrate;
@@ -28,6 +29,7 @@ pub mod learned_step;
 pub mod learned_steps;
 pub mod mixed;
 pub mod observer;
+pub mod pipeline;
 pub mod policy;
 pub mod requantize;
 pub mod scale;
@@ -50,6 +52,7 @@ pub use integer::{
 pub use learned_step::StepGradient;
 pub use learned_steps::LearnedSteps;
 pub use observer::{Histogram, MinMax, MovingAverage, Observer, Range};
+pub use pipeline::{ActivationRule, Correction, Quantization, Quantized, Quantizer, Reference};
 pub use policy::{Plan, Policy, QuantConfig, StepRule, Widths};
 pub use scale::ScaleRule;
 pub use simulate::SimulateHook;

@@ -17,10 +17,9 @@ use engine::{Graph, Hook, Node, Result, Tape, Var};
 use models::cifar10::{Cifar10, interleave};
 use models::import::load_network;
 use models::loader::Loader;
-use models::ptq::{ActivationRule, calibrate};
-use models::{Quantization, QuantizedNetwork, evaluate};
+use models::{QuantizedNetwork, evaluate};
 use quant::int_graph::{IntEngine, IntGraph, Op, ValueId, reference};
-use quant::{FakeQuantHook, Policy, QuantConfig, ScaleRule};
+use quant::{ActivationRule, FakeQuantHook, Policy, QuantConfig, Quantizer, ScaleRule};
 use rayon::prelude::*;
 
 const WIDTHS: [&str; 5] = ["W8A8", "W4A4", "W8A2", "W2A8", "W2A2"];
@@ -42,12 +41,10 @@ fn quantized(bits: &str, data: &Cifar10) -> QuantizedNetwork {
     let network = load_network(assets().join("ResNet20.safetensors"), None).unwrap();
     let config =
         QuantConfig { bits: bits.parse().unwrap(), policy: Policy::Product, ..QuantConfig::default() };
-    let plan = config.policy.plan(&network.graph, config.bits);
     let loader =
         Loader::evaluation(&data.train, 64, network.normalization).over((0..256).collect::<Vec<_>>());
-    let ranges =
-        calibrate(&network, &plan, ActivationRule::Scale(ScaleRule::HEURISTIC), loader.epoch(0)).unwrap();
-    QuantizedNetwork { network, quantization: Quantization { config, plan, ranges } }
+    let quantizer = Quantizer::new(config).with_activation_rule(ActivationRule::Scale(ScaleRule::HEURISTIC));
+    QuantizedNetwork::calibrate(&network, &quantizer, loader.epoch(0)).unwrap()
 }
 
 #[test]

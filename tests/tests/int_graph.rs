@@ -7,13 +7,12 @@ use engine::rng::{Purpose, Rng};
 use engine::{Role, Tensor};
 use models::augment::Normalization;
 use models::loader::Loader;
-use models::ptq::{ActivationRule, calibrate};
 use models::synthetic::noise_images;
-use models::{Network, Quantization, QuantizedNetwork, Shortcut, evaluate};
+use models::{Network, QuantizedNetwork, Shortcut, evaluate};
 use quant::int_graph::reference::{self, Trace};
 use quant::int_graph::{IntEngine, IntGraph, IntNode, Op, Value};
 use quant::requantize::{Bounds, RealMap, Requantize};
-use quant::{Granularity, IntTensor, Policy, QuantConfig, ScaleRule, kernel};
+use quant::{ActivationRule, Granularity, IntTensor, Policy, QuantConfig, Quantizer, ScaleRule, kernel};
 
 /// A ResNet-8 that has seen nothing, with batch norms that do something, negative gammas among them.
 fn network(
@@ -42,11 +41,10 @@ fn network(
         weight_granularity: granularity,
         ..QuantConfig::default()
     };
-    let mut plan = config.policy.plan(&network.graph, config.bits);
-    plan.set_stream_bits(stream).unwrap();
-    let rule = ActivationRule::Scale(ScaleRule::HEURISTIC);
-    let ranges = calibrate(&network, &plan, rule, loader.epoch(0)).unwrap();
-    QuantizedNetwork { network, quantization: Quantization { config, plan, ranges } }
+    let quantizer = Quantizer::new(config)
+        .with_activation_rule(ActivationRule::Scale(ScaleRule::HEURISTIC))
+        .with_stream_bits(stream);
+    QuantizedNetwork::calibrate(&network, &quantizer, loader.epoch(0)).unwrap()
 }
 
 fn images(n: usize) -> Vec<u8> {

@@ -6,12 +6,11 @@ use engine::Inference;
 use engine::kernel::Isa;
 use models::augment::Normalization;
 use models::loader::Loader;
-use models::ptq::{ActivationRule, calibrate};
 use models::synthetic::noise_images;
-use models::{Network, Quantization, QuantizedNetwork, Shortcut};
+use models::{Network, QuantizedNetwork, Shortcut};
 use quant::int_graph::IntEngine;
 use quant::kernel::{KERNELS, of_isa};
-use quant::{Policy, QuantConfig, ScaleRule, Widths};
+use quant::{Policy, QuantConfig, Quantizer, Widths};
 
 use crate::{Bench, Speeds};
 
@@ -57,10 +56,8 @@ pub fn bench(speeds: &mut Speeds) {
 /// Calibrated on noise: for speed that is as good as anything.
 fn quantized(network: &Network, bits: Widths) -> QuantizedNetwork {
     let config = QuantConfig { bits, policy: Policy::Product, ..QuantConfig::default() };
-    let plan = config.policy.plan(&network.graph, config.bits);
     let set = noise_images(16, 6, &Normalization::TRUE, 1).expect("few images");
     let images = Loader::evaluation(&set, 16, network.normalization);
-    let rule = ActivationRule::Scale(ScaleRule::SYMMETRIC);
-    let ranges = calibrate(network, &plan, rule, images.epoch(0)).expect("finite activations");
-    QuantizedNetwork { network: network.clone(), quantization: Quantization { config, plan, ranges } }
+    QuantizedNetwork::calibrate(network, &Quantizer::new(config), images.epoch(0))
+        .expect("finite activations")
 }

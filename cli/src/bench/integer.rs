@@ -6,12 +6,11 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use models::augment::Normalization;
 use models::loader::Loader;
-use models::ptq::{ActivationRule, calibrate};
 use models::synthetic::noise_images;
-use models::{Network, Quantization, QuantizedNetwork, Shortcut};
+use models::{Network, QuantizedNetwork, Shortcut};
 use quant::int_graph::IntEngine;
 use quant::kernel::{self, MicroKernel, peak_ops};
-use quant::{Policy, QuantConfig, ScaleRule, Widths};
+use quant::{Policy, QuantConfig, Quantizer, Widths};
 use rayon::prelude::*;
 use serde::Serialize;
 use serde_json::json;
@@ -48,9 +47,7 @@ fn network(context: &Context, bits: Widths) -> Result<QuantizedNetwork> {
     let images =
         Loader::evaluation(&noise_images(16, 6, &Normalization::TRUE, 1)?, 16, network.normalization);
     let config = QuantConfig { bits, policy: Policy::Product, ..QuantConfig::default() };
-    let plan = config.policy.plan(&network.graph, bits);
-    let ranges = calibrate(&network, &plan, ActivationRule::Scale(ScaleRule::SYMMETRIC), images.epoch(0))?;
-    Ok(QuantizedNetwork { network, quantization: Quantization { config, plan, ranges } })
+    Ok(QuantizedNetwork::calibrate(&network, &Quantizer::new(config), images.epoch(0))?)
 }
 
 /// Measures and prints.

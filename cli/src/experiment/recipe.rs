@@ -5,10 +5,11 @@ use clap::ValueEnum;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use models::augment::Normalization;
 use models::loader::Loader;
-use models::ptq::{ActivationRule, Correction, Reference, calibrate};
 use models::synthetic::noise_images;
-use models::{Network, Quantization, QuantizedNetwork};
-use quant::{Policy, QuantConfig, ScaleRule, Ste, StepRule, Widths};
+use models::{Network, QuantizedNetwork};
+use quant::{
+    ActivationRule, Correction, Policy, QuantConfig, Quantized, Quantizer, ScaleRule, Ste, StepRule, Widths,
+};
 use serde::{Deserialize, Serialize};
 
 use super::Setup;
@@ -157,20 +158,21 @@ impl Recipe {
         float: &Network,
     ) -> Result<QuantizedNetwork> {
         self.check()?;
-        let config = self.config();
-        let mut plan = config.policy.plan(&float.graph, config.bits);
-        if let Some(bits) = self.stream_bits {
-            plan.set_stream_bits(bits)?;
-        }
         let images = self.calibration(setup, context.seed)?;
         context.detail(format_args!("  calibrating on {} images", images.images()));
-        let mut network = float.clone();
-        let ranges = calibrate(&network, &plan, self.activation_rule, images.epoch(0))?;
-        let quantization = Quantization { config, plan, ranges };
+        let batches = || images.epoch(0).map(|batch| batch.x);
+        let quantizer = Quantizer::new(self.config()).with_activation_rule(self.activation_rule);
+        let quantizer = match self.stream_bits {
+            Some(bits) => quantizer.with_stream_bits(bits),
+            None => quantizer,
+        };
+        let mut quantized = quantizer.calibrate(&float.graph, &float.params, batches())?;
         if self.correction != Correction::None {
             context.detail(format_args!("  correcting: {}", self.correction));
-            Reference::new(float, images.epoch(0))?.correct(&mut network, &quantization, self.correction)?;
+            quantized.correct(batches(), self.correction)?;
         }
+        let Quantized { params, quantization, .. } = quantized;
+        let network = Network { params, ..float.clone() };
         Ok(QuantizedNetwork { network, quantization })
     }
 }

@@ -5,10 +5,9 @@ use std::collections::HashMap;
 use anyhow::Result;
 use engine::kernel::Isa;
 use engine::{Inference, Tensor, ops};
-use models::ptq::{ActivationRule, calibrate};
-use models::{Network, Quantization, QuantizedNetwork};
+use models::{Network, QuantizedNetwork};
 use quant::mixed::LayerSize;
-use quant::{Policy, QuantConfig, ScaleRule, Widths, fake_quantize};
+use quant::{Policy, QuantConfig, Quantizer, ScaleRule, Widths, fake_quantize};
 
 use crate::exit::Failure;
 use crate::experiment::Setup;
@@ -103,13 +102,8 @@ impl Candidates {
         for (name, &w) in self.names.iter().zip(bits) {
             plan.set(name, Some(Widths { w, a: 16 }))?;
         }
-        let images = setup.subset(0, 256);
-        let rule = ActivationRule::Scale(ScaleRule::SYMMETRIC);
-        let ranges = calibrate(&self.network, &plan, rule, images.epoch(0))?;
-        Ok(QuantizedNetwork {
-            network: self.network.clone(),
-            quantization: Quantization { config, plan, ranges },
-        })
+        let quantizer = Quantizer::new(config).with_plan(plan);
+        Ok(QuantizedNetwork::calibrate(&self.network, &quantizer, setup.subset(0, 256).epoch(0))?)
     }
 }
 

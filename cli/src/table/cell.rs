@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use models::ptq::{ActivationRule, Correction};
-use quant::{ScaleRule, Widths};
+use quant::{ActivationRule, Correction, ScaleRule, Widths};
 use serde::{Deserialize, Serialize};
 
 use super::{Mode, Ptq, TableArgs};

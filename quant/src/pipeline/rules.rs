@@ -3,10 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use quant::ScaleRule;
+use engine::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
+use crate::ScaleRule;
 
 /// How the range of activations is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,11 +38,11 @@ impl FromStr for ActivationRule {
             "mse" => Self::Scale(ScaleRule::HEURISTIC),
             "moving_average" => Self::MovingAverage,
             name => Self::Scale(ScaleRule::parse(name).map_err(|_| {
-                let known: Vec<_> = quant::scale::TABLE.iter().map(|rule| rule.name).collect();
+                let known: Vec<_> = crate::scale::TABLE.iter().map(|rule| rule.name).collect();
                 let known = known.join(", ");
-                Error::Value(format!(
-                    "unknown activation rule `{name}`; known: max, mse, moving_average, {known}"
-                ))
+                let text =
+                    format!("unknown activation rule `{name}`; known: max, mse, moving_average, {known}");
+                Error::value("activation rule", text)
             })?),
         })
     }
@@ -93,7 +93,10 @@ impl FromStr for Correction {
             "none" => Ok(Self::None),
             "bias" => Ok(Self::Bias),
             "batch_norm" => Ok(Self::BatchNorm),
-            _ => Err(Error::Value(format!("unknown correction `{text}`; known: none, bias, batch_norm"))),
+            _ => {
+                let text = format!("unknown correction `{text}`; known: none, bias, batch_norm");
+                Err(Error::value("correction", text))
+            }
         }
     }
 }

@@ -1,0 +1,112 @@
+//! The library's pipeline: calibrate, correct, train, lower.
+
+use engine::{Float, Hook, Params, Tensor};
+use models::augment::Normalization;
+use models::loader::Loader;
+use models::synthetic::noise_images;
+use models::{Network, Shortcut, evaluate};
+use quant::pipeline::calibrate;
+use quant::{ActivationRule, Correction, QuantConfig, Quantization, Quantizer, Reference, ScaleRule};
+
+fn setup(bits: &str) -> (Network, Quantization, Loader) {
+    let network = Network::fresh(8, Shortcut::B, Normalization::TRUE, 3).unwrap();
+    let set = noise_images(16, 4, &Normalization::TRUE, 1).unwrap();
+    let loader = Loader::evaluation(&set, 8, network.normalization);
+    let config = QuantConfig { bits: bits.parse().unwrap(), ..QuantConfig::default() };
+    let quantizer = Quantizer::new(config).with_activation_rule(ActivationRule::Scale(ScaleRule::HEURISTIC));
+    let quantized = quantizer.calibrate(&network.graph, &network.params, images(&loader)).unwrap();
+    (network, quantized.quantization, loader)
+}
+
+fn images(loader: &Loader) -> impl Iterator<Item = Tensor> {
+    loader.epoch(0).map(|batch| batch.x)
+}
+
+/// Mean squared distance of the logits from the float network's.
+fn distance(float: &Network, params: &Params, quantization: &Quantization, loader: &Loader) -> f64 {
+    let logits = |params: &Params, hook: &mut dyn Hook| {
+        evaluate(&float.graph, params, loader.epoch(0), hook, |_| {}).unwrap().logits
+    };
+    let (f, q) = (logits(&float.params, &mut Float), logits(params, &mut quantization.simulated()));
+    f.iter().zip(&q).map(|(f, q)| f64::from(f - q).powi(2)).sum::<f64>() / f.len() as f64
+}
+
+#[test]
+fn correction_brings_the_logits_nearer_to_the_float_networks() {
+    let (float, quantization, loader) = setup("W3A3");
+    let after = |correction| {
+        let reference = Reference::new(&float.graph, &float.params, images(&loader)).unwrap();
+        let params = reference.correct(&quantization, correction).unwrap();
+        distance(&float, &params, &quantization, &loader)
+    };
+    let (none, bias, both) = (after(Correction::None), after(Correction::Bias), after(Correction::BatchNorm));
+    assert!(bias < 0.7 * none && both < 0.7 * none, "none {none}, bias {bias}, batch norm {both}");
+}
+
+#[test]
+fn at_sixteen_bits_there_is_next_to_nothing_to_correct() {
+    let (float, quantization, loader) = setup("W16A16");
+    let reference = Reference::new(&float.graph, &float.params, images(&loader)).unwrap();
+    let corrected = reference.correct(&quantization, Correction::BatchNorm).unwrap();
+    for (before, after) in float.params.iter().zip(corrected.iter()) {
+        for (b, a) in before.value.data().iter().zip(after.value.data()) {
+            assert!((a - b).abs() <= 1e-3 * (1.0 + b.abs()), "{}: {b} -> {a}", before.name);
+        }
+    }
+}
+
+#[test]
+fn a_moving_average_lies_within_the_largest_value() {
+    let (network, quantization, loader) = setup("W4A4");
+    let ranges = |rule: &str| {
+        calibrate(&network.graph, &network.params, &quantization.plan, rule.parse().unwrap(), images(&loader))
+            .unwrap()
+    };
+    let (largest, average) = (ranges("max"), ranges("moving_average"));
+    assert_eq!(largest.0.len(), 9, "every layer but the first");
+    for (layer, range) in &largest.0 {
+        let a = average.0[layer].max;
+        assert!(a > 0.0 && a <= range.max, "{layer}: {a}, {}", range.max);
+    }
+}
+
+#[test]
+fn activations_that_overflow_name_the_first_layer_they_enter() {
+    let (mut network, quantization, loader) = setup("W4A4");
+    network.params.get_mut("layer2.0.bn1.weight").unwrap().data_mut().fill(3e38);
+    for rule in ["max", "mse", "moving_average"] {
+        let e = calibrate(
+            &network.graph,
+            &network.params,
+            &quantization.plan,
+            rule.parse().unwrap(),
+            images(&loader),
+        )
+        .unwrap_err();
+        assert!(e.to_string().contains("enters layer `layer2.0.conv2` is not finite"), "{rule}: {e}");
+    }
+    // Here no ReLU makes zero of NaN on the way to the logits, and evaluation sees it.
+    network.params.get_mut("layer2.0.bn1.weight").unwrap().data_mut().fill(1.0);
+    network.params.get_mut("layer3.0.bn2.weight").unwrap().data_mut().fill(3e38);
+    let e = evaluate(&network.graph, &network.params, loader.epoch(0), &mut Float, |_| {}).unwrap_err();
+    assert!(e.to_string().contains("is not finite") && e.to_string().contains("pool"), "{e}");
+}
+
+#[test]
+fn no_images_and_unknown_rules_are_errors() {
+    let (network, quantization, _) = setup("W4A4");
+    for rule in ["max", "moving_average"] {
+        let e = calibrate(
+            &network.graph,
+            &network.params,
+            &quantization.plan,
+            rule.parse().unwrap(),
+            std::iter::empty(),
+        );
+        assert!(e.unwrap_err().to_string().contains("has seen no activations"));
+    }
+    assert!("median".parse::<ActivationRule>().unwrap_err().to_string().contains("known: max, mse"));
+    for rule in ["max", "mse", "moving_average", "percentile", "sawb"] {
+        assert_eq!(rule.parse::<ActivationRule>().unwrap().to_string(), rule);
+    }
+}
