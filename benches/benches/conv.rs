@@ -2,8 +2,9 @@
 
 use benches::{LAYERS, normal};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use engine::fast::{Algorithm, conv2d_backward, conv2d_forward};
 use engine::kernel::Isa;
-use engine::ops::{Algorithm, Conv2dShape, conv2d_backward, conv2d_forward};
+use engine::ops::Conv2dShape;
 
 const BATCH: usize = 32;
 

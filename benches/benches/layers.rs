@@ -6,8 +6,9 @@
 use std::time::{Duration, Instant};
 
 use benches::{LAYERS, normal};
+use engine::fast::{Algorithm, conv2d_backward, conv2d_forward};
 use engine::kernel::{Isa, peak_flops};
-use engine::ops::{Algorithm, Conv2dShape, conv2d_backward, conv2d_forward};
+use engine::ops::Conv2dShape;
 
 const BATCH: usize = 128;
 const REPEAT: usize = 9;

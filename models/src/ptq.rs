@@ -23,7 +23,7 @@ mod rules;
 
 use std::collections::BTreeMap;
 
-use engine::{Hook, Node, Tape, Var};
+use engine::{Hook, Incoming, LayerQuant, Node, Operands, Tape, Tensor, Var};
 use quant::{CalibrateHook, MovingAverage, Observer, Plan, Ranges};
 
 pub use correct::Reference;
@@ -74,14 +74,21 @@ struct AverageHook {
     averages: BTreeMap<String, MovingAverage>,
 }
 
+impl AverageHook {
+    fn observe(&mut self, node: &Node, x: &Tensor) -> engine::Result<()> {
+        self.averages.entry(node.name.clone()).or_default().observe(x.data())
+    }
+}
+
 impl Hook for AverageHook {
-    fn input(&mut self, tape: &mut Tape, node: &Node, x: Var) -> engine::Result<Var> {
-        self.averages.entry(node.name.clone()).or_default().observe(tape.value(x).data())?;
-        Ok(x)
+    fn layer(&mut self, tape: &mut Tape, node: &Node, operands: Operands) -> engine::Result<LayerQuant> {
+        self.observe(node, tape.value(operands.x.var))?;
+        Ok(operands.into())
     }
 
-    fn edge(&mut self, tape: &mut Tape, node: &Node, x: Var) -> engine::Result<Var> {
-        self.input(tape, node, x)
+    fn edge(&mut self, tape: &mut Tape, node: &Node, x: Incoming) -> engine::Result<Var> {
+        self.observe(node, tape.value(x.var))?;
+        Ok(x.var)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Training and evaluation: batches through a network under a hook.
 
-use engine::ops::Algorithm;
+use engine::fast::{Algorithm, Fused};
 use engine::optim::{Ema, Schedule, Sgd};
 use engine::{Graph, Hook, Params, Tape, Tensor, ops};
 
@@ -63,9 +63,9 @@ impl Trainer {
     /// If the hook fails or the loss is not finite: the run has diverged.
     pub fn step(&mut self, batch: Batch, hook: &mut dyn Hook) -> Result<Progress> {
         let images = batch.labels.len();
-        let mut tape = Tape::new().with_algorithm(self.algorithm);
+        let mut tape = Tape::new();
         let Network { graph, params, .. } = &mut self.network;
-        let forward = graph.forward_train(params, &mut tape, batch.x, hook)?;
+        let forward = Fused::new(graph, self.algorithm).forward_train(params, &mut tape, batch.x, hook)?;
         let correct = ops::accuracy(tape.value(forward.output), &batch.labels);
         let loss_var = ops::cross_entropy(&mut tape, forward.output, &batch.labels, self.smoothing)?;
         let loss = f64::from(tape.value(loss_var).data()[0]);
@@ -147,9 +147,9 @@ impl Evaluation {
     /// Share of images, in percent, that both evaluations give the same class.
     pub fn agreement(&self, other: &Self) -> f64 {
         let classes = self.logits.len() / self.images.max(1);
-        let class = |row: &[f32]| (0..row.len()).fold(0, |best, c| if row[c] > row[best] { c } else { best });
         let pairs = self.logits.chunks_exact(classes).zip(other.logits.chunks_exact(classes));
-        100.0 * pairs.filter(|(a, b)| class(a) == class(b)).count() as f64 / self.images.max(1) as f64
+        100.0 * pairs.filter(|(a, b)| ops::argmax(a) == ops::argmax(b)).count() as f64
+            / self.images.max(1) as f64
     }
 }
 

@@ -11,8 +11,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use engine::ops::InputMap;
-use engine::{Error, Hook, Layer, Node, Result, Tape, Tensor, Var};
+use engine::{Error, Hook, Incoming, Input, Layer, LayerQuant, Node, Operands, Result, Tape, Tensor, Var};
 use serde::{Deserialize, Serialize};
 
 use crate::fake_quantize::{FakeQuantizeInput, fake_quantize_bias_on, fake_quantize_on};
@@ -71,15 +70,22 @@ impl CalibrateHook {
     }
 }
 
-impl Hook for CalibrateHook {
-    fn input(&mut self, tape: &mut Tape, node: &Node, x: Var) -> Result<Var> {
+impl CalibrateHook {
+    fn observe(&mut self, node: &Node, x: &Tensor) -> Result<()> {
         let histogram = self.histograms.entry(node.name.clone()).or_default();
-        histogram.observe(tape.value(x).data()).map_err(|e| in_layer(node, e))?;
-        Ok(x)
+        histogram.observe(x.data()).map_err(|e| in_layer(node, e))
+    }
+}
+
+impl Hook for CalibrateHook {
+    fn layer(&mut self, tape: &mut Tape, node: &Node, operands: Operands) -> Result<LayerQuant> {
+        self.observe(node, tape.value(operands.x.var))?;
+        Ok(operands.into())
     }
 
-    fn edge(&mut self, tape: &mut Tape, node: &Node, x: Var) -> Result<Var> {
-        self.input(tape, node, x)
+    fn edge(&mut self, tape: &mut Tape, node: &Node, x: Incoming) -> Result<Var> {
+        self.observe(node, tape.value(x.var))?;
+        Ok(x.var)
     }
 }
 
@@ -97,8 +103,6 @@ pub struct FakeQuantHook {
     pub training: bool,
     /// The weight quantizers of this evaluation, by layer.
     weights: HashMap<String, QParams>,
-    /// The quantizers of the layer at hand, for its bias.
-    current: Option<(QParams, QParams)>,
 }
 
 impl FakeQuantHook {
@@ -108,7 +112,7 @@ impl FakeQuantHook {
         if training {
             config.fixed_scales.clear();
         }
-        Self { config, plan, ranges, training, weights: HashMap::new(), current: None }
+        Self { config, plan, ranges, training, weights: HashMap::new() }
     }
 
     /// The quantizer of a weight; in evaluation, remembered until the next training pass.
@@ -118,74 +122,72 @@ impl FakeQuantHook {
         } else if let Some(q) = self.weights.get(&node.name) {
             return Ok(q.clone());
         }
-        let q = self.config.weight_params(&node.name, w, bits).map_err(|e| in_layer(node, e))?;
+        let q = self.config.weight_params(&node.name, w, bits)?;
         if !self.training {
             self.weights.insert(node.name.clone(), q.clone());
         }
         Ok(q)
     }
 
-    /// The quantizer of `node`'s input `x`; `None` if it stays as it is.
-    fn input_params(&mut self, tape: &Tape, node: &Node, x: Var) -> Result<Option<QParams>> {
-        let Some(Widths { a, .. }) = self.plan.get(&node.name) else { return Ok(None) };
+    /// The quantizer of `node`'s input `x`.
+    fn input_params(&mut self, tape: &Tape, node: &Node, x: Incoming, bits: u32) -> Result<QParams> {
         if self.training {
-            self.update(node, tape, x, a).map_err(|e| in_layer(node, e))?;
+            self.update(node, tape, x, bits).map_err(|e| in_layer(node, e))?;
         }
-        self.ranges.params(&node.name, a).map(Some)
+        self.ranges.params(&node.name, bits)
     }
 
     /// Moves the range of `node`'s input towards that of this batch; the first batch sets it.
-    fn update(&mut self, node: &Node, tape: &Tape, x: Var, bits: u32) -> Result<()> {
-        let noted = tape.range(x).filter(|range| range.iter().all(|v| v.is_finite()));
-        let range = match noted {
+    fn update(&mut self, node: &Node, tape: &Tape, x: Incoming, bits: u32) -> Result<()> {
+        let values = tape.value(x.var).data();
+        let known = x.range.filter(|range| range.iter().all(|v| v.is_finite()));
+        let range = match known {
             Some([min, max]) => Some(Range { min, max }),
-            None => Range::of(tape.value(x).data())?,
+            None => Range::of(values)?,
         };
         let Some(range) = range else { return Ok(()) };
-        let batch = batch_range(tape.value(x).data(), range, self.config.activation_rule, bits)?;
+        let batch = batch_range(values, range, self.config.activation_rule, bits)?;
         let slot = self.ranges.0.get(&node.name).copied();
         let mut average = MovingAverage::new(self.config.decay, slot);
         average.update(batch);
         self.ranges.0.extend(average.range().map(|range| (node.name.clone(), range)));
         Ok(())
     }
+
+    /// The layer in fake quantization: its input by `q_x`, its weight by `q_w`, its bias by both.
+    fn quantized(
+        &mut self,
+        tape: &mut Tape,
+        node: &Node,
+        layer: Operands,
+        widths: Widths,
+    ) -> Result<LayerQuant> {
+        let Operands { x, w, b } = layer;
+        let q_x = self.input_params(tape, node, x, widths.a)?;
+        let q_w = self.weight_params(node, tape.value(w), widths.w).map_err(|e| in_layer(node, e))?;
+        let weight =
+            fake_quantize_on(tape, w, &q_w, self.config.weight_ste).map_err(|e| in_layer(node, e))?;
+        let bias = b.map(|b| {
+            let scales = product_scales("bias", &q_x, &q_w, tape.value(b).len())?;
+            fake_quantize_bias_on(tape, b, &scales).map_err(|e| in_layer(node, e))
+        });
+        let bias = bias.transpose()?;
+        let input =
+            Input::Map(Box::new(FakeQuantizeInput::new(&node.name, q_x, self.config.activation_ste)?));
+        Ok(LayerQuant { input, weight, bias })
+    }
 }
 
 impl Hook for FakeQuantHook {
-    fn input(&mut self, tape: &mut Tape, node: &Node, x: Var) -> Result<Var> {
-        let Some(q) = self.input_params(tape, node, x)? else { return Ok(x) };
-        fake_quantize_on(tape, x, &q, self.config.activation_ste).map_err(|e| in_layer(node, e))
+    fn layer(&mut self, tape: &mut Tape, node: &Node, operands: Operands) -> Result<LayerQuant> {
+        let Some(widths) = self.plan.get(&node.name) else { return Ok(operands.into()) };
+        self.quantized(tape, node, operands, widths)
     }
 
-    fn edge(&mut self, tape: &mut Tape, node: &Node, x: Var) -> Result<Var> {
-        let Some(bits) = self.plan.edge(&node.name) else { return Ok(x) };
-        if self.training {
-            self.update(node, tape, x, bits).map_err(|e| in_layer(node, e))?;
-        }
-        let q = self.ranges.params(&node.name, bits)?;
-        fake_quantize_on(tape, x, &q, self.config.activation_ste).map_err(|e| in_layer(node, e))
-    }
-
-    fn input_map(&mut self, tape: &Tape, node: &Node, x: Var) -> Result<Option<Box<dyn InputMap>>> {
-        let Some(q) = self.input_params(tape, node, x)? else { return Ok(None) };
-        Ok(Some(Box::new(FakeQuantizeInput::new(q, self.config.activation_ste)?)))
-    }
-
-    fn weight(&mut self, tape: &mut Tape, node: &Node, w: Var) -> Result<Var> {
-        let Some(Widths { w: bits, a }) = self.plan.get(&node.name) else { return Ok(w) };
-        let q = self.weight_params(node, tape.value(w), bits)?;
-        let w = fake_quantize_on(tape, w, &q, self.config.weight_ste).map_err(|e| in_layer(node, e))?;
-        self.current = Some((self.ranges.params(&node.name, a)?, q));
-        Ok(w)
-    }
-
-    fn bias(&mut self, tape: &mut Tape, node: &Node, b: Var) -> Result<Var> {
-        if self.plan.get(&node.name).is_none() {
-            return Ok(b);
-        }
-        let (q_x, q_w) = self.current.take().expect("`weight` comes before `bias`");
-        let scales = product_scales("bias", &q_x, &q_w, tape.value(b).len())?;
-        fake_quantize_bias_on(tape, b, &scales).map_err(|e| in_layer(node, e))
+    fn edge(&mut self, tape: &mut Tape, node: &Node, x: Incoming) -> Result<Var> {
+        let Some(bits) = self.plan.edge(&node.name) else { return Ok(x.var) };
+        let q = self.input_params(tape, node, x, bits)?;
+        fake_quantize_on(tape, x.var, &q, self.config.activation_ste).map_err(|e| in_layer(node, e))
     }
 }
 
@@ -272,8 +274,8 @@ impl Hook for IntegerHook {
         y.map(Some).map_err(|e| in_layer(node, e))
     }
 
-    fn edge(&mut self, tape: &mut Tape, node: &Node, x: Var) -> Result<Var> {
-        quantized_edge(&self.plan, &self.ranges, tape, node, x)
+    fn edge(&mut self, tape: &mut Tape, node: &Node, x: Incoming) -> Result<Var> {
+        quantized_edge(&self.plan, &self.ranges, tape, node, x.var)
     }
 }
 
