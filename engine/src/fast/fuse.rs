@@ -81,18 +81,10 @@ pub fn fuse(graph: &Graph) -> Vec<Step> {
     let nodes = graph.nodes();
     let mut uses = vec![0; nodes.len()];
     nodes.iter().flat_map(|n| &n.inputs).for_each(|&i| uses[i] += 1);
-    let is_norm = |i: NodeId| matches!(nodes[i].layer, Layer::BatchNorm { .. });
-    // The batch norm that a ReLU belongs to, if nobody else reads what lies between them.
+    // What lies between a ReLU and its batch norm vanishes into the step, if nobody else reads it.
     let relu_of = |id: NodeId| {
-        let before = nodes[id].inputs[0];
-        let (norm, residual) = match nodes[before].layer {
-            Layer::Add if uses[before] == 1 => {
-                let [norm, from] = nodes[before].inputs[..] else { unreachable!("a sum has two inputs") };
-                (norm, Some(Residual { add: before, from }))
-            }
-            _ => (before, None),
-        };
-        (is_norm(norm) && uses[norm] == 1).then_some(Norm { id: norm, residual, relu: true })
+        let unshared = |norm: &Norm| uses[norm.id] == 1 && norm.residual.is_none_or(|r| uses[r.add] == 1);
+        norm_before(graph, id).filter(unshared)
     };
     let behind = |norm: Norm| {
         let conv = nodes[norm.id].inputs[0];
@@ -125,6 +117,17 @@ pub fn fuse(graph: &Graph) -> Vec<Step> {
             step.reads(graph).into_iter().filter(|&i| !std::mem::replace(&mut seen[i], true)).collect();
     }
     steps
+}
+
+/// What the ReLU `id` is the end of: `relu(batch_norm(x))` or `relu(batch_norm(x) + r)`.
+pub fn norm_before(graph: &Graph, id: NodeId) -> Option<Norm> {
+    let nodes = graph.nodes();
+    let before = nodes[id].inputs[0];
+    let (norm, residual) = match (nodes[before].layer, &nodes[before].inputs[..]) {
+        (Layer::Add, &[norm, from]) => (norm, Some(Residual { add: before, from })),
+        _ => (before, None),
+    };
+    matches!(nodes[norm].layer, Layer::BatchNorm { .. }).then_some(Norm { id: norm, residual, relu: true })
 }
 
 /// All nodes inside a fused step.

@@ -15,5 +15,5 @@ mod run;
 pub use batch_norm::{batch_norm, batch_norm_relu};
 pub use conv_norm::{ConvNorm, conv_norm};
 pub use conv2d::{Algorithm, Conv2dGrads, conv2d, conv2d_backward, conv2d_forward};
-pub use fuse::{Norm, Residual, Step, StepOp, fuse};
+pub use fuse::{Norm, Residual, Step, StepOp, fuse, norm_before};
 pub use run::Fused;

@@ -181,3 +181,32 @@ fn the_plain_interpreter_trains() {
     }
     assert!(losses[19] < 0.5 * losses[0], "{losses:?}");
 }
+
+/// Learns a summand of every weight and of every input of `conv2`, with leaves of its own.
+struct Learned(Vec<(&'static str, Var)>);
+
+impl Hook for Learned {
+    fn layer(&mut self, tape: &mut Tape, node: &Node, operands: Operands) -> Result<LayerQuant> {
+        let mut layer = LayerQuant::from(operands);
+        if node.name == "conv2" {
+            for (what, var) in [("weight", operands.w), ("input", operands.x.var)] {
+                self.0.push((what, tape.leaf(Tensor::zeros(tape.value(var).shape()), true)));
+            }
+            layer.weight = ops::add(tape, operands.w, self.0[0].1)?;
+            layer.input = Input::Value(ops::add(tape, operands.x.var, self.0[1].1)?);
+        }
+        Ok(layer)
+    }
+}
+
+#[test]
+fn a_hook_may_learn_numbers_of_its_own() {
+    let g = small();
+    let mut params = g.init(1).unwrap();
+    let (mut tape, mut hook) = (Tape::new(), Learned(vec![]));
+    let forward = g.forward_train(&mut params, &mut tape, wave([2, 5, 5, 3], 1), &mut hook).unwrap();
+    tape.backward(forward.output, wave([2, 10], 2)).unwrap();
+    let w = forward.params[params.index("conv2.weight").unwrap()].unwrap();
+    assert_eq!(tape.grad(hook.0[0].1), tape.grad(w), "what is added to a weight has the weight's gradient");
+    assert!(tape.grad(hook.0[1].1).unwrap().data().iter().any(|v| *v != 0.0));
+}

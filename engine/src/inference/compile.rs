@@ -1,4 +1,5 @@
-//! From a graph and its parameters to an [`Inference`]: the fused steps, folded weights, buffers.
+//! From a graph and its parameters to an [`Inference`]: the fused steps, folded weights, buffers. Plain: the graph
+//! itself, by [`Graph::forward_plain`].
 
 use super::{Buffer, Conv, ConvKernel, Inference, Step};
 use crate::fast::{self, Norm, StepOp, fuse};

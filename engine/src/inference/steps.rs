@@ -1,4 +1,6 @@
-//! One function for each kind of step, on one image.
+//! One function for each kind of step, on one image. Plain: [`ops::conv2d`](crate::ops::conv2d()) and
+//! [`ops::batch_norm`](crate::ops::batch_norm()), [`ops::subsample_pad`](crate::ops::subsample_pad()),
+//! [`ops::global_avg_pool`](crate::ops::global_avg_pool()), [`ops::linear`](crate::ops::linear()).
 
 use super::{ConvKernel, Inference};
 use crate::Tensor;

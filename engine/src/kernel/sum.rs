@@ -1,4 +1,4 @@
-//! `a += b`, element by element; plain: the loop in [`Plain::run`] below.
+//! `a += b`, element by element, in parallel. Plain: the loop itself, in [`Sum`]; the same bits.
 
 use rayon::prelude::*;
 

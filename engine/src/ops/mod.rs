@@ -16,12 +16,12 @@ mod relu;
 mod subsample_pad;
 
 pub use add::add;
-pub use argmax::argmax;
+pub use argmax::{accuracy, argmax};
 pub use avg_pool::{global_avg_pool, global_avg_pool_forward, global_avg_pool_ref};
 pub(crate) use batch_norm::check as check_batch_norm;
 pub use batch_norm::{BatchNormMode, BatchStats, EPS, batch_norm, batch_norm_ref};
 pub use conv2d::{Conv2dShape, conv2d, conv2d_backward_ref, conv2d_ref, extent};
-pub use cross_entropy::{accuracy, cross_entropy, cross_entropy_ref, softmax};
+pub use cross_entropy::{cross_entropy, cross_entropy_ref, softmax};
 pub use input_map::InputMap;
 pub use linear::{linear, linear_forward, linear_ref};
 pub use relu::relu;

@@ -17,7 +17,7 @@ mod source;
 
 use std::collections::HashMap;
 
-use engine::fast::{Norm, Step, StepOp, fuse};
+use engine::fast::{Norm, Step, StepOp, fuse, norm_before};
 use engine::{Error, Layer, NodeId, Result};
 
 use super::validate::acc_bounds;
@@ -62,7 +62,11 @@ impl Lowering<'_> {
             StepOp::Conv2d | StepOp::Add => Ok(()),
             StepOp::ConvNorm { .. } | StepOp::Norm(_) | StepOp::Relu if self.wanted[id].is_empty() => Ok(()),
             StepOp::ConvNorm { norm, .. } | StepOp::Norm(norm) => self.convolution(id, norm),
-            StepOp::Relu => Err(self.not_behind_a_convolution(id)),
+            // Others read what lies before it too: on a grid of their own, by a convolution of their own.
+            StepOp::Relu => match norm_before(self.source.graph, id) {
+                Some(norm) => self.convolution(id, norm),
+                None => Err(self.not_behind_a_convolution(id)),
+            },
             StepOp::SubsamplePad { stride, lo, .. } => self.subsample(id, stride, lo),
             StepOp::GlobalAvgPool => self.pool(id),
             StepOp::Linear => self.linear(id),

@@ -1,4 +1,5 @@
-//! The algorithms of a convolution, and which of them computes a shape.
+//! The algorithms of a convolution, and which of them computes a shape. Whichever is taken, the plain function is
+//! [`ops::conv2d`](crate::ops::conv2d()).
 
 use super::pass::{ImagePass, SumPass};
 use super::{direct, general, winograd};

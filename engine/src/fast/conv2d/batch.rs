@@ -1,5 +1,6 @@
 //! The gradients of a convolution over a batch: groups of images, shared out among threads in chunks whose bounds
-//! depend on the batch alone, so that the sums have the same bits for any number of threads.
+//! depend on the batch alone, so that the sums have the same bits for any number of threads. Plain:
+//! [`conv2d_backward_ref`](crate::ops::conv2d_backward_ref).
 
 use rayon::prelude::*;
 

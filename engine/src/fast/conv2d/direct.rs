@@ -1,4 +1,5 @@
 //! Convolutions through the direct kernels: pad each image, describe its receptive field as segments, run.
+//! Plain: [`conv2d_ref`](crate::ops::conv2d_ref) and [`conv2d_backward_ref`](crate::ops::conv2d_backward_ref).
 
 use super::pass::{ImagePass, SumPass};
 use crate::kernel::Isa;

@@ -1,4 +1,5 @@
 //! Convolutions of any shape: receptive fields are copied (im2col), then one matrix product per image.
+//! Plain: [`conv2d_ref`](crate::ops::conv2d_ref) and [`conv2d_backward_ref`](crate::ops::conv2d_backward_ref).
 
 use super::pass::{ImagePass, SumPass};
 use crate::gemm::{Matrix, gemm};

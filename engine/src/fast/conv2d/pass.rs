@@ -1,5 +1,6 @@
 //! What a convolution and its gradients are to whoever runs them over a batch: functions of a few images at a time, so
-//! that what is done to these images next finds them in the cache.
+//! that what is done to these images next finds them in the cache. Plain: [`conv2d_ref`](crate::ops::conv2d_ref) and
+//! [`conv2d_backward_ref`](crate::ops::conv2d_backward_ref).
 
 /// From some images to as many: `y` from `x`, or `dx` from `dy`.
 pub(crate) trait ImagePass: Sync {

@@ -1,4 +1,5 @@
 //! Convolutions through Winograd's kernels: 3x3, stride 1, padding 1, sides that are multiples of 4.
+//! Plain: [`conv2d_ref`](crate::ops::conv2d_ref) and [`conv2d_backward_ref`](crate::ops::conv2d_backward_ref).
 
 use super::pass::{ImagePass, SumPass};
 use crate::kernel::Isa;
