@@ -68,9 +68,7 @@ impl CalibrateHook {
         }
         Ok(Ranges(ranges))
     }
-}
 
-impl CalibrateHook {
     fn observe(&mut self, node: &Node, x: &Tensor) -> Result<()> {
         let histogram = self.histograms.entry(node.name.clone()).or_default();
         histogram.observe(x.data()).map_err(|e| in_layer(node, e))
