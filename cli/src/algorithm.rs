@@ -1,8 +1,8 @@
 //! The names of the convolution algorithms on the command line.
 
 use clap::ValueEnum;
+use engine::fast::Algorithm;
 use engine::kernel::Isa;
-use engine::ops::Algorithm;
 use serde::{Deserialize, Serialize};
 
 /// How convolutions and their gradients are computed.

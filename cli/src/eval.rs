@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
+use engine::ops::argmax;
 use engine::{Float, Hook};
 use models::cifar10::{CLASS_NAMES, CLASSES, ImageSet};
 use models::loader::Loader;
@@ -207,7 +208,7 @@ fn say_accuracy(
 fn per_class(context: &Context, logits: &[f32], set: &ImageSet, images: usize) {
     let mut counts = [(0u32, 0u32); CLASSES];
     for (i, row) in logits.chunks_exact(CLASSES).enumerate().take(images) {
-        let best = (0..CLASSES).fold(0, |best, c| if row[c] > row[best] { c } else { best });
+        let best = argmax(row);
         let (correct, count) = &mut counts[set.label(i)];
         *correct += u32::from(best == set.label(i));
         *count += 1;

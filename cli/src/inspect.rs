@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
-use engine::{Hook, Layer, Node, Tape, Tensor, Var};
+use engine::{Hook, Layer, LayerQuant, Node, Operands, Tape, Tensor};
 use models::layout::torch_shape;
 use models::loader::Loader;
 use models::quantized::KEY;
@@ -224,6 +224,9 @@ fn inputs(args: &InspectArgs, context: &Context, network: &Network) -> Result<Ve
     context.note(format_args!("activations of {images} images of {}", data.folder.display()));
     evaluate(&network.graph, &network.params, loader.epoch(0), &mut inputs, |_| ())?;
     let tensor = |(name, values): (String, Vec<f32>)| Ok((name, Tensor::from_vec([values.len()], values)?));
+    // Listed in the order of the network, in whatever order they were computed.
+    let order: Vec<&str> = network.graph.weighted().map(|node| node.name.as_str()).collect();
+    inputs.seen.sort_by_key(|(name, _)| order.iter().position(|layer| layer == name));
     inputs.seen.into_iter().map(tensor).collect()
 }
 
@@ -236,8 +239,8 @@ struct Inputs {
 const KEPT: usize = 40_000;
 
 impl Hook for Inputs {
-    fn input(&mut self, tape: &mut Tape, node: &Node, x: Var) -> engine::Result<Var> {
-        let values = tape.value(x).data();
+    fn layer(&mut self, tape: &mut Tape, node: &Node, operands: Operands) -> engine::Result<LayerQuant> {
+        let values = tape.value(operands.x.var).data();
         let place = self.seen.iter().position(|(name, _)| *name == node.name).unwrap_or_else(|| {
             self.seen.push((node.name.clone(), Vec::new()));
             self.seen.len() - 1
@@ -248,6 +251,6 @@ impl Hook for Inputs {
         kept.extend(values.iter().step_by(stride));
         kept.extend(values.iter().copied().reduce(f32::min));
         kept.extend(values.iter().copied().reduce(f32::max));
-        Ok(x)
+        Ok(operands.into())
     }
 }

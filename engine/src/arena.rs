@@ -4,6 +4,9 @@
 //! served from here and nothing is allocated. Recycled buffers hold stale numbers; only
 //! [`Tensor::scratch`](crate::Tensor::scratch) hands them out as they are.
 //!
+//! Plain: the allocator. What a recycled buffer holds must not matter, and no test that compares two runs would pass if
+//! it did.
+//!
 //! Buffers begin at a cache line: a vector of 16 floats that crosses two lines costs two accesses, and the
 //! allocator puts large blocks 16 bytes behind one.
 

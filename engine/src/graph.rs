@@ -1,15 +1,16 @@
-//! The network, written once: a list of named layers, and one interpreter that runs it.
+//! The network, written once: a list of named layers.
 //!
 //! Training, calibration, post-training quantization, quantization-aware training and integer evaluation all
-//! run the same [`Graph`]; what differs is the [`Hook`] they pass.
+//! run the same [`Graph`]; what differs is the [`Hook`] they pass. [`Graph::forward_plain`] is the interpreter to read.
 
+mod extents;
 mod hook;
-mod plan;
-mod run;
+mod pass;
+mod plain;
 
-pub use hook::{Float, Hook};
-pub(crate) use plan::{Plan, Step as PlanStep};
-pub use run::{Forward, Mode};
+pub use hook::{Float, Hook, Incoming, Input, LayerQuant, Operands};
+pub(crate) use pass::{Asked, Leaves};
+pub use pass::{Forward, Mode};
 
 use crate::rng::{Purpose, Rng};
 use crate::{Params, Result, Role, Tensor};
@@ -120,37 +121,6 @@ impl Graph {
     /// pools, in order.
     pub fn edges(&self) -> impl Iterator<Item = &Node> {
         self.nodes.iter().filter(|n| matches!(n.layer, Layer::Add | Layer::GlobalAvgPool))
-    }
-
-    /// Multiply-adds of one image of `side x side` pixels, padding included, per node with weights.
-    ///
-    /// ```
-    /// # use engine::{Graph, Layer};
-    /// let mut g = Graph::default();
-    /// let x = g.add("x", Layer::Input, &[]);
-    /// g.add("conv", Layer::Conv2d { c: 3, o: 16, kernel: 3, stride: 2, padding: 1 }, &[x]);
-    /// assert_eq!(g.multiply_adds(32), [("conv", 16 * 16 * 16 * 27)]);
-    /// ```
-    pub fn multiply_adds(&self, side: usize) -> Vec<(&str, usize)> {
-        let mut sides = vec![side; self.nodes.len()];
-        let mut counts = Vec::new();
-        for (id, node) in self.nodes.iter().enumerate() {
-            let before = node.inputs.first().map_or(side, |&i| sides[i]);
-            sides[id] = match node.layer {
-                Layer::Conv2d { kernel, stride, padding, .. } => (before + 2 * padding - kernel) / stride + 1,
-                Layer::SubsamplePad { stride, .. } => before.div_ceil(stride),
-                Layer::GlobalAvgPool | Layer::Linear { .. } => 1,
-                _ => before,
-            };
-            match node.layer {
-                Layer::Conv2d { c, o, kernel, .. } => {
-                    counts.push((node.name.as_str(), sides[id] * sides[id] * o * c * kernel * kernel));
-                }
-                Layer::Linear { i, o } => counts.push((node.name.as_str(), i * o)),
-                _ => {}
-            }
-        }
-        counts
     }
 
     /// Fresh parameters: convolutions normal with variance `2 / fan_in` (He et al. 2015), linear layers uniform

@@ -6,20 +6,23 @@
 //!
 //! An image's activations stay in the second-level cache from layer to layer. Each lives in a buffer with a border
 //! of zeros as wide as the widest padding; layers write only the inside, so nothing is ever copied to be padded.
+//!
+//! Equals the plain [`Graph::forward_plain`](crate::Graph::forward_plain) in evaluation up to rounding (tests below).
 
 mod compile;
+mod steps;
 
 use std::sync::Mutex;
 
 use rayon::prelude::*;
 
 use crate::arena::Floats;
-use crate::gemm::{Matrix, gemm};
 use crate::kernel::Isa;
-use crate::kernel::conv::{ConvImage, Epilogue, Panels};
+use crate::kernel::conv::{Epilogue, Panels};
 use crate::kernel::tile::Segment;
-use crate::kernel::winograd::{Filters, Layout, WinogradConv};
+use crate::kernel::winograd::{Filters, WinogradConv};
 use crate::{Error, Result, Tensor};
+use steps::linear;
 
 /// A compiled network. See [`Inference::compile`].
 pub struct Inference {
@@ -63,6 +66,18 @@ enum Step {
     SubsamplePad { x: usize, y: usize, stride: usize, lo: usize },
     Pool { x: usize, y: usize },
     Linear { x: usize, y: usize, w: Tensor, b: Tensor },
+}
+
+impl Step {
+    /// Where its result goes.
+    fn y(&self) -> usize {
+        match *self {
+            Self::Conv { y, .. }
+            | Self::SubsamplePad { y, .. }
+            | Self::Pool { y, .. }
+            | Self::Linear { y, .. } => y,
+        }
+    }
 }
 
 struct Conv {
@@ -162,83 +177,25 @@ impl Inference {
 
     /// One image through all layers; the logits end in the last buffer.
     fn image(&self, Workspace { values, scratch }: &mut Workspace, image: &[f32]) {
-        let Buffer { w, c, .. } = self.input;
-        let (row, start) = (self.input.row(), self.input.start());
-        for (i, line) in image.chunks_exact(w * c).enumerate() {
-            values[0][start + i * row..][..w * c].copy_from_slice(line);
-        }
+        self.input(image, &mut values[0]);
         for step in &self.steps {
+            let mut out = std::mem::take(&mut values[step.y()]);
             match step {
                 Step::Conv { x, y, residual, relu, conv } => {
-                    let mut out = std::mem::take(&mut values[*y]);
-                    let epilogue = Epilogue {
-                        bias: Some(&conv.bias),
-                        residual: residual.map(|r| &*values[r]),
-                        relu: *relu,
-                    };
-                    let (from, to) = (self.buffers[*x], self.buffers[*y]);
-                    match &conv.kernel {
-                        ConvKernel::Direct { panels, segments, stride } => self.isa.run(ConvImage {
-                            x: &values[*x],
-                            x_row: stride * from.row(),
-                            x_step: stride * from.c,
-                            w: panels,
-                            segments,
-                            y: &mut out,
-                            y_start: to.start(),
-                            y_row: to.row(),
-                            y_step: to.c,
-                            epilogue,
-                            rows: to.h,
-                            cols: to.w,
-                        }),
-                        ConvKernel::Winograd(filters) => self.isa.run(WinogradConv {
-                            x: &values[*x],
-                            x_layout: Layout { start: from.start(), row: from.row(), image: from.len() },
-                            filters,
-                            dims: [1, to.h, to.w],
-                            y: &mut out,
-                            y_layout: Layout { start: to.start(), row: to.row(), image: to.len() },
-                            epilogue,
-                            scratch,
-                        }),
-                    }
-                    values[*y] = out;
+                    let residual = residual.map(|r| &*values[r]);
+                    let epilogue = Epilogue { bias: Some(&conv.bias), residual, relu: *relu };
+                    self.conv(&conv.kernel, (&values[*x], *x), (&mut out, *y), epilogue, scratch);
                 }
                 Step::SubsamplePad { x, y, stride, lo } => {
-                    let mut out = std::mem::take(&mut values[*y]);
-                    let (from, to) = (self.buffers[*x], self.buffers[*y]);
-                    for (i, j) in (0..to.h).flat_map(|i| (0..to.w).map(move |j| (i, j))) {
-                        let source = from.start() + i * stride * from.row() + j * stride * from.c;
-                        let target = to.start() + i * to.row() + j * to.c + lo;
-                        out[target..target + from.c].copy_from_slice(&values[*x][source..source + from.c]);
-                    }
-                    values[*y] = out;
+                    self.subsample_pad((&values[*x], *x), (&mut out, *y), *stride, *lo);
                 }
-                Step::Pool { x, y } => {
-                    let mut out = std::mem::take(&mut values[*y]);
-                    let from = self.buffers[*x];
-                    out.fill(0.0);
-                    for i in 0..from.h {
-                        let row = &values[*x][from.start() + i * from.row()..][..from.w * from.c];
-                        for pixel in row.chunks_exact(from.c) {
-                            for (sum, x) in out.iter_mut().zip(pixel) {
-                                *sum += x;
-                            }
-                        }
-                    }
-                    let scale = 1.0 / (from.h * from.w) as f32;
-                    out.iter_mut().for_each(|v| *v *= scale);
-                    values[*y] = out;
-                }
-                Step::Linear { x, y, w, b } => {
-                    let mut out = std::mem::take(&mut values[*y]);
-                    let (o, i) = (w.dims()[0], w.dims()[1]);
-                    out.copy_from_slice(b.data());
-                    gemm(Matrix::new(&values[*x], 1, i), Matrix::new(w.data(), o, i).t(), 1.0, &mut out);
-                    values[*y] = out;
-                }
+                Step::Pool { x, .. } => self.pool((&values[*x], *x), &mut out),
+                Step::Linear { x, w, b, .. } => linear(&values[*x], w, b, &mut out),
             }
+            values[step.y()] = out;
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

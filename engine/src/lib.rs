@@ -1,9 +1,14 @@
 //! Part I: floats that learn.
 //!
-//! A small tensor engine, written to be read: tensors, a tape that differentiates, the operations of a
-//! residual network, and stochastic gradient descent. Reading order: [`Tensor`], [`Tape`], [`ops`] (each
-//! operation's file holds its equation, forward, backward, naive reference and test), [`Graph`] (the network
-//! written once) with its [`Hook`]s, [`optim`], and last the fast kernels in [`kernel`].
+//! A small tensor engine, written to be read, in two storeys.
+//!
+//! *Plain*, in reading order: [`Tensor`]; [`Tape`], which differentiates; [`ops`], where each operation's file holds its
+//! equation, forward, backward, naive reference and tests; [`Graph`], the network written once, with its [`Hook`]s and the
+//! interpreter [`Graph::forward_plain`]; [`optim`], stochastic gradient descent.
+//!
+//! *Fast*: [`fast`], which rewrites a graph into fused steps and computes them with the kernels of [`kernel`], and
+//! [`Inference`], the same for classifying alone. Each file names the plain function it must equal, and a test holds it
+//! to it.
 //!
 //! Activations are `[N, H, W, C]` and convolution weights `[O, KH, KW, C]`: channels are contiguous, so 16,
 //! 32 or 64 of them fill vectors.
@@ -18,6 +23,7 @@ mod shape;
 mod tape;
 mod tensor;
 
+pub mod fast;
 pub mod gemm;
 pub mod im2col;
 pub mod kernel;
@@ -26,7 +32,9 @@ pub mod optim;
 
 pub use arena::{clear as clear_arena, kept_bytes as arena_bytes};
 pub use error::{Error, Result};
-pub use graph::{Float, Forward, Graph, Hook, Layer, Mode, Node, NodeId};
+pub use graph::{
+    Float, Forward, Graph, Hook, Incoming, Input, Layer, LayerQuant, Mode, Node, NodeId, Operands,
+};
 pub use inference::Inference;
 pub use params::{Param, Params, Role};
 pub use shape::Shape;

@@ -14,7 +14,6 @@
 //! # Ok::<(), engine::Error>(())
 //! ```
 
-use crate::ops::Algorithm;
 use crate::{Error, Result, Tensor};
 
 /// A value on a [`Tape`].
@@ -67,7 +66,6 @@ struct TapeNode {
     op: Option<Box<dyn Op>>,
     inputs: Vec<Var>,
     needs_grad: bool,
-    range: Option<[f32; 2]>,
 }
 
 /// The recorded computation.
@@ -75,7 +73,6 @@ struct TapeNode {
 pub struct Tape {
     nodes: Vec<TapeNode>,
     inference: bool,
-    algorithm: Algorithm,
 }
 
 impl Tape {
@@ -87,16 +84,6 @@ impl Tape {
     /// A tape that keeps values but no operations, for inference.
     pub fn inference() -> Self {
         Self { inference: true, ..Self::default() }
-    }
-
-    /// The same tape, computing convolutions and their gradients by `algorithm`.
-    pub fn with_algorithm(self, algorithm: Algorithm) -> Self {
-        Self { algorithm, ..self }
-    }
-
-    /// How convolutions on this tape are computed.
-    pub fn algorithm(&self) -> Algorithm {
-        self.algorithm
     }
 
     /// Whether this tape records for a backward pass.
@@ -119,23 +106,13 @@ impl Tape {
     }
 
     fn append(&mut self, value: Tensor, inputs: Vec<Var>, op: Option<Box<dyn Op>>, needs_grad: bool) -> Var {
-        self.nodes.push(TapeNode { value, grad: None, op, inputs, needs_grad, range: None });
+        self.nodes.push(TapeNode { value, grad: None, op, inputs, needs_grad });
         Var(self.nodes.len() - 1)
     }
 
     /// The value of `var`. Empty once [released](Self::release) or passed by [`backward`](Self::backward).
     pub fn value(&self, var: Var) -> &Tensor {
         &self.nodes[var.0].value
-    }
-
-    /// The smallest and the largest number of `var`, if the operation that made it has noted them.
-    pub fn range(&self, var: Var) -> Option<[f32; 2]> {
-        self.nodes[var.0].range
-    }
-
-    /// Notes the smallest and the largest number of `var`.
-    pub(crate) fn note_range(&mut self, var: Var, range: [f32; 2]) {
-        self.nodes[var.0].range = Some(range);
     }
 
     /// Moves the value of `var` out of the tape.

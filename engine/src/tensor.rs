@@ -2,14 +2,8 @@
 
 use std::fmt;
 
-use rayon::prelude::*;
-
 use crate::arena::Floats;
-use crate::kernel::{Isa, Plain};
-use crate::{Error, Result, Shape};
-
-/// Elements that one task of an element-by-element operation handles: 256 KiB, a share of a second-level cache.
-const PIECE: usize = 1 << 16;
+use crate::{Error, Result, Shape, kernel};
 
 /// Contiguous row-major `f32` numbers with a [`Shape`].
 ///
@@ -138,8 +132,7 @@ impl Tensor {
     /// If the shapes differ.
     pub fn add_assign(&mut self, other: &Tensor) -> Result<()> {
         self.expect_same_shape("add", other)?;
-        let pieces = self.data.par_chunks_mut(PIECE).zip(other.data.par_chunks(PIECE));
-        pieces.for_each(|(a, b)| Isa::active().run_plain(Sum { a, b }));
+        kernel::sum::add_assign(&mut self.data, &other.data);
         Ok(())
     }
 
@@ -154,23 +147,6 @@ impl Tensor {
             return Err(Error::shape(op, format!("shapes {} and {} differ", self.shape, other.shape)));
         }
         Ok(())
-    }
-}
-
-/// `a += b`.
-struct Sum<'a> {
-    a: &'a mut [f32],
-    b: &'a [f32],
-}
-
-impl Plain for Sum<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run(self) {
-        for (a, &b) in self.a.iter_mut().zip(self.b) {
-            *a += b;
-        }
     }
 }
 

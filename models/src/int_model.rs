@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use engine::ops::argmax;
 use quant::int_graph::file::{About, KEY};
 use quant::int_graph::{IntEngine, IntGraph, lower};
 
@@ -75,8 +76,7 @@ pub fn evaluate(engine: &IntEngine, loader: &Loader, mut seen: impl FnMut(usize)
         let logits = engine.run(&images)?;
         for (&i, row) in chunk.iter().zip(logits.chunks_exact(classes)) {
             let row = engine.graph().real_logits(row);
-            let best = (0..classes).fold(0, |best, c| if row[c] > row[best] { c } else { best });
-            evaluation.correct += usize::from(best == loader.set.label(i));
+            evaluation.correct += usize::from(argmax(&row) == loader.set.label(i));
             evaluation.logits.extend(row);
         }
         evaluation.images += chunk.len();

@@ -4,8 +4,8 @@
 //! rounding by a straight-through estimator and moves the float *shadow* weights. Weight scales are recomputed
 //! in every pass, activation ranges follow a moving average of the batches', batch norm trains as usual.
 
+use engine::fast::Algorithm;
 use engine::kernel::Isa;
-use engine::ops::Algorithm;
 use engine::optim::{Ema, Schedule, Sgd};
 use quant::{FakeQuantHook, Quantization, Ranges};
 

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use engine::fast::{Algorithm, Fused};
 use engine::kernel::Isa;
-use engine::ops::{Algorithm, Distillation};
+use engine::ops::Distillation;
 use engine::optim::{Ema, Schedule, Sgd};
 use engine::{Graph, Hook, Inference, Params, Tape, Tensor, ops};
 use quant::FiniteHook;
@@ -95,11 +96,11 @@ impl Trainer {
     /// If the hook fails or the loss is not finite: the run has diverged.
     pub fn step(&mut self, batch: Batch, hook: &mut dyn Hook) -> Result<Progress> {
         let images = batch.labels.len();
-        let mut tape = Tape::new().with_algorithm(self.algorithm);
+        let mut tape = Tape::new();
         let Network { graph, params, .. } = &mut self.network;
         let teacher = self.teacher.as_ref();
         let followed = teacher.map(|t| Ok::<_, Error>((t.network.run(&batch.x)?, t.how))).transpose()?;
-        let forward = graph.forward_train(params, &mut tape, batch.x, hook)?;
+        let forward = Fused::new(graph, self.algorithm).forward_train(params, &mut tape, batch.x, hook)?;
         let correct = ops::accuracy(tape.value(forward.output), &batch.labels);
         let (logits, labels, smoothing) = (forward.output, &batch.labels, self.smoothing);
         let loss_var = match &followed {
@@ -187,9 +188,9 @@ impl Evaluation {
     /// Share of images, in percent, that both evaluations give the same class.
     pub fn agreement(&self, other: &Self) -> f64 {
         let classes = self.logits.len() / self.images.max(1);
-        let class = |row: &[f32]| (0..row.len()).fold(0, |best, c| if row[c] > row[best] { c } else { best });
         let pairs = self.logits.chunks_exact(classes).zip(other.logits.chunks_exact(classes));
-        100.0 * pairs.filter(|(a, b)| class(a) == class(b)).count() as f64 / self.images.max(1) as f64
+        100.0 * pairs.filter(|(a, b)| ops::argmax(a) == ops::argmax(b)).count() as f64
+            / self.images.max(1) as f64
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use engine::{Error, Hook, Node, Result, Tape, Tensor, Var};
+use engine::{Error, Hook, Incoming, LayerQuant, Node, Operands, Result, Tape, Tensor, Var};
 use rayon::prelude::*;
 
 use crate::hook::in_layer;
@@ -32,18 +32,23 @@ impl CalibrateHook {
         }
         Ok(Ranges(ranges))
     }
+
+    fn observe(&mut self, node: &Node, x: &Tensor) -> Result<()> {
+        check_finite(node, x)?;
+        let histogram = self.histograms.entry(node.name.clone()).or_default();
+        histogram.observe(x.data()).map_err(|e| in_layer(node, e))
+    }
 }
 
 impl Hook for CalibrateHook {
-    fn input(&mut self, tape: &mut Tape, node: &Node, x: Var) -> Result<Var> {
-        check_finite(node, tape.value(x))?;
-        let histogram = self.histograms.entry(node.name.clone()).or_default();
-        histogram.observe(tape.value(x).data()).map_err(|e| in_layer(node, e))?;
-        Ok(x)
+    fn layer(&mut self, tape: &mut Tape, node: &Node, operands: Operands) -> Result<LayerQuant> {
+        self.observe(node, tape.value(operands.x.var))?;
+        Ok(operands.into())
     }
 
-    fn edge(&mut self, tape: &mut Tape, node: &Node, x: Var) -> Result<Var> {
-        self.input(tape, node, x)
+    fn edge(&mut self, tape: &mut Tape, node: &Node, x: Incoming) -> Result<Var> {
+        self.observe(node, tape.value(x.var))?;
+        Ok(x.var)
     }
 }
 
@@ -69,11 +74,13 @@ pub fn check_finite(node: &Node, x: &Tensor) -> Result<()> {
 pub struct FiniteHook;
 
 impl Hook for FiniteHook {
-    fn input(&mut self, tape: &mut Tape, node: &Node, x: Var) -> Result<Var> {
-        check_finite(node, tape.value(x)).map(|()| x)
+    fn layer(&mut self, tape: &mut Tape, node: &Node, operands: Operands) -> Result<LayerQuant> {
+        check_finite(node, tape.value(operands.x.var))?;
+        Ok(operands.into())
     }
 
-    fn edge(&mut self, tape: &mut Tape, node: &Node, x: Var) -> Result<Var> {
-        self.input(tape, node, x)
+    fn edge(&mut self, tape: &mut Tape, node: &Node, x: Incoming) -> Result<Var> {
+        check_finite(node, tape.value(x.var))?;
+        Ok(x.var)
     }
 }

@@ -97,32 +97,42 @@ impl Plain for Clip<'_> {
 
 /// Fake quantization of a layer's input, computed by the layer: the numbers of [`fake_quantize_on`], per tensor.
 pub struct FakeQuantizeInput {
+    /// The layer, for messages.
+    layer: String,
     q: QParams,
     ste: Ste,
 }
 
 impl FakeQuantizeInput {
-    /// With one scale for the whole tensor.
+    /// The input of `layer`, with one scale for the whole tensor.
     ///
     /// # Errors
     /// If `q` has one for each channel.
-    pub fn new(q: QParams, ste: Ste) -> Result<Self> {
+    pub fn new(layer: &str, q: QParams, ste: Ste) -> Result<Self> {
         match q.granularity() {
-            Granularity::PerTensor => Ok(Self { q, ste }),
+            Granularity::PerTensor => Ok(Self { layer: layer.to_owned(), q, ste }),
             Granularity::PerChannel => Err(Error::value("fake_quantize", "inputs have one scale per tensor")),
         }
+    }
+
+    fn in_layer(&self, error: Error) -> Error {
+        Error::value("quantize", format!("layer `{}`: {error}", self.layer))
     }
 }
 
 impl InputMap for FakeQuantizeInput {
     fn forward(&self, x: &[f32], y: &mut [f32]) -> Result<()> {
-        Isa::active().run_plain(Round { x, y, q: &self.q, channel: 0 })
+        Isa::active().run_plain(Round { x, y, q: &self.q, channel: 0 }).map_err(|e| self.in_layer(e))
     }
 
     fn backward(&self, x: &[f32], dy: &mut [f32]) {
         if self.ste == Ste::Clipped {
             Isa::active().run_plain(Clip { x, dy, range: self.q.clip_range(0) });
         }
+    }
+
+    fn record(&self, tape: &mut Tape, x: Var) -> Result<Var> {
+        fake_quantize_on(tape, x, &self.q, self.ste).map_err(|e| self.in_layer(e))
     }
 }
 

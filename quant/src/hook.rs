@@ -13,8 +13,7 @@ mod learned;
 
 use std::collections::{BTreeMap, HashMap};
 
-use engine::ops::InputMap;
-use engine::{Error, Hook, Layer, Node, Result, Tape, Tensor, Var};
+use engine::{Error, Hook, Incoming, Input, Layer, LayerQuant, Node, Operands, Result, Tape, Tensor, Var};
 use serde::{Deserialize, Serialize};
 
 use crate::fake_quantize::{FakeQuantizeInput, fake_quantize_bias_on, fake_quantize_on};
@@ -63,8 +62,6 @@ pub struct FakeQuantHook {
     pub training: bool,
     /// The weight quantizers of this evaluation, by layer.
     weights: HashMap<String, QParams>,
-    /// The quantizers of the layer at hand, for its bias.
-    current: Option<(QParams, QParams)>,
 }
 
 impl FakeQuantHook {
@@ -74,8 +71,7 @@ impl FakeQuantHook {
         if training && config.weight_step == StepRule::Rule {
             config.fixed_scales.clear();
         }
-        let steps = LearnedSteps::default();
-        Self { config, plan, ranges, steps, training, weights: HashMap::new(), current: None }
+        Self { config, plan, ranges, steps: LearnedSteps::default(), training, weights: HashMap::new() }
     }
 
     /// The quantizer of a weight; in evaluation, remembered until the next training pass.
@@ -85,84 +81,88 @@ impl FakeQuantHook {
         } else if let Some(q) = self.weights.get(&node.name) {
             return Ok(q.clone());
         }
-        let q = self.config.weight_params(&node.name, w, bits).map_err(|e| in_layer(node, e))?;
+        let q = self.config.weight_params(&node.name, w, bits)?;
         if !self.training {
             self.weights.insert(node.name.clone(), q.clone());
         }
         Ok(q)
     }
 
-    /// The quantizer of `node`'s input `x`; `None` if it stays as it is.
-    fn input_params(&mut self, tape: &Tape, node: &Node, x: Var) -> Result<Option<QParams>> {
-        let Some(Widths { a, .. }) = self.plan.get(&node.name) else { return Ok(None) };
+    /// The quantizer of `node`'s input `x`.
+    fn input_params(&mut self, tape: &Tape, node: &Node, x: Incoming, bits: u32) -> Result<QParams> {
         if self.training {
-            self.update(node, tape, x, a).map_err(|e| in_layer(node, e))?;
+            self.update(node, tape, x, bits).map_err(|e| in_layer(node, e))?;
         }
-        self.ranges.params(&node.name, a).map(Some)
+        self.ranges.params(&node.name, bits)
     }
 
     /// Moves the range of `node`'s input towards that of this batch; the first batch sets it.
-    fn update(&mut self, node: &Node, tape: &Tape, x: Var, bits: u32) -> Result<()> {
-        let noted = tape.range(x).filter(|range| range.iter().all(|v| v.is_finite()));
-        let range = match noted {
+    fn update(&mut self, node: &Node, tape: &Tape, x: Incoming, bits: u32) -> Result<()> {
+        let values = tape.value(x.var).data();
+        let known = x.range.filter(|range| range.iter().all(|v| v.is_finite()));
+        let range = match known {
             Some([min, max]) => Some(Range { min, max }),
-            None => Range::of(tape.value(x).data())?,
+            None => Range::of(values)?,
         };
         let Some(range) = range else { return Ok(()) };
-        let batch = batch_range(tape.value(x).data(), range, self.config.activation_rule, bits)?;
+        let batch = batch_range(values, range, self.config.activation_rule, bits)?;
         let slot = self.ranges.0.get(&node.name).copied();
         let mut average = MovingAverage::new(self.config.decay, slot);
         average.update(batch);
         self.ranges.0.extend(average.range().map(|range| (node.name.clone(), range)));
         Ok(())
     }
+
+    /// The layer in fake quantization: its input by `q_x`, its weight by `q_w`, its bias by both.
+    fn quantized(
+        &mut self,
+        tape: &mut Tape,
+        node: &Node,
+        layer: Operands,
+        widths: Widths,
+    ) -> Result<LayerQuant> {
+        let Operands { x, w, b } = layer;
+        let learned = self.learned_input(tape, node, x.var).map_err(|e| in_layer(node, e))?;
+        let q_x = match learned {
+            Some(_) => self.ranges.params(&node.name, widths.a)?,
+            None => self.input_params(tape, node, x, widths.a)?,
+        };
+        let (weight, q_w) = match self.learned_weight(tape, node, w, widths.w) {
+            Ok(Some(learned)) => learned,
+            Ok(None) => self.ruled_weight(tape, node, w, widths.w).map_err(|e| in_layer(node, e))?,
+            Err(e) => return Err(in_layer(node, e)),
+        };
+        let bias = b.map(|b| {
+            let scales = product_scales("bias", &q_x, &q_w, tape.value(b).len())?;
+            fake_quantize_bias_on(tape, b, &scales).map_err(|e| in_layer(node, e))
+        });
+        let bias = bias.transpose()?;
+        let input = match learned {
+            Some(x) => Input::Value(x), // its step wants a place on the tape
+            None => {
+                Input::Map(Box::new(FakeQuantizeInput::new(&node.name, q_x, self.config.activation_ste)?))
+            }
+        };
+        Ok(LayerQuant { input, weight, bias })
+    }
+
+    /// The weight `w` under the scale that the rule chooses, and its quantizer.
+    fn ruled_weight(&mut self, tape: &mut Tape, node: &Node, w: Var, bits: u32) -> Result<(Var, QParams)> {
+        let q = self.weight_params(node, tape.value(w), bits)?;
+        Ok((fake_quantize_on(tape, w, &q, self.config.weight_ste)?, q))
+    }
 }
 
 impl Hook for FakeQuantHook {
-    fn input(&mut self, tape: &mut Tape, node: &Node, x: Var) -> Result<Var> {
-        if let Some(x) = self.learned_input(tape, node, x).map_err(|e| in_layer(node, e))? {
-            return Ok(x);
-        }
-        let Some(q) = self.input_params(tape, node, x)? else { return Ok(x) };
-        fake_quantize_on(tape, x, &q, self.config.activation_ste).map_err(|e| in_layer(node, e))
+    fn layer(&mut self, tape: &mut Tape, node: &Node, operands: Operands) -> Result<LayerQuant> {
+        let Some(widths) = self.plan.get(&node.name) else { return Ok(operands.into()) };
+        self.quantized(tape, node, operands, widths)
     }
 
-    fn edge(&mut self, tape: &mut Tape, node: &Node, x: Var) -> Result<Var> {
-        let Some(bits) = self.plan.edge(&node.name) else { return Ok(x) };
-        if self.training {
-            self.update(node, tape, x, bits).map_err(|e| in_layer(node, e))?;
-        }
-        let q = self.ranges.params(&node.name, bits)?;
-        fake_quantize_on(tape, x, &q, self.config.activation_ste).map_err(|e| in_layer(node, e))
-    }
-
-    fn input_map(&mut self, tape: &Tape, node: &Node, x: Var) -> Result<Option<Box<dyn InputMap>>> {
-        if self.training && self.config.activation_step != StepRule::Rule {
-            return Ok(None); // a learned step wants a place on the tape
-        }
-        let Some(q) = self.input_params(tape, node, x)? else { return Ok(None) };
-        Ok(Some(Box::new(FakeQuantizeInput::new(q, self.config.activation_ste)?)))
-    }
-
-    fn weight(&mut self, tape: &mut Tape, node: &Node, w: Var) -> Result<Var> {
-        let Some(Widths { w: bits, a }) = self.plan.get(&node.name) else { return Ok(w) };
-        if let Some((w, q)) = self.learned_weight(tape, node, w, bits).map_err(|e| in_layer(node, e))? {
-            self.current = Some((self.ranges.params(&node.name, a)?, q));
-            return Ok(w);
-        }
-        let q = self.weight_params(node, tape.value(w), bits)?;
-        let w = fake_quantize_on(tape, w, &q, self.config.weight_ste).map_err(|e| in_layer(node, e))?;
-        self.current = Some((self.ranges.params(&node.name, a)?, q));
-        Ok(w)
-    }
-
-    fn bias(&mut self, tape: &mut Tape, node: &Node, b: Var) -> Result<Var> {
-        if self.plan.get(&node.name).is_none() {
-            return Ok(b);
-        }
-        let (q_x, q_w) = self.current.take().expect("`weight` comes before `bias`");
-        let scales = product_scales("bias", &q_x, &q_w, tape.value(b).len())?;
-        fake_quantize_bias_on(tape, b, &scales).map_err(|e| in_layer(node, e))
+    fn edge(&mut self, tape: &mut Tape, node: &Node, x: Incoming) -> Result<Var> {
+        let Some(bits) = self.plan.edge(&node.name) else { return Ok(x.var) };
+        let q = self.input_params(tape, node, x, bits)?;
+        fake_quantize_on(tape, x.var, &q, self.config.activation_ste).map_err(|e| in_layer(node, e))
     }
 
     fn learn(&mut self, tape: &Tape, rate: f32) -> Result<()> {
@@ -254,8 +254,8 @@ impl Hook for IntegerHook {
         y.map(Some).map_err(|e| in_layer(node, e))
     }
 
-    fn edge(&mut self, tape: &mut Tape, node: &Node, x: Var) -> Result<Var> {
-        quantized_edge(&self.plan, &self.ranges, tape, node, x)
+    fn edge(&mut self, tape: &mut Tape, node: &Node, x: Incoming) -> Result<Var> {
+        quantized_edge(&self.plan, &self.ranges, tape, node, x.var)
     }
 }
 

@@ -15,7 +15,8 @@
 
 use std::collections::HashMap;
 
-use engine::{Error, Hook, Layer, Node, Result, Tape, Tensor, Var, ops};
+use engine::fast::{self, Algorithm};
+use engine::{Error, Hook, Incoming, Layer, Node, Result, Tape, Tensor, Var, ops};
 use rayon::prelude::*;
 
 use crate::fake_quantize::codes;
@@ -62,7 +63,9 @@ impl SimulatedLayer {
         let mut tape = Tape::inference();
         let (x, w) = (tape.leaf(codes(x, &self.q_x)?, false), tape.leaf(self.w.clone(), false));
         let y = match layer {
-            Layer::Conv2d { stride, padding, .. } => ops::conv2d(&mut tape, x, w, None, stride, padding)?,
+            Layer::Conv2d { stride, padding, .. } => {
+                fast::conv2d(&mut tape, Algorithm::default(), x, w, None, [stride, padding])?
+            }
             _ => {
                 let zero = tape.leaf(Tensor::zeros([self.scales.len()]), false);
                 ops::linear(&mut tape, x, w, zero)?
@@ -93,7 +96,7 @@ impl Hook for SimulateHook {
         self.layers[&node.name].run(node.layer, x).map(Some).map_err(in_layer)
     }
 
-    fn edge(&mut self, tape: &mut Tape, node: &Node, x: Var) -> Result<Var> {
-        quantized_edge(&self.plan, &self.ranges, tape, node, x)
+    fn edge(&mut self, tape: &mut Tape, node: &Node, x: Incoming) -> Result<Var> {
+        quantized_edge(&self.plan, &self.ranges, tape, node, x.var)
     }
 }

@@ -2,7 +2,7 @@
 //! prefetching, momentum and an average of the weights.
 
 use engine::Float;
-use engine::ops::Algorithm;
+use engine::fast::Algorithm;
 use engine::optim::{Decay, Ema, Schedule, Sgd};
 use models::augment::{Augment, Normalization};
 use models::cifar10::ImageSet;

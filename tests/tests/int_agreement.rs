@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
-use engine::{Graph, Hook, Node, Result, Tape, Var};
+use engine::{Graph, Hook, Incoming, Input, LayerQuant, Node, Operands, Result, Tape, Var};
 use models::cifar10::{Cifar10, interleave};
 use models::import::load_network;
 use models::loader::Loader;
@@ -89,18 +89,18 @@ impl Codes {
 }
 
 impl Hook for Codes {
-    fn input(&mut self, tape: &mut Tape, node: &Node, x: Var) -> Result<Var> {
-        let x = self.inner.input(tape, node, x)?;
+    fn layer(&mut self, tape: &mut Tape, node: &Node, operands: Operands) -> Result<LayerQuant> {
+        let mut layer = self.inner.layer(tape, node, operands)?;
+        let x = match layer.input {
+            Input::Value(x) => x,
+            Input::Map(map) => map.record(tape, operands.x.var)?,
+        };
         self.remember(tape, node, self.inner.plan.get(&node.name).map(|w| w.a), x);
-        Ok(x)
+        layer.input = Input::Value(x);
+        Ok(layer)
     }
-    fn weight(&mut self, tape: &mut Tape, node: &Node, w: Var) -> Result<Var> {
-        self.inner.weight(tape, node, w)
-    }
-    fn bias(&mut self, tape: &mut Tape, node: &Node, b: Var) -> Result<Var> {
-        self.inner.bias(tape, node, b)
-    }
-    fn edge(&mut self, tape: &mut Tape, node: &Node, x: Var) -> Result<Var> {
+
+    fn edge(&mut self, tape: &mut Tape, node: &Node, x: Incoming) -> Result<Var> {
         let x = self.inner.edge(tape, node, x)?;
         self.remember(tape, node, self.inner.plan.edge(&node.name), x);
         Ok(x)

@@ -6,8 +6,8 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
+use engine::fast::Algorithm;
 use engine::kernel::Isa;
-use engine::ops::Algorithm;
 use engine::optim::{Decay, Schedule, Sgd};
 use engine::{Float, Hook, Tensor};
 use models::assets::INTEGER_MODEL;

@@ -1,28 +1,24 @@
 //! Fake quantization of activations inside the convolution is the same computation as before it: same bits.
 
+use engine::fast::Algorithm;
 use engine::kernel::Isa;
-use engine::ops::Algorithm;
 use engine::optim::{Decay, Schedule, Sgd};
-use engine::{Hook, Node, Params, Result, Tape, Tensor, Var};
+use engine::{Hook, Input, LayerQuant, Node, Operands, Params, Result, Tape, Tensor};
 use models::augment::Normalization;
 use models::loader::Batch;
 use models::{Network, Shortcut, Trainer};
 use quant::{FakeQuantHook, Policy, QuantConfig, Ranges};
 
-/// The hook without `input_map`: inputs are quantized by an operation of their own.
+/// The hook with its inputs quantized by an operation of their own.
 struct Apart(FakeQuantHook);
 
 impl Hook for Apart {
-    fn input(&mut self, tape: &mut Tape, node: &Node, x: Var) -> Result<Var> {
-        self.0.input(tape, node, x)
-    }
-
-    fn weight(&mut self, tape: &mut Tape, node: &Node, w: Var) -> Result<Var> {
-        self.0.weight(tape, node, w)
-    }
-
-    fn bias(&mut self, tape: &mut Tape, node: &Node, b: Var) -> Result<Var> {
-        self.0.bias(tape, node, b)
+    fn layer(&mut self, tape: &mut Tape, node: &Node, operands: Operands) -> Result<LayerQuant> {
+        let mut layer = self.0.layer(tape, node, operands)?;
+        if let Input::Map(map) = layer.input {
+            layer.input = Input::Value(map.record(tape, operands.x.var)?);
+        }
+        Ok(layer)
     }
 }
 

@@ -3,8 +3,9 @@
 
 use benches::table::{MULTIPLY_ADD, Peak, Work};
 use benches::{LAYERS, normal};
+use engine::fast::{Algorithm, conv2d_backward, conv2d_forward};
 use engine::kernel::Isa;
-use engine::ops::{Algorithm, Conv2dShape, conv2d_backward, conv2d_forward};
+use engine::ops::Conv2dShape;
 
 use crate::{Bench, Speeds};
 

@@ -2,8 +2,8 @@
 
 use benches::normal;
 use benches::table::{MULTIPLY_ADD, Peak, Work};
+use engine::fast::Algorithm;
 use engine::kernel::Isa;
-use engine::ops::Algorithm;
 use engine::optim::{Decay, Schedule, Sgd};
 use engine::{Float, Hook};
 use models::augment::Normalization;

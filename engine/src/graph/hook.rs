@@ -3,6 +3,51 @@
 use crate::ops::InputMap;
 use crate::{Node, Result, Tape, Tensor, Var};
 
+/// A value on its way into a layer.
+#[derive(Clone, Copy, Debug)]
+pub struct Incoming {
+    /// Where it stands on the tape.
+    pub var: Var,
+    /// Its smallest and largest number, if whoever computed it has looked.
+    pub range: Option<[f32; 2]>,
+}
+
+/// What a layer with weights would compute with in floats.
+#[derive(Clone, Copy, Debug)]
+pub struct Operands {
+    /// Its input.
+    pub x: Incoming,
+    /// Its weight, the parameter.
+    pub w: Var,
+    /// Its bias, if it has one.
+    pub b: Option<Var>,
+}
+
+/// What a layer with weights computes with.
+pub struct LayerQuant {
+    /// In place of its input.
+    pub input: Input,
+    /// In place of its weight.
+    pub weight: Var,
+    /// In place of its bias.
+    pub bias: Option<Var>,
+}
+
+/// What a layer sees as its input.
+pub enum Input {
+    /// A value on the tape: the input itself, or what has been made of it.
+    Value(Var),
+    /// A function of the layer's input, which the layer is to apply.
+    Map(Box<dyn InputMap>),
+}
+
+impl From<Operands> for LayerQuant {
+    /// Everything as it is.
+    fn from(Operands { x, w, b }: Operands) -> Self {
+        Self { input: Input::Value(x.var), weight: w, bias: b }
+    }
+}
+
 /// Called by the interpreter at each layer with weights. The default of every method is to change nothing.
 pub trait Hook {
     /// Replaces the layer altogether: its result from its input, weight and bias as they are, or `None` to go
@@ -14,46 +59,21 @@ pub trait Hook {
         Ok(None)
     }
 
-    /// What the layer sees as its input.
+    /// What the layer computes with; asked once per layer and pass. A hook may put leaves of its own on the tape (step
+    /// sizes that are learned) and find their gradients there after the backward pass.
     ///
     /// # Errors
     /// As for [`compute`](Self::compute).
-    fn input(&mut self, _: &mut Tape, _: &Node, x: Var) -> Result<Var> {
-        Ok(x)
-    }
-
-    /// What the layer sees as its input, as a function that the layer computes itself; asked in training of
-    /// convolutions that can, and if it is `None`, [`input`](Self::input) is asked.
-    ///
-    /// # Errors
-    /// As for [`compute`](Self::compute).
-    fn input_map(&mut self, _: &Tape, _: &Node, _x: Var) -> Result<Option<Box<dyn InputMap>>> {
-        Ok(None)
-    }
-
-    /// What the layer sees as its weight.
-    ///
-    /// # Errors
-    /// As for [`compute`](Self::compute).
-    fn weight(&mut self, _: &mut Tape, _: &Node, w: Var) -> Result<Var> {
-        Ok(w)
-    }
-
-    /// What the layer sees as its bias, if it has one; called after [`input`](Self::input) and
-    /// [`weight`](Self::weight).
-    ///
-    /// # Errors
-    /// As for [`compute`](Self::compute).
-    fn bias(&mut self, _: &mut Tape, _: &Node, b: Var) -> Result<Var> {
-        Ok(b)
+    fn layer(&mut self, _: &mut Tape, _: &Node, operands: Operands) -> Result<LayerQuant> {
+        Ok(operands.into())
     }
 
     /// What a residual sum sees as its second input, or a pool as its only one.
     ///
     /// # Errors
     /// As for [`compute`](Self::compute).
-    fn edge(&mut self, _: &mut Tape, _: &Node, x: Var) -> Result<Var> {
-        Ok(x)
+    fn edge(&mut self, _: &mut Tape, _: &Node, x: Incoming) -> Result<Var> {
+        Ok(x.var)
     }
 
     /// Called after the backward pass of a training step, with the step's learning rate: a hook that put numbers of its

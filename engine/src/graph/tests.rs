@@ -1,6 +1,7 @@
 use super::*;
 use crate::ops::gradient_check::wave;
-use crate::{Float, Tape, Var, ops};
+use crate::optim::Sgd;
+use crate::{Tape, Var, ops};
 
 /// input -> conv -> bn -> relu -> conv -> bn (+ input of the second conv) -> relu -> pool -> fc
 fn small() -> Graph {
@@ -52,9 +53,13 @@ struct Meddle {
 }
 
 impl Hook for Meddle {
-    fn weight(&mut self, tape: &mut Tape, node: &Node, w: Var) -> Result<Var> {
+    fn layer(&mut self, tape: &mut Tape, node: &Node, operands: Operands) -> Result<LayerQuant> {
         self.seen.push(node.name.clone());
-        if node.name == "conv2" { ops::add(tape, w, w) } else { Ok(w) }
+        let mut layer = LayerQuant::from(operands);
+        if node.name == "conv2" {
+            layer.weight = ops::add(tape, layer.weight, layer.weight)?;
+        }
+        Ok(layer)
     }
 
     fn compute(&mut self, node: &Node, x: &Tensor, _: &Tensor, _: Option<&Tensor>) -> Result<Option<Tensor>> {
@@ -81,4 +86,127 @@ fn a_missing_parameter_is_named() {
     }
     let error = g.infer(&params, wave([1, 5, 5, 3], 1), &mut Float).unwrap_err().to_string();
     assert!(error.starts_with("parameter `bn2.bias` does not exist"), "{error}");
+}
+
+/// `|a - b| <= tolerance * max|b|`.
+fn assert_close(what: &str, got: &Tensor, expected: &Tensor, tolerance: f32) {
+    let bound = tolerance * expected.data().iter().fold(1e-3f32, |m, v| m.max(v.abs()));
+    for (a, b) in got.data().iter().zip(expected.data()) {
+        assert!((a - b).abs() <= bound, "{what}: {a} instead of {b}");
+    }
+}
+
+/// Learns the input of `conv2` as `2 x`, mapped by the layer itself, and halves what enters the sum: everything a hook may
+/// do to a layer.
+struct Everything;
+
+struct Twice;
+
+impl ops::InputMap for Twice {
+    fn forward(&self, x: &[f32], y: &mut [f32]) -> Result<()> {
+        y.iter_mut().zip(x).for_each(|(y, x)| *y = 2.0 * x);
+        Ok(())
+    }
+
+    fn backward(&self, _: &[f32], dy: &mut [f32]) {
+        dy.iter_mut().for_each(|dy| *dy *= 2.0);
+    }
+
+    fn record(&self, tape: &mut Tape, x: Var) -> Result<Var> {
+        ops::add(tape, x, x)
+    }
+}
+
+impl Hook for Everything {
+    fn layer(&mut self, _: &mut Tape, node: &Node, operands: Operands) -> Result<LayerQuant> {
+        let mut layer = LayerQuant::from(operands);
+        if node.name == "conv2" {
+            layer.input = Input::Map(Box::new(Twice));
+        }
+        Ok(layer)
+    }
+
+    fn edge(&mut self, tape: &mut Tape, node: &Node, x: Incoming) -> Result<Var> {
+        if node.name == "add" { ops::add(tape, x.var, x.var) } else { Ok(x.var) }
+    }
+}
+
+/// Values, statistics and gradients of one training pass: `1e-5` of the largest.
+#[test]
+fn the_fast_interpreter_equals_the_plain_one() {
+    let g = small();
+    let params = g.init(1).unwrap();
+    for hook in [&mut Float as &mut dyn Hook, &mut Everything] {
+        let mut run = |fast: bool| {
+            let (mut tape, mut params, x) = (Tape::new(), params.clone(), wave([3, 6, 5, 3], 1));
+            let forward = if fast {
+                g.forward_train(&mut params, &mut tape, x, hook).unwrap()
+            } else {
+                let forward = g.forward_plain(&params, &mut tape, x, Mode::Train, hook).unwrap();
+                forward.update_averages(&g, &mut params).unwrap();
+                forward
+            };
+            let logits = tape.value(forward.output).clone();
+            tape.backward(forward.output, wave([3, 10], 2)).unwrap();
+            let mut all: Vec<(String, Tensor)> = vec![("logits".into(), logits)];
+            for (param, var) in params.iter().zip(&forward.params) {
+                all.push((param.name.clone(), param.value.clone()));
+                let gradient = var.and_then(|v| tape.take_grad(v));
+                all.extend(gradient.map(|g| (format!("gradient of {}", param.name), g)));
+            }
+            all
+        };
+        for ((name, got), (_, expected)) in run(true).iter().zip(&run(false)) {
+            assert_close(name, got, expected, 1e-5);
+        }
+    }
+}
+
+#[test]
+fn the_plain_interpreter_trains() {
+    let g = small();
+    let mut params = g.init(1).unwrap();
+    let mut sgd = Sgd::new(0.9, false, 0.0, false);
+    let mut losses = Vec::new();
+    for _ in 0..20 {
+        let mut tape = Tape::new();
+        let x = wave([4, 5, 5, 3], 1);
+        let forward = g.forward_plain(&params, &mut tape, x, Mode::Train, &mut Float).unwrap();
+        let loss = ops::cross_entropy(&mut tape, forward.output, &[1, 2, 3, 4], 0.0).unwrap();
+        losses.push(tape.value(loss).data()[0]);
+        tape.backward(loss, Tensor::scalar(1.0)).unwrap();
+        forward.update_averages(&g, &mut params).unwrap();
+        let grads: Vec<_> = forward.params.iter().map(|v| v.and_then(|v| tape.grad(v))).collect();
+        sgd.step(&mut params, &grads, 0.1).unwrap();
+    }
+    assert!(losses[19] < 0.5 * losses[0], "{losses:?}");
+}
+
+/// Learns a summand of every weight and of every input of `conv2`, with leaves of its own.
+struct Learned(Vec<(&'static str, Var)>);
+
+impl Hook for Learned {
+    fn layer(&mut self, tape: &mut Tape, node: &Node, operands: Operands) -> Result<LayerQuant> {
+        let mut layer = LayerQuant::from(operands);
+        if node.name == "conv2" {
+            for (what, var) in [("weight", operands.w), ("input", operands.x.var)] {
+                self.0.push((what, tape.leaf(Tensor::zeros(tape.value(var).shape()), true)));
+            }
+            layer.weight = ops::add(tape, operands.w, self.0[0].1)?;
+            layer.input = Input::Value(ops::add(tape, operands.x.var, self.0[1].1)?);
+        }
+        Ok(layer)
+    }
+}
+
+#[test]
+fn a_hook_may_learn_numbers_of_its_own() {
+    let g = small();
+    let mut params = g.init(1).unwrap();
+    let (mut tape, mut hook) = (Tape::new(), Learned(vec![]));
+    let forward = g.forward_train(&mut params, &mut tape, wave([2, 5, 5, 3], 1), &mut hook).unwrap();
+    tape.backward(forward.output, wave([2, 10], 2)).unwrap();
+    let w = forward.params[params.index("conv2.weight").unwrap()].unwrap();
+    assert_eq!(tape.grad(hook.0[0].1), tape.grad(w), "what is added to a weight has the weight's gradient");
+    assert!(tape.grad(hook.0[1].1).unwrap().data().iter().any(|v| *v != 0.0));
 }

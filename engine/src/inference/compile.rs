@@ -1,15 +1,14 @@
-//! From a graph and its parameters to an [`Inference`]: which layers merge, folded weights, buffers.
+//! From a graph and its parameters to an [`Inference`]: the fused steps, folded weights, buffers. Plain: the graph
+//! itself, by [`Graph::forward_plain`].
 
 use super::{Buffer, Conv, ConvKernel, Inference, Step};
-use crate::graph::{Plan, PlanStep};
+use crate::fast::{self, Norm, StepOp, fuse};
 use crate::kernel::Isa;
 use crate::kernel::conv::Panels;
 use crate::kernel::tile::Segment;
 use crate::kernel::winograd::{Filters, TILE};
+use crate::ops::EPS;
 use crate::{Error, Graph, Layer, NodeId, Params, Result, Tensor};
-
-/// Added to batch norm's variance.
-const EPS: f64 = 1e-5;
 
 impl Inference {
     /// Compiles `graph` for images `[N, h, w, c]`.
@@ -22,14 +21,14 @@ impl Inference {
             graph,
             params,
             isa,
-            plan: Plan::new(graph),
             border: border(graph),
+            extents: graph.extents(image)?,
             place: vec![None; graph.nodes().len()],
             buffers: Vec::new(),
             steps: Vec::new(),
         };
-        for id in 0..graph.nodes().len() {
-            compiler.node(id, image)?;
+        for step in fuse(graph) {
+            compiler.step(&step)?;
         }
         let Compiler { buffers, steps, .. } = compiler;
         let (Some(input), Some(last)) = (buffers.first(), buffers.last()) else {
@@ -52,8 +51,9 @@ struct Compiler<'a> {
     graph: &'a Graph,
     params: &'a Params,
     isa: Isa,
-    plan: Plan,
     border: usize,
+    /// Shape of each node's value.
+    extents: Vec<[usize; 3]>,
     /// Where each node's value is.
     place: Vec<Option<usize>>,
     buffers: Vec<Buffer>,
@@ -61,51 +61,46 @@ struct Compiler<'a> {
 }
 
 impl Compiler<'_> {
-    fn node(&mut self, id: NodeId, [h, w, c]: [usize; 3]) -> Result<()> {
-        let node = &self.graph.nodes()[id];
-        let place = match (self.plan.steps[id], node.layer) {
-            (PlanStep::Absorbed, _) => return Ok(()),
-            (PlanStep::BatchNormRelu { norm, residual }, _) => {
-                let residual = residual.map(|r| self.place_of(r)).transpose()?;
-                self.conv(norm, residual, true)?
-            }
-            (_, Layer::Input) => self.buffer(Buffer { h, w, c, border: self.border }),
-            // Computed by the batch norm behind it.
-            (_, Layer::Conv2d { .. }) => return Ok(()),
-            (_, Layer::BatchNorm { .. }) => self.conv(id, None, false)?,
-            (_, Layer::SubsamplePad { stride, lo, hi }) => {
+    fn step(&mut self, step: &fast::Step) -> Result<()> {
+        let node = &self.graph.nodes()[step.id];
+        let y = match step.op {
+            StepOp::Input => self.buffer(step.id, self.border),
+            StepOp::ConvNorm { norm, .. } | StepOp::Norm(norm) => self.conv(step.id, norm)?,
+            // The batch norms behind it compute it; for anything else it has no place.
+            StepOp::Conv2d => return Ok(()),
+            StepOp::SubsamplePad { stride, lo, .. } => {
                 let x = self.place_of(node.inputs[0])?;
-                let Buffer { h, w, c, border } = self.buffers[x];
-                let y = Buffer { h: h.div_ceil(stride), w: w.div_ceil(stride), c: lo + c + hi, border };
-                let y = self.buffer(y);
+                let y = self.buffer(step.id, self.border);
                 self.steps.push(Step::SubsamplePad { x, y, stride, lo });
                 y
             }
-            (_, Layer::GlobalAvgPool) => {
+            StepOp::GlobalAvgPool => {
                 let x = self.place_of(node.inputs[0])?;
-                let y = self.buffer(Buffer { h: 1, w: 1, c: self.buffers[x].c, border: 0 });
+                let y = self.buffer(step.id, 0);
                 self.steps.push(Step::Pool { x, y });
                 y
             }
-            (_, Layer::Linear { o, .. }) => {
+            StepOp::Linear => {
                 let x = self.place_of(node.inputs[0])?;
-                let y = self.buffer(Buffer { h: 1, w: 1, c: o, border: 0 });
+                let y = self.buffer(step.id, 0);
                 let w = self.params.get(&format!("{}.weight", node.name))?.clone();
                 let b = self.params.get(&format!("{}.bias", node.name))?.clone();
                 self.steps.push(Step::Linear { x, y, w, b });
                 y
             }
-            (_, Layer::Relu | Layer::Add) => {
+            StepOp::Relu | StepOp::Add => {
                 let detail = format!("`{}` does not follow a batch norm; run the graph instead", node.name);
                 return Err(Error::value("inference", detail));
             }
         };
-        self.place[id] = Some(place);
+        self.place[step.id] = Some(y);
         Ok(())
     }
 
-    fn buffer(&mut self, buffer: Buffer) -> usize {
-        self.buffers.push(buffer);
+    /// A buffer for the value of node `id`.
+    fn buffer(&mut self, id: NodeId, border: usize) -> usize {
+        let [h, w, c] = self.extents[id];
+        self.buffers.push(Buffer { h, w, c, border });
         self.buffers.len() - 1
     }
 
@@ -116,8 +111,9 @@ impl Compiler<'_> {
         })
     }
 
-    /// The convolution before batch norm `norm`, folded.
-    fn conv(&mut self, norm: NodeId, residual: Option<usize>, relu: bool) -> Result<usize> {
+    /// The convolution before batch norm `norm`, folded, for the value of node `id`.
+    fn conv(&mut self, id: NodeId, Norm { id: norm, residual, relu }: Norm) -> Result<usize> {
+        let residual = residual.map(|r| self.place_of(r.from)).transpose()?;
         let norm = &self.graph.nodes()[norm];
         let node = &self.graph.nodes()[norm.inputs[0]];
         let Layer::Conv2d { c, o, kernel, stride, padding } = node.layer else {
@@ -131,8 +127,7 @@ impl Compiler<'_> {
         }
         let x = self.place_of(node.inputs[0])?;
         let from = self.buffers[x];
-        let side = |n: usize| (n + 2 * padding - kernel) / stride + 1;
-        let y = self.buffer(Buffer { h: side(from.h), w: side(from.w), c: o, border: self.border });
+        let y = self.buffer(id, self.border);
         let (w, k) = (self.params.get(&format!("{}.weight", node.name))?, kernel * kernel * c);
         let (factor, bias) = self.fold(&norm.name)?;
         let winograd = (kernel, stride, padding) == (3, 1, 1)

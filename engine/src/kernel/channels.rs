@@ -1,6 +1,6 @@
 //! Passes over an image `[pixels, C]` that treat each channel by its own coefficients: the loops of batch
 //! norm. Plain loops over blocks of `L` channels, which the compiler vectorises for the instruction set they
-//! are entered through. No fused multiply-add is used, so every instruction set gives the same bits.
+//! are entered through. Plain: [`ops::batch_norm`](crate::ops::batch_norm()). No fused multiply-add is used, so every instruction set gives the same bits.
 
 use super::{Isa, Kernel, Vector};
 

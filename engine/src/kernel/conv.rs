@@ -1,6 +1,8 @@
 //! Direct convolution of one padded image, used for `y = conv(x, w)` and, with flipped and transposed
 //! weights, for the gradient of its input. No im2col copy: the receptive fields are read where they are.
 //!
+//! Plain: [`ops::conv2d_ref`](crate::ops::conv2d_ref); `fast/conv2d/tests.rs` holds it to that.
+//!
 //! Loops, outermost first: blocks of output channels (one weight panel each, which stays in the first-level
 //! cache) / rows / tiles of `MR` neighbouring pixels / segments of the receptive field.
 

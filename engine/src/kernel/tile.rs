@@ -1,4 +1,5 @@
-//! The two register tiles every convolution pass is made of.
+//! The two register tiles every convolution pass is made of. Plain: the sums above [`dot`] and [`outer`], which
+//! [`ops::conv2d_ref`](crate::ops::conv2d_ref) takes one product at a time.
 //!
 //! Both hold `MR x NR` vectors of sums in registers and do one fused multiply-add per (broadcast, vector)
 //! pair, so an inner step costs `MR` broadcast loads and `NR` vector loads for `MR * NR` FMAs:

@@ -2,6 +2,8 @@
 //! `dw[kh, i, o] += sum over oy, ox of x[(oy s + kh), ox s C + i] * dy[oy, ox, o]`, where `i < KW * C` runs
 //! over a row of the receptive field, contiguous in the padded image.
 //!
+//! Plain: `dw` of [`ops::conv2d_backward_ref`](crate::ops::conv2d_backward_ref); `fast/conv2d/tests.rs` holds it to that.
+//!
 //! Loops, outermost first: `kh` / blocks of output channels / tiles of `MR` field entries / rows / pixels.
 //! The `MR x NR` sums stay in registers for the whole image.
 

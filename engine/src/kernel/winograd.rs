@@ -10,6 +10,9 @@
 //! The gradients use the same transforms: `dx` is the convolution of `dy` with the flipped filters, and
 //! `dg = G^T [ sum over tiles of (B^T d B) x (A dY A^T) ] G`.
 //!
+//! Plain: [`ops::conv2d_ref`](crate::ops::conv2d_ref) and [`ops::conv2d_backward_ref`](crate::ops::conv2d_backward_ref);
+//! `fast/conv2d/tests.rs` holds it to them.
+//!
 //! Price: the transforms amplify rounding. Against `f64`, errors are a few times those of the direct sum (the tests
 //! state the bound).
 

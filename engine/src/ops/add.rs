@@ -1,4 +1,13 @@
 //! Addition, the residual connection: `y = a + b`.
+//!
+//! ```
+//! use engine::{Tape, Tensor, ops};
+//! let mut tape = Tape::new();
+//! let [a, b] = [1.0, 2.0].map(|v| tape.leaf(Tensor::full([2], v), true));
+//! let y = ops::add(&mut tape, a, b)?;
+//! assert_eq!(tape.value(y).data(), [3.0, 3.0]);
+//! # Ok::<(), engine::Error>(())
+//! ```
 
 use crate::{Context, Op, Result, Tape, Tensor, Var};
 
@@ -29,6 +38,12 @@ impl Op for Add {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ops::gradient_check::{check, wave};
+
+    #[test]
+    fn gradients_equal_finite_differences() {
+        check(&[wave([5], 1), wave([5], 2)], 1e-3, |tape, v| add(tape, v[0], v[1]).unwrap());
+    }
 
     #[test]
     fn value_and_gradient() {

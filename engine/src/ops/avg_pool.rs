@@ -1,4 +1,13 @@
 //! Global average pooling: `y[n, c] = 1/(H W) * sum over h, w of x[n, h, w, c]`.
+//!
+//! ```
+//! use engine::{Tape, Tensor, ops};
+//! let mut tape = Tape::new();
+//! let x = tape.leaf(Tensor::from_vec([1, 1, 2, 1], vec![1., 3.])?, true);
+//! let y = ops::global_avg_pool(&mut tape, x)?;
+//! assert_eq!(tape.value(y).data(), [2.0]);
+//! # Ok::<(), engine::Error>(())
+//! ```
 
 use crate::{Context, Error, Op, Result, Shape, Tape, Tensor, Var};
 
@@ -22,6 +31,15 @@ pub fn global_avg_pool_forward(x: &Tensor) -> Result<Tensor> {
         }
     }
     Ok(y)
+}
+
+/// The same by its definition, summed in `f64`.
+pub fn global_avg_pool_ref(x: &Tensor) -> Tensor {
+    let (c, pixels) = (x.shape().last(), x.dims()[1] * x.dims()[2]);
+    Tensor::from_fn([x.dims()[0], c], |at| {
+        let channel = x.data()[at / c * pixels * c..][..pixels * c].iter().skip(at % c).step_by(c);
+        (channel.map(|&v| f64::from(v)).sum::<f64>() / pixels as f64) as f32
+    })
 }
 
 /// [`global_avg_pool_forward`], recorded.
@@ -63,6 +81,15 @@ impl Op for GlobalAvgPool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ops::gradient_check::{check, wave};
+
+    #[test]
+    fn equals_the_definition_and_its_gradient_finite_differences() {
+        let x = wave([3, 4, 5, 6], 1);
+        let (y, expected) = (global_avg_pool_forward(&x).unwrap(), global_avg_pool_ref(&x));
+        assert!(y.data().iter().zip(expected.data()).all(|(y, e)| (y - e).abs() <= 1e-6));
+        check(&[x], 1e-3, |tape, v| global_avg_pool(tape, v[0]).unwrap());
+    }
 
     #[test]
     fn value_and_gradient() {

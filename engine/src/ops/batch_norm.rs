@@ -1,21 +1,28 @@
-//! Batch normalisation (Ioffe and Szegedy 2015), per channel over all pixels of the batch:
+//! Batch normalisation (Ioffe and Szegedy 2015), per channel over all `M = N H W` pixels of the batch:
 //!
-//! `y = gamma * (x - mean) / sqrt(var + eps) + beta`, optionally followed by `+ r` (a residual) and ReLU in
-//! the same pass over memory: past the second-level cache a core gets a few bytes per cycle, so a pass costs as
-//! much as the arithmetic of a convolution.
+//! `y = gamma x_hat + beta`, with `x_hat = (x - mean) / sqrt(var + eps)`.
 //!
 //! Training takes mean and variance (biased) from the batch, inference from running averages.
+//!
+//! ```
+//! use engine::{Tape, Tensor, ops};
+//! let mut tape = Tape::new();
+//! let x = tape.leaf(Tensor::from_vec([2, 1, 1, 1], vec![1., 3.])?, true); // mean 2, variance 1
+//! let (gamma, beta) = (tape.leaf(Tensor::full([1], 10.), true), tape.leaf(Tensor::full([1], 5.), true));
+//! let (y, _) = ops::batch_norm(&mut tape, x, gamma, beta, ops::BatchNormMode::Train { eps: 0.0 })?;
+//! assert_eq!(tape.value(y).data(), [-5.0, 15.0]);
+//! # Ok::<(), engine::Error>(())
+//! ```
 
-pub(super) mod backward;
-pub(super) mod forward;
+mod mode;
 
-pub use forward::{BatchNormMode, BatchStats};
+pub(crate) use mode::check;
+pub use mode::{BatchNormMode, BatchStats, EPS};
 
-use crate::kernel::Isa;
-use crate::{Result, Tape, Var};
+use crate::{Context, Op, Result, Tape, Tensor, Var};
 
-/// `y = gamma * (x - mean) / sqrt(var + eps) + beta` for `x [N, H, W, C]`, `gamma [C]`, `beta [C]`, recorded.
-/// Returns the batch's statistics in training mode.
+/// Batch norm of `x [N, H, W, C]` with `gamma [C]` and `beta [C]`, recorded. Returns the batch's statistics in
+/// training mode.
 ///
 /// # Errors
 /// If the shapes do not fit.
@@ -26,106 +33,84 @@ pub fn batch_norm(
     beta: Var,
     mode: BatchNormMode<'_>,
 ) -> Result<(Var, Option<BatchStats>)> {
-    record(tape, [x, gamma, beta], None, false, mode)
+    let value = tape.value(x);
+    check(value, tape.value(gamma), tape.value(beta), mode)?;
+    let (stats, eps) = match mode {
+        BatchNormMode::Train { eps } => (BatchStats::of(value), eps),
+        BatchNormMode::Eval { mean, var, eps } => {
+            (BatchStats { mean: mean.to_vec(), var: var.to_vec(), count: 0 }, eps)
+        }
+    };
+    let train = matches!(mode, BatchNormMode::Train { .. });
+    let op = BatchNorm { stats: stats.clone(), eps, train };
+    let y = batch_norm_ref(value, tape.value(gamma), tape.value(beta), &stats, eps);
+    Ok((tape.push(y, &[x, gamma, beta], op), train.then_some(stats)))
 }
 
-/// `y = max(batch_norm(x) + r, 0)`, with `r = 0` where `residual` is absent: the tail of a residual block in
-/// one operation.
-///
-/// # Errors
-/// If the shapes do not fit.
-pub fn batch_norm_relu(
-    tape: &mut Tape,
-    x: Var,
-    gamma: Var,
-    beta: Var,
-    residual: Option<Var>,
-    mode: BatchNormMode<'_>,
-) -> Result<(Var, Option<BatchStats>)> {
-    record(tape, [x, gamma, beta], residual, true, mode)
+/// `y` by its definition, in `f64`.
+pub fn batch_norm_ref(x: &Tensor, gamma: &Tensor, beta: &Tensor, stats: &BatchStats, eps: f32) -> Tensor {
+    Tensor::from_fn(x.shape(), |i| {
+        let c = i % gamma.len();
+        let y = f64::from(gamma.data()[c]) * x_hat(x, i, stats, eps) + f64::from(beta.data()[c]);
+        y as f32
+    })
 }
 
-fn record(
-    tape: &mut Tape,
-    [x, gamma, beta]: [Var; 3],
-    residual: Option<Var>,
-    relu: bool,
-    mode: BatchNormMode<'_>,
-) -> Result<(Var, Option<BatchStats>)> {
-    let (vx, vg, vb) = (tape.value(x), tape.value(gamma), tape.value(beta));
-    let vr = residual.map(|r| tape.value(r));
-    let isa = Isa::active();
-    let (y, norm, stats) = forward::forward(isa, vx, vg, vb, vr, relu, mode)?;
-    let inputs: Vec<Var> = [Some(x), Some(gamma), Some(beta), residual].into_iter().flatten().collect();
-    let op = backward::BatchNorm { isa, relu, norm, batch_statistics: stats.is_some() };
-    Ok((tape.push(y, &inputs, op), stats))
+/// `sqrt(var + eps)` of a channel.
+fn std(stats: &BatchStats, c: usize, eps: f32) -> f64 {
+    (f64::from(stats.var[c]) + f64::from(eps)).sqrt()
+}
+
+/// `(x - mean) / std` of element `i`.
+fn x_hat(x: &Tensor, i: usize, stats: &BatchStats, eps: f32) -> f64 {
+    let c = i % stats.mean.len();
+    (f64::from(x.data()[i]) - f64::from(stats.mean[c])) / std(stats, c, eps)
+}
+
+struct BatchNorm {
+    stats: BatchStats,
+    eps: f32,
+    /// Whether mean and variance depend on `x`.
+    train: bool,
+}
+
+impl Op for BatchNorm {
+    fn name(&self) -> &'static str {
+        "batch_norm"
+    }
+
+    /// `dbeta = sum dy`, `dgamma = sum dy x_hat`, `dx = gamma / std (dy - dbeta / M - x_hat dgamma / M)`, the last two
+    /// terms with batch statistics only.
+    fn backward(&self, ctx: &Context<'_>, dy: Tensor) -> Vec<Option<Tensor>> {
+        let (x, gamma, Self { stats, eps, train }) = (ctx.input(0), ctx.input(1), self);
+        let (mut dgamma, mut dbeta) = (vec![0.0; gamma.len()], vec![0.0; gamma.len()]);
+        for (i, &dy) in dy.data().iter().enumerate() {
+            dbeta[i % gamma.len()] += f64::from(dy);
+            dgamma[i % gamma.len()] += f64::from(dy) * x_hat(x, i, stats, *eps);
+        }
+        let dx = Tensor::from_fn(x.shape(), |i| {
+            let c = i % gamma.len();
+            let through_statistics = (dbeta[c] + x_hat(x, i, stats, *eps) * dgamma[c]) / stats.count as f64;
+            let sum = f64::from(dy.data()[i]) - if *train { through_statistics } else { 0.0 };
+            (f64::from(gamma.data()[c]) / std(stats, c, *eps) * sum) as f32
+        });
+        let vector = |v: Vec<f64>| Tensor::from_fn([v.len()], |c| v[c] as f32);
+        vec![Some(dx), Some(vector(dgamma)), Some(vector(dbeta))]
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Tensor;
     use crate::ops::gradient_check::{check, wave};
-    use crate::ops::{add, relu};
-
-    const TRAIN: BatchNormMode<'static> = BatchNormMode::Train { eps: 1e-5 };
-
-    #[test]
-    fn a_batch_comes_out_with_mean_beta_and_deviation_gamma() {
-        for c in [1, 8, 16, 48] {
-            let mut tape = Tape::new();
-            let x = tape.leaf(wave([2, 4, 4, c], 1), true);
-            let (g, b) = (tape.leaf(Tensor::full([c], 2.0), true), tape.leaf(Tensor::full([c], 5.0), true));
-            let (y, stats) = batch_norm(&mut tape, x, g, b, TRAIN).unwrap();
-            let y = tape.value(y).data();
-            for ch in 0..c {
-                let values: Vec<f64> = y.iter().skip(ch).step_by(c).map(|&v| f64::from(v)).collect();
-                let mean = values.iter().sum::<f64>() / 32.0;
-                let var = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / 32.0;
-                assert!((mean - 5.0).abs() < 1e-4 && (var.sqrt() - 2.0).abs() < 1e-3, "{mean} {var}");
-            }
-            assert_eq!(stats.unwrap().mean.len(), c);
-        }
-    }
 
     #[test]
     fn gradients_equal_finite_differences() {
         let inputs = [wave([2, 3, 2, 2], 1), wave([2], 2), wave([2], 3)];
-        check(&inputs, 5e-3, |tape, v| batch_norm(tape, v[0], v[1], v[2], TRAIN).unwrap().0);
+        let train = BatchNormMode::Train { eps: 1e-5 };
+        check(&inputs, 5e-3, |tape, v| batch_norm(tape, v[0], v[1], v[2], train).unwrap().0);
         let (mean, var) = (wave([2], 7), Tensor::full([2], 0.5));
         let eval = BatchNormMode::Eval { mean: mean.data(), var: var.data(), eps: 1e-5 };
         check(&inputs, 5e-3, |tape, v| batch_norm(tape, v[0], v[1], v[2], eval).unwrap().0);
-    }
-
-    /// The fused operation equals its three parts, values and gradients.
-    #[test]
-    fn fused_equals_composed() {
-        let (mean, var) = (wave([16], 7), Tensor::full([16], 0.5));
-        for mode in [TRAIN, BatchNormMode::Eval { mean: mean.data(), var: var.data(), eps: 1e-5 }] {
-            let run = |fused: bool| {
-                let mut tape = Tape::new();
-                let v = [wave([3, 4, 5, 16], 1), wave([16], 2), wave([16], 3), wave([3, 4, 5, 16], 4)]
-                    .map(|t| tape.leaf(t, true));
-                let y = if fused {
-                    batch_norm_relu(&mut tape, v[0], v[1], v[2], Some(v[3]), mode).unwrap().0
-                } else {
-                    let y = batch_norm(&mut tape, v[0], v[1], v[2], mode).unwrap().0;
-                    let y = add(&mut tape, y, v[3]).unwrap();
-                    relu(&mut tape, y)
-                };
-                let value = tape.value(y).clone();
-                tape.backward(y, wave([3, 4, 5, 16], 5)).unwrap();
-                (value, v.map(|v| tape.take_grad(v).unwrap()))
-            };
-            assert_eq!(run(true), run(false));
-        }
-    }
-
-    #[test]
-    fn shapes_that_do_not_fit_are_refused() {
-        let mut tape = Tape::new();
-        let [x, g, b] = [wave([1, 2, 2, 4], 1), wave([3], 2), wave([4], 3)].map(|t| tape.leaf(t, true));
-        let error = batch_norm(&mut tape, x, g, b, TRAIN).unwrap_err().to_string();
-        assert_eq!(error, "batch_norm: x [1, 2, 2, 4] needs 4 channels of gamma and beta, got [3] and [4]");
     }
 }

@@ -1,66 +1,65 @@
 //! Two-dimensional convolution (cross-correlation, as every framework means it), NHWC:
 //!
 //! `y[n, oy, ox, o] = b[o] + sum over kh, kw, c of x[n, oy s + kh - p, ox s + kw - p, c] * w[o, kh, kw, c]`,
-//! pixels outside the image being zero. Shapes: `x [N, H, W, C]`, `w [O, KH, KW, C]`, `y [N, OH, OW, O]`,
-//! `OH = (H + 2p - KH) / s + 1`.
 //!
-//! Three algorithms compute it: im2col with a matrix product (general, and the one to read first), the direct
-//! kernels of [`crate::kernel`] (fast, for channel counts that fill vectors), and Winograd's (fastest, for 3x3
-//! kernels with stride 1). All run in parallel over images; sums over images are taken in chunks whose bounds depend on the batch alone, so that the result
-//! has the same bits for any number of threads.
+//! pixels outside the image being zero. Shapes: `x [N, H, W, C]`, `w [O, KH, KW, C]`, `y [N, OH, OW, O]`,
+//! `OH = (H + 2p - KH) / s + 1`. The gradients walk over the same products: each `x w` that was added to a `y` sends
+//! `dy w` to its `x` and `dy x` to its `w`.
+//!
+//! ```
+//! use engine::{Tape, Tensor, ops};
+//! let mut tape = Tape::new();
+//! let x = tape.leaf(Tensor::from_vec([1, 1, 3, 1], vec![1., 2., 4.])?, true);
+//! let w = tape.leaf(Tensor::from_vec([1, 1, 2, 1], vec![-1., 1.])?, true); // the difference of neighbours
+//! let y = ops::conv2d(&mut tape, x, w, None, 1, 0)?;
+//! assert_eq!(tape.value(y).data(), [1.0, 2.0]);
+//! # Ok::<(), engine::Error>(())
+//! ```
 
-mod backward;
-mod direct;
-mod forward;
-mod general;
-pub(crate) mod pass;
 mod shape;
-mod winograd;
 
-pub use backward::{Conv2dGrads, conv2d_backward, conv2d_backward_ref};
-pub use forward::{conv2d_forward, conv2d_ref};
-pub use shape::Conv2dShape;
+pub use shape::{Conv2dShape, extent};
 
-use crate::kernel::Isa;
-use crate::{Context, Op, Result, Tape, Tensor, Var};
+use crate::{Context, Error, Op, Result, Tape, Tensor, Var};
 
-/// How to compute a convolution.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Algorithm {
-    /// Copy receptive fields, then one matrix product per image.
-    Im2col,
-    /// Read the padded image in place; shapes whose channels do not fill vectors take im2col.
-    Direct(Isa),
-    /// Winograd's F(4x4, 3x3) for 3x3 kernels with stride 1 on images whose sides are multiples of 4; other shapes
-    /// take the direct kernels.
-    Winograd(Isa),
-}
-
-impl Default for Algorithm {
-    /// The direct kernels of the instruction set in use: Winograd's rounding, small as it is, flips the sign behind
-    /// some ReLUs, and gradients then differ from the exact ones by more than other frameworks' do.
-    fn default() -> Self {
-        Self::Direct(Isa::active())
-    }
-}
-
-/// Convolution by the tape's algorithm, recorded. The bias is optional: a batch norm that follows makes it useless.
+/// The convolution, recorded. The bias is optional: a batch norm that follows makes it useless.
 ///
 /// # Errors
 /// If the shapes do not fit.
 pub fn conv2d(tape: &mut Tape, x: Var, w: Var, b: Option<Var>, stride: usize, padding: usize) -> Result<Var> {
-    let shape = Conv2dShape::new(tape.value(x).shape(), tape.value(w).shape(), stride, padding)?;
-    let algorithm = tape.algorithm();
-    let y = conv2d_forward(algorithm, &shape, tape.value(x), tape.value(w), b.map(|b| tape.value(b)))?;
-    let inputs = [Some(x), Some(w), b];
-    let inputs: Vec<Var> = inputs.into_iter().flatten().collect();
-    Ok(tape.push(y, &inputs, Conv2d { shape, algorithm, bias: b.is_some() }))
+    let s = Conv2dShape::new(tape.value(x).shape(), tape.value(w).shape(), stride, padding)?;
+    let bias = b.map(|b| tape.value(b));
+    if let Some(b) = bias.filter(|b| b.len() != s.o) {
+        return Err(Error::shape("conv2d", format!("{} output channels but b {}", s.o, b.shape())));
+    }
+    let y = conv2d_ref(&s, tape.value(x), tape.value(w), bias);
+    let inputs: Vec<Var> = [Some(x), Some(w), b].into_iter().flatten().collect();
+    Ok(tape.push(y, &inputs, Conv2d { s }))
+}
+
+/// The convolution by its definition, summed in `f64`.
+pub fn conv2d_ref(s: &Conv2dShape, x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Tensor {
+    Tensor::from_fn(s.y(), |i| {
+        let mut sum = b.map_or(0.0, |b| f64::from(b.data()[i % s.o]));
+        s.for_each_product(i, |x_i, w_i| sum += f64::from(x.data()[x_i]) * f64::from(w.data()[w_i]));
+        sum as f32
+    })
+}
+
+/// `dx` and `dw` from `dy`, by their definition, summed in `f64`.
+pub fn conv2d_backward_ref(s: &Conv2dShape, x: &Tensor, w: &Tensor, dy: &Tensor) -> (Tensor, Tensor) {
+    let (mut dx, mut dw) = (vec![0.0f64; x.len()], vec![0.0f64; w.len()]);
+    for (i, &dy) in dy.data().iter().enumerate() {
+        s.for_each_product(i, |x_i, w_i| {
+            dx[x_i] += f64::from(dy) * f64::from(w.data()[w_i]);
+            dw[w_i] += f64::from(dy) * f64::from(x.data()[x_i]);
+        });
+    }
+    (Tensor::from_fn(x.shape(), |i| dx[i] as f32), Tensor::from_fn(w.shape(), |i| dw[i] as f32))
 }
 
 struct Conv2d {
-    shape: Conv2dShape,
-    algorithm: Algorithm,
-    bias: bool,
+    s: Conv2dShape,
 }
 
 impl Op for Conv2d {
@@ -68,16 +67,32 @@ impl Op for Conv2d {
         "conv2d"
     }
 
+    /// `dx` and `dw` as above; `db[o] = sum over n, oy, ox of dy[n, oy, ox, o]`.
     fn backward(&self, ctx: &Context<'_>, dy: Tensor) -> Vec<Option<Tensor>> {
-        let needs = [ctx.needs(0), ctx.needs(1)];
-        let grads = conv2d_backward(self.algorithm, &self.shape, ctx.input(0), ctx.input(1), &dy, needs);
-        let mut all = vec![grads.dx, grads.dw];
-        if self.bias {
-            all.push(ctx.needs(2).then(|| backward::bias_grad(&dy)));
-        }
-        all
+        let (dx, dw) = conv2d_backward_ref(&self.s, ctx.input(0), ctx.input(1), &dy);
+        let channel = |o: usize| dy.data().iter().skip(o).step_by(self.s.o).map(|&v| f64::from(v));
+        let db = Tensor::from_fn([self.s.o], |o| channel(o).sum::<f64>() as f32);
+        vec![Some(dx), Some(dw), Some(db)].into_iter().take(ctx.inputs()).collect()
     }
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+    use crate::ops::gradient_check::{check, wave};
+
+    #[test]
+    fn gradients_equal_finite_differences() {
+        let inputs = [wave([2, 4, 5, 2], 1), wave([3, 3, 3, 2], 2), wave([3], 3)];
+        check(&inputs, 2e-3, |tape, v| conv2d(tape, v[0], v[1], Some(v[2]), 2, 1).unwrap());
+    }
+
+    #[test]
+    fn a_bias_of_another_length_is_refused() {
+        let mut tape = Tape::new();
+        let [x, w, b] =
+            [wave([1, 4, 4, 1], 1), wave([2, 3, 3, 1], 2), wave([3], 3)].map(|t| tape.leaf(t, true));
+        let error = conv2d(&mut tape, x, w, Some(b), 1, 0).unwrap_err().to_string();
+        assert_eq!(error, "conv2d: 2 output channels but b [3]");
+    }
+}

@@ -4,7 +4,17 @@
 //! `L = -1/N * sum_n sum_c q[n, c] log p[n, c]`, and `dL/dx = (p - q) / N`.
 //!
 //! Label smoothing: Szegedy et al. 2016, section 7.
+//!
+//! ```
+//! use engine::{Tape, Tensor, ops};
+//! let mut tape = Tape::new();
+//! let x = tape.leaf(Tensor::zeros([1, 4]), true); // four classes, each as likely as the others
+//! let loss = ops::cross_entropy(&mut tape, x, &[2], 0.0)?;
+//! assert!((tape.value(loss).data()[0] - 4f32.ln()).abs() < 1e-6);
+//! # Ok::<(), engine::Error>(())
+//! ```
 
+use super::argmax;
 use crate::{Context, Error, Op, Result, Tape, Tensor, Var};
 
 /// `p[n, c] = exp(x[n, c]) / sum_c' exp(x[n, c'])`, computed after subtracting the row's maximum so that no
@@ -52,7 +62,7 @@ pub fn cross_entropy(tape: &mut Tape, x: Var, labels: &[usize], smoothing: f32) 
         logits.data().chunks_exact(classes).zip(p.data().chunks_exact(classes)).zip(labels)
     {
         // log p_c = x_c - logsumexp(x), and logsumexp(x) = x_max - log p_max; log p_max is at least -log C.
-        let best = (0..classes).max_by(|&a, &b| x[a].total_cmp(&x[b])).expect("at least one class");
+        let best = argmax(x);
         let log_sum_exp = f64::from(x[best]) - f64::from(p[best]).ln();
         let mean = x.iter().map(|&v| f64::from(v)).sum::<f64>() / classes as f64;
         let e = f64::from(smoothing);
@@ -60,6 +70,17 @@ pub fn cross_entropy(tape: &mut Tape, x: Var, labels: &[usize], smoothing: f32) 
     }
     let op = CrossEntropy { p, labels: labels.to_vec(), smoothing };
     Ok(tape.push(Tensor::scalar((loss / n as f64) as f32), &[x], op))
+}
+
+/// The loss by its definition, in `f64`.
+pub fn cross_entropy_ref(x: &Tensor, labels: &[usize], smoothing: f32) -> f64 {
+    let (classes, e) = (x.shape().last(), f64::from(smoothing));
+    let loss = |(row, &label): (&[f32], &usize)| -> f64 {
+        let sum: f64 = row.iter().map(|&v| f64::from(v).exp()).sum();
+        let q = |c: usize| (1.0 - e) * f64::from(c == label) + e / classes as f64;
+        row.iter().enumerate().map(|(c, &v)| -q(c) * (f64::from(v).exp() / sum).ln()).sum()
+    };
+    x.data().chunks_exact(classes).zip(labels).map(loss).sum::<f64>() / labels.len() as f64
 }
 
 struct CrossEntropy {
@@ -90,17 +111,6 @@ impl Op for CrossEntropy {
     }
 }
 
-/// Number of rows of `logits [N, C]` whose largest entry (the first, on ties) is the label's.
-pub fn accuracy(logits: &Tensor, labels: &[usize]) -> usize {
-    let rows = logits.data().chunks_exact(logits.shape().last());
-    rows.zip(labels)
-        .filter(|(row, label)| {
-            let best = (0..row.len()).fold(0, |best, c| if row[c] > row[best] { c } else { best });
-            best == **label
-        })
-        .count()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,6 +122,17 @@ mod tests {
         let x = tape.leaf(Tensor::zeros([2, 10]), true);
         let loss = cross_entropy(&mut tape, x, &[3, 9], 0.1).unwrap();
         assert!((tape.value(loss).data()[0] - 10f32.ln()).abs() < 1e-6);
+    }
+
+    #[test]
+    fn equals_the_definition() {
+        for smoothing in [0.0, 0.1] {
+            let (mut tape, labels) = (Tape::new(), [0, 3, 1]);
+            let x = tape.leaf(wave([3, 4], 5), true);
+            let expected = cross_entropy_ref(tape.value(x), &labels, smoothing);
+            let loss = cross_entropy(&mut tape, x, &labels, smoothing).unwrap();
+            assert!((f64::from(tape.value(loss).data()[0]) - expected).abs() < 1e-6);
+        }
     }
 
     #[test]
@@ -137,11 +158,5 @@ mod tests {
         let x = tape.leaf(Tensor::zeros([1, 10]), true);
         let error = cross_entropy(&mut tape, x, &[11], 0.0).unwrap_err();
         assert_eq!(error.to_string(), "cross_entropy: label 11 of item 0 is not below 10");
-    }
-
-    #[test]
-    fn ties_go_to_the_first_class() {
-        let logits = Tensor::from_vec([2, 3], vec![1.0, 1.0, 0.0, 0.0, 2.0, 2.0]).unwrap();
-        assert_eq!(accuracy(&logits, &[0, 2]), 1);
     }
 }

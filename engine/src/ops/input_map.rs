@@ -1,7 +1,6 @@
-//! A function of each element of a layer's input, computed as a part of the layer: images are mapped just before the
-//! layer reads them, and the mapped tensor is never in memory as a whole. Fake quantization of activations is one.
+//! A function of each element of a layer's input, with its gradient. Fake quantization of activations is one.
 
-use crate::Result;
+use crate::{Result, Tape, Var};
 
 /// See the [module](self).
 pub trait InputMap: Send + Sync {
@@ -13,4 +12,11 @@ pub trait InputMap: Send + Sync {
 
     /// From `dL/dy` to `dL/dx`, in place.
     fn backward(&self, x: &[f32], dy: &mut [f32]);
+
+    /// `f` of a whole tensor as an operation of its own, for a layer that does not compute the function itself: the same
+    /// numbers, forward and backward.
+    ///
+    /// # Errors
+    /// As for [`forward`](Self::forward).
+    fn record(&self, tape: &mut Tape, x: Var) -> Result<Var>;
 }

@@ -1,4 +1,15 @@
 //! The fully connected layer: `y = x w^T + b`, that is `y[n, o] = sum_i x[n, i] w[o, i] + b[o]`.
+//!
+//! ```
+//! use engine::{Tape, Tensor, ops};
+//! let mut tape = Tape::new();
+//! let x = tape.leaf(Tensor::from_vec([1, 2], vec![1., 2.])?, true);
+//! let w = tape.leaf(Tensor::from_vec([1, 2], vec![3., 4.])?, true);
+//! let b = tape.leaf(Tensor::from_vec([1], vec![0.5])?, true);
+//! let y = ops::linear(&mut tape, x, w, b)?;
+//! assert_eq!(tape.value(y).data(), [11.5]);
+//! # Ok::<(), engine::Error>(())
+//! ```
 
 use crate::gemm::{Matrix, gemm};
 use crate::{Context, Error, Op, Result, Tape, Tensor, Var};
@@ -23,6 +34,16 @@ pub fn linear_forward(x: &Tensor, w: &Tensor, b: &Tensor) -> Result<Tensor> {
     }
     gemm(Matrix::new(x.data(), n, i), Matrix::new(w.data(), o, i).t(), 1.0, y.data_mut());
     Ok(y)
+}
+
+/// The same by its definition, summed in `f64`.
+pub fn linear_ref(x: &Tensor, w: &Tensor, b: &Tensor) -> Tensor {
+    let ([n, i], o) = ([x.dims()[0], x.dims()[1]], w.dims()[0]);
+    Tensor::from_fn([n, o], |at| {
+        let (x, w) = (&x.data()[at / o * i..][..i], &w.data()[at % o * i..][..i]);
+        let sum: f64 = x.iter().zip(w).map(|(x, w)| f64::from(*x) * f64::from(*w)).sum();
+        (sum + f64::from(b.data()[at % o])) as f32
+    })
 }
 
 /// [`linear_forward`], recorded.
@@ -81,6 +102,15 @@ mod tests {
         let w = Tensor::from_vec([2, 2], vec![3.0, 4.0, 5.0, 6.0]).unwrap();
         let b = Tensor::from_vec([2], vec![0.5, -0.5]).unwrap();
         assert_eq!(linear_forward(&x, &w, &b).unwrap().data(), [11.5, 16.5]);
+    }
+
+    #[test]
+    fn equals_the_definition() {
+        for [n, i, o] in [[1, 1, 1], [7, 64, 10], [3, 5, 17]] {
+            let (x, w, b) = (wave([n, i], 1), wave([o, i], 2), wave([o], 3));
+            let (y, expected) = (linear_forward(&x, &w, &b).unwrap(), linear_ref(&x, &w, &b));
+            assert!(y.data().iter().zip(expected.data()).all(|(y, e)| (y - e).abs() <= 1e-6 * i as f32));
+        }
     }
 
     #[test]

@@ -1,11 +1,12 @@
-//! The operations: one per file, each with its equation, a plain forward function, the function that records
-//! it on the tape, the backward pass, a naive reference and tests.
+//! The operations, plain: one per file, each with its equation, a forward function, the function that records it on the
+//! tape, the backward pass, a reference by the definition (`_ref`, in `f64`) where the forward function is not that
+//! itself, and tests. What computes the same faster is in [`fast`](crate::fast).
 
 mod add;
+mod argmax;
 mod avg_pool;
 mod batch_norm;
 mod conv2d;
-mod conv_norm;
 mod cross_entropy;
 mod distillation;
 #[cfg(test)]
@@ -16,16 +17,14 @@ mod relu;
 mod subsample_pad;
 
 pub use add::add;
-pub use avg_pool::{global_avg_pool, global_avg_pool_forward};
-pub use batch_norm::{BatchNormMode, BatchStats, batch_norm, batch_norm_relu};
-pub use conv_norm::{ConvNorm, conv_norm};
-pub use conv2d::{
-    Algorithm, Conv2dGrads, Conv2dShape, conv2d, conv2d_backward, conv2d_backward_ref, conv2d_forward,
-    conv2d_ref,
-};
-pub use cross_entropy::{accuracy, cross_entropy, softmax};
+pub use argmax::{accuracy, argmax};
+pub use avg_pool::{global_avg_pool, global_avg_pool_forward, global_avg_pool_ref};
+pub(crate) use batch_norm::check as check_batch_norm;
+pub use batch_norm::{BatchNormMode, BatchStats, EPS, batch_norm, batch_norm_ref};
+pub use conv2d::{Conv2dShape, conv2d, conv2d_backward_ref, conv2d_ref, extent};
+pub use cross_entropy::{cross_entropy, cross_entropy_ref, softmax};
 pub use distillation::{Distillation, distill};
 pub use input_map::InputMap;
-pub use linear::{linear, linear_forward};
+pub use linear::{linear, linear_forward, linear_ref};
 pub use relu::relu;
 pub use subsample_pad::subsample_pad;

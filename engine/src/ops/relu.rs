@@ -1,4 +1,13 @@
 //! Rectified linear unit: `y = max(x, 0)`.
+//!
+//! ```
+//! use engine::{Tape, Tensor, ops};
+//! let mut tape = Tape::new();
+//! let x = tape.leaf(Tensor::from_vec([2], vec![-1.0, 2.0])?, true);
+//! let y = ops::relu(&mut tape, x);
+//! assert_eq!(tape.value(y).data(), [0.0, 2.0]);
+//! # Ok::<(), engine::Error>(())
+//! ```
 
 use crate::{Context, Op, Tape, Tensor, Var};
 
@@ -27,6 +36,12 @@ impl Op for Relu {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ops::gradient_check::{check, wave};
+
+    #[test]
+    fn gradients_equal_finite_differences() {
+        check(&[wave([20], 1)], 1e-3, |tape, v| relu(tape, v[0]));
+    }
 
     #[test]
     fn value_and_gradient() {

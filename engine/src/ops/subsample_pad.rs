@@ -1,5 +1,14 @@
 //! The parameter-free shortcut ("option A" of He et al. 2015, section 4.2): every other pixel, and zero
 //! channels on both sides: `y[n, i, j, lo + c] = x[n, s i, s j, c]`.
+//!
+//! ```
+//! use engine::{Tape, Tensor, ops};
+//! let mut tape = Tape::new();
+//! let x = tape.leaf(Tensor::from_vec([1, 1, 3, 1], vec![1., 2., 3.])?, true);
+//! let y = ops::subsample_pad(&mut tape, x, 2, 1, 0)?; // pixels 0 and 2, each behind a channel of zeros
+//! assert_eq!(tape.value(y).data(), [0.0, 1.0, 0.0, 3.0]);
+//! # Ok::<(), engine::Error>(())
+//! ```
 
 use crate::{Context, Error, Op, Result, Shape, Tape, Tensor, Var};
 
@@ -59,6 +68,12 @@ impl Op for SubsamplePad {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ops::gradient_check::{check, wave};
+
+    #[test]
+    fn gradients_equal_finite_differences() {
+        check(&[wave([2, 5, 4, 3], 1)], 1e-3, |tape, v| subsample_pad(tape, v[0], 2, 1, 2).unwrap());
+    }
 
     #[test]
     fn value_and_gradient() {

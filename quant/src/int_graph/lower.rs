@@ -10,11 +10,14 @@
 //! Batch norm is not folded into the weights: that would move them off the grid they were trained on. It goes into
 //! `M` and `B`, where there is room for it. The weights are those of the simulation, code for code.
 //!
-//! Two passes: backwards, to learn on which grids each activation is wanted; forwards, to write nodes and values.
+//! Two passes: backwards, to learn on which grids each activation is wanted; forwards over the fused steps
+//! ([`engine::fast::fuse`]), to write nodes and values.
+
 mod source;
 
 use std::collections::HashMap;
 
+use engine::fast::{Norm, Step, StepOp, fuse, norm_before};
 use engine::{Error, Layer, NodeId, Result};
 
 use super::validate::acc_bounds;
@@ -33,18 +36,10 @@ use source::wanted;
 /// If the plan leaves something float, asks for weights of more than 8 bits, or the network has a layer in a place
 /// where integers have no form for it; or if a sum could overflow.
 pub fn lower(source: &Source<'_>) -> Result<IntGraph> {
-    let wanted = wanted(source)?;
-    let nodes = source.graph.nodes().len();
-    let mut lowering = Lowering {
-        source,
-        wanted,
-        values: vec![],
-        nodes: vec![],
-        made: HashMap::new(),
-        dims: vec![[0; 3]; nodes],
-    };
-    for id in 0..source.graph.nodes().len() {
-        lowering.node(id)?;
+    let (wanted, dims) = (wanted(source)?, source.graph.extents(source.image)?);
+    let mut lowering = Lowering { source, wanted, values: vec![], nodes: vec![], made: HashMap::new(), dims };
+    for step in fuse(source.graph) {
+        lowering.step(&step)?;
     }
     IntGraph::new(lowering.values, lowering.nodes)
 }
@@ -60,45 +55,29 @@ struct Lowering<'a> {
     dims: Vec<[usize; 3]>,
 }
 
-/// The parts of `relu(batch_norm(conv(x)) + residual)`, some of which may be missing.
-struct Block {
-    conv: NodeId,
-    norm: NodeId,
-    add: Option<NodeId>,
-    relu: bool,
-}
-
 impl Lowering<'_> {
-    fn node(&mut self, id: NodeId) -> Result<()> {
-        let node = &self.source.graph.nodes()[id];
-        let before = node.inputs.first().map_or(self.source.image, |&i| self.dims[i]);
-        let [h, w, c] = before;
-        self.dims[id] = match node.layer {
-            Layer::Conv2d { o, kernel, stride, padding, .. } => {
-                let extent = |side: usize| (side + 2 * padding).checked_sub(kernel).map(|d| d / stride + 1);
-                let (Some(h), Some(w)) = (extent(h), extent(w)) else {
-                    return Err(Error::shape(
-                        "lower",
-                        format!("layer `{}`: the window is larger than {h}x{w}", node.name),
-                    ));
-                };
-                [h, w, o]
-            }
-            Layer::SubsamplePad { stride, lo, hi } => [h.div_ceil(stride), w.div_ceil(stride), lo + c + hi],
-            Layer::GlobalAvgPool => [1, 1, c],
-            Layer::Linear { o, .. } => [1, 1, o],
-            _ => before,
-        };
-        match node.layer {
-            Layer::Input => self.lookup(id),
+    fn step(&mut self, &Step { id, op, .. }: &Step) -> Result<()> {
+        match op {
+            StepOp::Input => self.lookup(id),
             // Computed by whatever reads their results on a grid.
-            Layer::Conv2d { .. } | Layer::Add => Ok(()),
-            Layer::Relu | Layer::BatchNorm { .. } if self.wanted[id].is_empty() => Ok(()),
-            Layer::Relu | Layer::BatchNorm { .. } => self.convolution(id),
-            Layer::SubsamplePad { stride, lo, .. } => self.subsample(id, stride, lo),
-            Layer::GlobalAvgPool => self.pool(id),
-            Layer::Linear { .. } => self.linear(id),
+            StepOp::Conv2d | StepOp::Add => Ok(()),
+            StepOp::ConvNorm { .. } | StepOp::Norm(_) | StepOp::Relu if self.wanted[id].is_empty() => Ok(()),
+            StepOp::ConvNorm { norm, .. } | StepOp::Norm(norm) => self.convolution(id, norm),
+            // Others read what lies before it too: on a grid of their own, by a convolution of their own.
+            StepOp::Relu => match norm_before(self.source.graph, id) {
+                Some(norm) => self.convolution(id, norm),
+                None => Err(self.not_behind_a_convolution(id)),
+            },
+            StepOp::SubsamplePad { stride, lo, .. } => self.subsample(id, stride, lo),
+            StepOp::GlobalAvgPool => self.pool(id),
+            StepOp::Linear => self.linear(id),
         }
+    }
+
+    fn not_behind_a_convolution(&self, id: NodeId) -> Error {
+        let name = &self.source.graph.nodes()[id].name;
+        let detail = format!("`{name}`: only a batch norm behind a convolution has an integer form");
+        Error::value("lower", detail)
     }
 
     /// A new value for the result of `id` on the grid of `q`.
@@ -144,36 +123,19 @@ impl Lowering<'_> {
         Ok(())
     }
 
-    /// Walks back from a ReLU or batch norm to its convolution.
-    fn block(&self, id: NodeId) -> Result<Block> {
+    /// `relu(batch_norm(conv(x)) + residual)`, some parts of which may be missing.
+    fn convolution(&mut self, id: NodeId, Norm { id: norm, residual, relu }: Norm) -> Result<()> {
         let nodes = self.source.graph.nodes();
-        let relu = nodes[id].layer == Layer::Relu;
-        let inner = if relu { nodes[id].inputs[0] } else { id };
-        let add = (nodes[inner].layer == Layer::Add).then_some(inner);
-        let norm = add.map_or(inner, |add| nodes[add].inputs[0]);
-        let conv = nodes[norm].inputs.first().copied().unwrap_or(norm);
-        let is = matches!(nodes[norm].layer, Layer::BatchNorm { .. })
-            && matches!(nodes[conv].layer, Layer::Conv2d { .. });
-        is.then_some(Block { conv, norm, add, relu }).ok_or_else(|| {
-            Error::value(
-                "lower",
-                format!("`{}`: only a batch norm behind a convolution has an integer form", nodes[id].name),
-            )
-        })
-    }
-
-    fn convolution(&mut self, id: NodeId) -> Result<()> {
-        let Block { conv, norm, add, relu } = self.block(id)?;
-        let nodes = self.source.graph.nodes();
+        let conv = nodes[norm].inputs[0];
         let Layer::Conv2d { stride, padding, .. } = nodes[conv].layer else {
-            unreachable!("checked by block")
+            return Err(self.not_behind_a_convolution(id));
         };
         let name = &nodes[conv].name;
         let (x, q_x) = self.read(nodes[conv].inputs[0], name)?;
         let (w, w_bits, q_w) = self.source.weights(name)?;
         let product = product_scales("lower", &q_x, &q_w, w.dims()[0])?;
         let (a, b) = self.source.batch_norm(&nodes[norm].name)?;
-        let residual = add.map(|add| self.read(nodes[add].inputs[1], &nodes[add].name)).transpose()?;
+        let residual = residual.map(|r| self.read(r.from, &nodes[r.add].name)).transpose()?;
         let bounds = Bounds {
             acc: acc_bounds(&self.values[x], &w)?,
             residual: residual.as_ref().map_or(0, |(r, _)| i64::from(self.values[*r].largest())),

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use engine::ops::extent;
 use engine::{Error, Result};
 
 use super::{IntGraph, Op, Value, ValueId};
@@ -57,13 +58,13 @@ impl IntGraph {
                 check_weights(w, *w_bits)?;
                 let sane = (1..LARGEST_EXTENT).contains(stride) && *padding < LARGEST_EXTENT;
                 expect(sane && c == x.dims[2], "as many channels as the weights take, and a stride")?;
-                let fits = x.dims[0] + 2 * padding >= kh && x.dims[1] + 2 * padding >= kw;
+                let positions = |side: usize, k: usize| extent(side, k, *stride, *padding);
+                let sides = positions(x.dims[0], kh).zip(positions(x.dims[1], kw));
                 expect(
-                    fits && (*padding == 0 || has_zero(x)),
+                    sides.is_some() && (*padding == 0 || has_zero(x)),
                     "a window that fits, real zero among the codes",
                 )?;
-                let extent = |side: usize, k: usize| (side + 2 * padding - k) / stride + 1;
-                let dims = [extent(x.dims[0], kh), extent(x.dims[1], kw), o];
+                let dims = sides.map_or([0; 3], |(h, w)| [h, w, o]);
                 let bounds = Bounds {
                     acc: acc_bounds(x, w)?,
                     residual: residual.map_or(0, |r| i64::from(value(&r).largest())),

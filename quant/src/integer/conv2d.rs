@@ -1,5 +1,6 @@
 //! Integer convolution and, on top of it alone, the quantized convolution (eq 6).
 
+use engine::ops::extent;
 use engine::{Error, Result, Tensor};
 use rayon::prelude::*;
 
@@ -89,7 +90,8 @@ pub fn integer_conv2d_ref<X: Activation>(
     padding: usize,
 ) -> IntTensor<i64> {
     let (&[n, h, w, c], &[o, kh, kw, _]) = (x_int.dims(), w_int.dims()) else { panic!("rank 4") };
-    let (oh, ow) = ((h + 2 * padding - kh) / stride + 1, (w + 2 * padding - kw) / stride + 1);
+    let side = |n: usize, k: usize| extent(n, k, stride, padding).expect("a window that fits");
+    let (oh, ow) = (side(h, kh), side(w, kw));
     let mut y = Vec::with_capacity(n * oh * ow * o);
     for i in 0..n * oh * ow * o {
         let (image, oy, ox, channel) = (i / (oh * ow * o), i / (ow * o) % oh, i / o % ow, i % o);
@@ -133,15 +135,15 @@ impl Window {
             let detail = format!("weights {:?} take {c} channels, the activations have {}", w.dims, image.c);
             return Err(Error::shape("conv2d", detail));
         }
-        if stride == 0 || image.h + 2 * padding < kh || image.w + 2 * padding < kw {
+        let side = |n: usize, k: usize| extent(n, k, stride, padding);
+        let (Some(oh), Some(ow)) = (side(image.h, kh), side(image.w, kw)) else {
             let detail = format!(
                 "a {kh}x{kw} window with stride {stride} and padding {padding} does not fit {}x{}",
                 image.h, image.w
             );
             return Err(Error::shape("conv2d", detail));
-        }
-        let extent = |size: usize, k: usize| (size + 2 * padding - k) / stride + 1;
-        Ok(Self { image, stride, padding, oh: extent(image.h, kh), ow: extent(image.w, kw) })
+        };
+        Ok(Self { image, stride, padding, oh, ow })
     }
 }
 

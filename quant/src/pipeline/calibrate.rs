@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use engine::{Error, Graph, Hook, Node, Params, Result, Tape, Tensor, Var};
+use engine::{Error, Graph, Hook, Incoming, LayerQuant, Node, Operands, Params, Result, Tape, Tensor, Var};
 
 use super::ActivationRule;
 use crate::{CalibrateHook, MovingAverage, Observer, Plan, Ranges, check_finite};
@@ -56,14 +56,21 @@ struct AverageHook {
     averages: BTreeMap<String, MovingAverage>,
 }
 
+impl AverageHook {
+    fn observe(&mut self, node: &Node, x: &Tensor) -> Result<()> {
+        check_finite(node, x)?;
+        self.averages.entry(node.name.clone()).or_default().observe(x.data())
+    }
+}
+
 impl Hook for AverageHook {
-    fn input(&mut self, tape: &mut Tape, node: &Node, x: Var) -> Result<Var> {
-        check_finite(node, tape.value(x))?;
-        self.averages.entry(node.name.clone()).or_default().observe(tape.value(x).data())?;
-        Ok(x)
+    fn layer(&mut self, tape: &mut Tape, node: &Node, operands: Operands) -> Result<LayerQuant> {
+        self.observe(node, tape.value(operands.x.var))?;
+        Ok(operands.into())
     }
 
-    fn edge(&mut self, tape: &mut Tape, node: &Node, x: Var) -> Result<Var> {
-        self.input(tape, node, x)
+    fn edge(&mut self, tape: &mut Tape, node: &Node, x: Incoming) -> Result<Var> {
+        self.observe(node, tape.value(x.var))?;
+        Ok(x.var)
     }
 }

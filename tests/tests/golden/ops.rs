@@ -1,7 +1,8 @@
 //! Every operation's value and gradients against PyTorch's.
 
-use engine::ops::{self, BatchNormMode};
-use engine::{Tape, Tensor, Var};
+use engine::fast::{self, Algorithm};
+use engine::ops::{self, BatchNormMode, BatchStats};
+use engine::{Result, Tape, Tensor, Var};
 
 use crate::fixture::{Golden, assert_close};
 
@@ -22,12 +23,19 @@ fn conv2d() {
     cases.sort();
     assert!(!cases.is_empty());
     for op in cases {
-        let mut tape = Tape::new();
-        let [x, w, b] = ["x", "w", "b"].map(|k| tape.leaf(golden.tensor(&format!("{op}.{k}")), true));
-        let geometry = golden.i32(&format!("{op}.stride_padding"));
-        let y = ops::conv2d(&mut tape, x, w, Some(b), geometry[0] as usize, geometry[1] as usize).unwrap();
-        assert_close(&op, tape.value(y), &golden.tensor(&format!("{op}.y")), 1e-5);
-        check_gradients(&golden, &op, tape, y, &[("x", x), ("w", w), ("b", b)]);
+        for fast in [false, true] {
+            let mut tape = Tape::new();
+            let [x, w, b] = ["x", "w", "b"].map(|k| tape.leaf(golden.tensor(&format!("{op}.{k}")), true));
+            let geometry = golden.i32(&format!("{op}.stride_padding"));
+            let [stride, padding] = [geometry[0] as usize, geometry[1] as usize];
+            let y = if fast {
+                fast::conv2d(&mut tape, Algorithm::default(), x, w, Some(b), [stride, padding]).unwrap()
+            } else {
+                ops::conv2d(&mut tape, x, w, Some(b), stride, padding).unwrap()
+            };
+            assert_close(&op, tape.value(y), &golden.tensor(&format!("{op}.y")), 1e-5);
+            check_gradients(&golden, &op, tape, y, &[("x", x), ("w", w), ("b", b)]);
+        }
     }
 }
 
@@ -53,11 +61,19 @@ fn global_avg_pool() {
 
 #[test]
 fn batch_norm() {
+    for norm in [ops::batch_norm, fast::batch_norm] {
+        check_batch_norm(norm);
+    }
+}
+
+type BatchNorm = fn(&mut Tape, Var, Var, Var, BatchNormMode<'_>) -> Result<(Var, Option<BatchStats>)>;
+
+fn check_batch_norm(norm: BatchNorm) {
     let golden = Golden::open("ops");
     let get = |k: &str| golden.tensor(&format!("batch_norm.{k}"));
     let mut tape = Tape::new();
     let [x, gamma, beta] = ["x", "gamma", "beta"].map(|k| tape.leaf(get(k), true));
-    let (y, stats) = ops::batch_norm(&mut tape, x, gamma, beta, BatchNormMode::Train { eps: 1e-5 }).unwrap();
+    let (y, stats) = norm(&mut tape, x, gamma, beta, BatchNormMode::Train { eps: 1e-5 }).unwrap();
     assert_close("batch_norm.y", tape.value(y), &get("y"), 1e-5);
     // From running averages 0 and 1: momentum 0.1, unbiased variance.
     let stats = stats.unwrap();
@@ -68,7 +84,7 @@ fn batch_norm() {
     assert_close("batch_norm.running_mean", &mean, &get("running_mean"), 1e-5);
     assert_close("batch_norm.running_var", &var, &get("running_var"), 1e-5);
     let eval = BatchNormMode::Eval { mean: mean.data(), var: var.data(), eps: 1e-5 };
-    let (y_eval, _) = ops::batch_norm(&mut tape, x, gamma, beta, eval).unwrap();
+    let (y_eval, _) = norm(&mut tape, x, gamma, beta, eval).unwrap();
     assert_close("batch_norm.y_eval", tape.value(y_eval), &get("y_eval"), 1e-5);
     check_gradients(&golden, "batch_norm", tape, y, &[("x", x), ("gamma", gamma), ("beta", beta)]);
 }

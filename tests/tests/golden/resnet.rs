@@ -1,7 +1,8 @@
 //! A whole ResNet-20 against PyTorch: first gradients, one step, the loss over ten steps. A loss curve that
 //! follows another framework's finds more mistakes than any unit test.
 
-use engine::ops::{self, Algorithm};
+use engine::fast::Algorithm;
+use engine::ops;
 use engine::optim::{Decay, Schedule, Sgd};
 use engine::{Float, Tape, Tensor};
 use models::augment::Normalization;

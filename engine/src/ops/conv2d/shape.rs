@@ -2,6 +2,19 @@
 
 use crate::{Error, Result, Shape};
 
+/// Positions of a window of `k` pixels on a side of `n` pixels between two paddings: `(n + 2p - k) / s + 1`. `None` if
+/// the window does not fit even once, or there is no window or no step.
+///
+/// ```
+/// use engine::ops::extent;
+/// assert_eq!(extent(32, 3, 2, 1), Some(16));
+/// assert_eq!(extent(2, 5, 1, 1), None);
+/// ```
+pub fn extent(n: usize, k: usize, stride: usize, padding: usize) -> Option<usize> {
+    let last = (n + 2 * padding).checked_sub(k).filter(|_| k > 0)?;
+    Some(last.checked_div(stride)? + 1)
+}
+
 /// All extents of a convolution, checked to fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)] // the field's letters, as in the equation
@@ -33,12 +46,11 @@ impl Conv2dShape {
         if wc != c {
             return Err(Error::shape("conv2d", format!("x {x} has {c} channels but w {w} has {wc}")));
         }
-        let (padded_h, padded_w) = (h + 2 * padding, width + 2 * padding);
-        if stride == 0 || kh == 0 || kw == 0 || padded_h < kh || padded_w < kw {
+        let (Some(oh), Some(ow)) = (extent(h, kh, stride, padding), extent(width, kw, stride, padding))
+        else {
             let detail = format!("w {w} with stride {stride}, padding {padding} does not fit into x {x}");
             return Err(Error::shape("conv2d", detail));
-        }
-        let (oh, ow) = ((padded_h - kh) / stride + 1, (padded_w - kw) / stride + 1);
+        };
         Ok(Self { n, h, w: width, c, o, kh, kw, stride, padding, oh, ow })
     }
 
@@ -47,6 +59,23 @@ impl Conv2dShape {
         let iy = (oy * self.stride + kh).checked_sub(self.padding).filter(|&y| y < self.h)?;
         let ix = (ox * self.stride + kw).checked_sub(self.padding).filter(|&x| x < self.w)?;
         Some(iy * self.w + ix)
+    }
+
+    /// Calls `f` with the places in `x` and `w` of every product that belongs to element `i` of `y`.
+    pub fn for_each_product(&self, i: usize, mut f: impl FnMut(usize, usize)) {
+        let (x_len, _, k) = self.lens();
+        let (n, oy, ox, o) = (
+            i / self.o / self.ow / self.oh,
+            i / self.o / self.ow % self.oh,
+            i / self.o % self.ow,
+            i % self.o,
+        );
+        for (kh, kw) in (0..self.kh).flat_map(|kh| (0..self.kw).map(move |kw| (kh, kw))) {
+            let Some(pixel) = self.input_pixel(oy, ox, kh, kw) else { continue };
+            for c in 0..self.c {
+                f(n * x_len + pixel * self.c + c, o * k + (kh * self.kw + kw) * self.c + c);
+            }
+        }
     }
 
     /// Floats of one input image, of one output image, and length `K = KH * KW * C` of one filter.
@@ -62,5 +91,22 @@ impl Conv2dShape {
     /// Multiply-adds of one image, padding included: `OH * OW * O * K`.
     pub fn multiply_adds(&self) -> usize {
         self.oh * self.ow * self.o * self.kh * self.kw * self.c
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shapes_that_do_not_fit_are_refused() {
+        let refuse = |x: [usize; 4], w: [usize; 4]| {
+            Conv2dShape::new(x.into(), w.into(), 1, 0).unwrap_err().to_string()
+        };
+        assert_eq!(
+            refuse([1, 8, 8, 3], [16, 3, 3, 4]),
+            "conv2d: x [1, 8, 8, 3] has 3 channels but w [16, 3, 3, 4] has 4"
+        );
+        assert!(refuse([1, 2, 2, 3], [16, 3, 3, 3]).contains("does not fit into"));
     }
 }

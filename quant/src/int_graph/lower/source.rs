@@ -1,11 +1,9 @@
 //! The trained network as lowering sees it: grids, batch norms, integer weights.
 
+use engine::ops::EPS;
 use engine::{Error, Graph, Layer, NodeId, Params, Result};
 
 use crate::{IntTensor, Plan, QParams, QuantConfig, Ranges, linear_quantize};
-
-/// Added to batch norm's variance: the float network's number, `f32`.
-const EPS: f32 = 1e-5;
 
 /// What [`lower`] reads.
 pub struct Source<'a> {
@@ -78,7 +76,8 @@ impl Source<'_> {
     pub(super) fn batch_norm(&self, node: &str) -> Result<(Vec<f64>, Vec<f64>)> {
         let of = |suffix| self.param(node, suffix);
         let (gamma, beta, mean, var) = (of("weight")?, of("bias")?, of("running_mean")?, of("running_var")?);
-        let a: Vec<f64> = gamma.iter().zip(&var).map(|(g, v)| g / (v + f64::from(EPS)).sqrt()).collect();
+        let a: Vec<f64> =
+            gamma.iter().zip(&var).map(|(g, v)| g / (v + f64::from(EPS as f32)).sqrt()).collect();
         let b = (0..a.len()).map(|c| beta[c] - a[c] * mean[c]).collect();
         Ok((a, b))
     }

@@ -1,28 +1,39 @@
-//! AVX2 with FMA: 8 floats, 16 registers.
+//! NEON: 4 floats, 32 registers.
 
-use std::arch::x86_64::*;
+use std::arch::aarch64::*;
 
-use super::{Kernel, Vector};
+use crate::kernel::{Kernel, Vector};
 
-/// 8 floats in a register.
+/// Its vector.
+pub(super) type Floats = F32x4;
+
+/// See `Set`.
+pub(super) const EXTENDED_BY: &[&str] = &[];
+
+/// Whether this machine has it.
+pub(super) fn available() -> bool {
+    true
+}
+
+/// 4 floats in a register.
 #[derive(Clone, Copy)]
-pub(crate) struct F32x8(__m256);
+pub(crate) struct F32x4(float32x4_t);
 
 /// Enters `kernel` with these instructions enabled.
 ///
 /// # Safety
 /// The machine must have them.
-#[target_feature(enable = "avx2,fma")]
+#[target_feature(enable = "neon")]
 pub(super) unsafe fn run<K: Kernel>(kernel: K) -> K::Output {
     // SAFETY: the caller's promise is this function's.
-    unsafe { kernel.run::<F32x8>() }
+    unsafe { kernel.run::<F32x4>() }
 }
 
 // SAFETY of every block below: the caller vouches for the instructions, and for the memory behind `p`.
 #[allow(clippy::undocumented_unsafe_blocks)]
-impl Vector for F32x8 {
-    const LANES: usize = 8;
-    const REGISTERS: usize = 16;
+impl Vector for F32x4 {
+    const LANES: usize = 4;
+    const REGISTERS: usize = 32;
 
     #[inline(always)]
     unsafe fn zero() -> Self {
@@ -31,31 +42,31 @@ impl Vector for F32x8 {
 
     #[inline(always)]
     unsafe fn splat(x: f32) -> Self {
-        Self(unsafe { _mm256_set1_ps(x) })
+        Self(unsafe { vdupq_n_f32(x) })
     }
 
     #[inline(always)]
     unsafe fn load(p: *const f32) -> Self {
-        Self(unsafe { _mm256_loadu_ps(p) })
+        Self(unsafe { vld1q_f32(p) })
     }
 
     #[inline(always)]
     unsafe fn store(self, p: *mut f32) {
-        unsafe { _mm256_storeu_ps(p, self.0) }
+        unsafe { vst1q_f32(p, self.0) }
     }
 
     #[inline(always)]
     unsafe fn add(self, other: Self) -> Self {
-        Self(unsafe { _mm256_add_ps(self.0, other.0) })
+        Self(unsafe { vaddq_f32(self.0, other.0) })
     }
 
     #[inline(always)]
     unsafe fn max(self, other: Self) -> Self {
-        Self(unsafe { _mm256_max_ps(self.0, other.0) })
+        Self(unsafe { vmaxq_f32(self.0, other.0) })
     }
 
     #[inline(always)]
     unsafe fn fma(self, a: Self, b: Self) -> Self {
-        Self(unsafe { _mm256_fmadd_ps(a.0, b.0, self.0) })
+        Self(unsafe { vfmaq_f32(self.0, a.0, b.0) })
     }
 }

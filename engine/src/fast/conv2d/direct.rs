@@ -1,12 +1,13 @@
 //! Convolutions through the direct kernels: pad each image, describe its receptive field as segments, run.
+//! Plain: [`conv2d_ref`](crate::ops::conv2d_ref) and [`conv2d_backward_ref`](crate::ops::conv2d_backward_ref).
 
-use super::Conv2dShape;
 use super::pass::{ImagePass, SumPass};
 use crate::kernel::Isa;
 use crate::kernel::conv::{ConvImage, Epilogue, Panels};
 use crate::kernel::pad::{Padding, with_scratch};
 use crate::kernel::tile::Segment;
 use crate::kernel::weight_grad::WeightGrad;
+use crate::ops::Conv2dShape;
 
 /// Whether the output channels fill vectors.
 pub(super) fn fits_forward(isa: Isa, s: &Conv2dShape) -> bool {

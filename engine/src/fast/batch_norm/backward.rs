@@ -3,6 +3,8 @@
 //! `dbeta = sum g`, `dgamma = sum g x_hat`, `dr = g`,
 //! `dx = gamma / std * (g - dbeta / M - x_hat dgamma / M)` with batch statistics, else `gamma / std * g`.
 //!
+//! Plain: the backward pass of [`ops::batch_norm`](crate::ops::batch_norm()).
+//!
 //! Two passes: the sums (and `g`, written over `dy`), then `dx = u g + v x + w` with coefficients per channel.
 
 use rayon::prelude::*;
@@ -49,7 +51,7 @@ impl Op for BatchNorm {
 
 /// Where the gradient passes the ReLU.
 #[derive(Clone, Copy)]
-pub(in crate::ops) enum Mask<'a> {
+pub(in crate::fast) enum Mask<'a> {
     /// Everywhere: there is none.
     None,
     /// Where this result of it is positive; what does not pass is set to zero in place.
@@ -59,7 +61,7 @@ pub(in crate::ops) enum Mask<'a> {
 }
 
 /// `[sum g, sum g (x - mean)]` of each image.
-pub(in crate::ops) fn gradient_sums(
+pub(in crate::fast) fn gradient_sums(
     isa: Isa,
     dy: &mut Tensor,
     x: &Tensor,
@@ -85,7 +87,7 @@ pub(in crate::ops) fn gradient_sums(
 }
 
 /// `dgamma`, `dbeta`; sums over images are taken in `f64` and in order.
-pub(in crate::ops) fn parameter_gradients(sums: &[Vec<f32>], norm: &Norm) -> (Tensor, Tensor) {
+pub(in crate::fast) fn parameter_gradients(sums: &[Vec<f32>], norm: &Norm) -> (Tensor, Tensor) {
     let c = norm.mean.len();
     let total = |i: usize| sums.iter().map(|s| f64::from(s[i])).sum::<f64>();
     let dbeta = Tensor::from_fn([c], |c| total(c) as f32);
@@ -94,7 +96,7 @@ pub(in crate::ops) fn parameter_gradients(sums: &[Vec<f32>], norm: &Norm) -> (Te
 }
 
 /// `u`, `v`, `q` of each channel in `dx = u g + v x + q`.
-pub(in crate::ops) struct Coefficients {
+pub(in crate::fast) struct Coefficients {
     u: Vec<f32>,
     v: Vec<f32>,
     q: Vec<f32>,
@@ -102,7 +104,7 @@ pub(in crate::ops) struct Coefficients {
 
 impl Coefficients {
     /// For statistics of `count` pixels; of infinitely many if they do not depend on `x`.
-    pub(in crate::ops) fn new(
+    pub(in crate::fast) fn new(
         gamma: &Tensor,
         norm: &Norm,
         dgamma: &Tensor,
@@ -201,7 +203,7 @@ fn threshold<const L: usize>(mask: Option<&Norm>, c: usize) -> ([f32; L], [f32; 
 }
 
 /// `dx = u g + v x + q`, with `g` zero where `a x + b <= 0` if there is a mask.
-pub(in crate::ops) struct InputGrad<'a> {
+pub(in crate::fast) struct InputGrad<'a> {
     pub g: &'a [f32],
     pub dx: &'a mut [f32],
     pub x: &'a [f32],

@@ -1,11 +1,12 @@
 //! Convolutions through Winograd's kernels: 3x3, stride 1, padding 1, sides that are multiples of 4.
+//! Plain: [`conv2d_ref`](crate::ops::conv2d_ref) and [`conv2d_backward_ref`](crate::ops::conv2d_backward_ref).
 
-use super::Conv2dShape;
 use super::pass::{ImagePass, SumPass};
 use crate::kernel::Isa;
 use crate::kernel::conv::{Epilogue, Panels};
 use crate::kernel::pad::with_scratch;
 use crate::kernel::winograd::{FilterGrad, Filters, Layout, POINTS, TILE, WinogradConv, WinogradGrad};
+use crate::ops::Conv2dShape;
 
 /// Whether the shape is one Winograd's transforms are made for, with channels that fill vectors.
 pub(super) fn fits(isa: Isa, s: &Conv2dShape) -> bool {

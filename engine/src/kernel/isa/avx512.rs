@@ -1,27 +1,38 @@
-//! NEON: 4 floats, 32 registers.
+//! AVX-512: 16 floats, 32 registers.
 
-use std::arch::aarch64::*;
+use std::arch::x86_64::*;
 
-use super::{Kernel, Vector};
+use crate::kernel::{Kernel, Vector};
 
-/// 4 floats in a register.
+/// Its vector.
+pub(super) type Floats = F32x16;
+
+/// See `Set`.
+pub(super) const EXTENDED_BY: &[&str] = &["amx"];
+
+/// Whether this machine has it.
+pub(super) fn available() -> bool {
+    is_x86_feature_detected!("avx512f")
+}
+
+/// 16 floats in a register.
 #[derive(Clone, Copy)]
-pub(crate) struct F32x4(float32x4_t);
+pub(crate) struct F32x16(__m512);
 
 /// Enters `kernel` with these instructions enabled.
 ///
 /// # Safety
 /// The machine must have them.
-#[target_feature(enable = "neon")]
+#[target_feature(enable = "avx512f")]
 pub(super) unsafe fn run<K: Kernel>(kernel: K) -> K::Output {
     // SAFETY: the caller's promise is this function's.
-    unsafe { kernel.run::<F32x4>() }
+    unsafe { kernel.run::<F32x16>() }
 }
 
 // SAFETY of every block below: the caller vouches for the instructions, and for the memory behind `p`.
 #[allow(clippy::undocumented_unsafe_blocks)]
-impl Vector for F32x4 {
-    const LANES: usize = 4;
+impl Vector for F32x16 {
+    const LANES: usize = 16;
     const REGISTERS: usize = 32;
 
     #[inline(always)]
@@ -31,31 +42,31 @@ impl Vector for F32x4 {
 
     #[inline(always)]
     unsafe fn splat(x: f32) -> Self {
-        Self(unsafe { vdupq_n_f32(x) })
+        Self(unsafe { _mm512_set1_ps(x) })
     }
 
     #[inline(always)]
     unsafe fn load(p: *const f32) -> Self {
-        Self(unsafe { vld1q_f32(p) })
+        Self(unsafe { _mm512_loadu_ps(p) })
     }
 
     #[inline(always)]
     unsafe fn store(self, p: *mut f32) {
-        unsafe { vst1q_f32(p, self.0) }
+        unsafe { _mm512_storeu_ps(p, self.0) }
     }
 
     #[inline(always)]
     unsafe fn add(self, other: Self) -> Self {
-        Self(unsafe { vaddq_f32(self.0, other.0) })
+        Self(unsafe { _mm512_add_ps(self.0, other.0) })
     }
 
     #[inline(always)]
     unsafe fn max(self, other: Self) -> Self {
-        Self(unsafe { vmaxq_f32(self.0, other.0) })
+        Self(unsafe { _mm512_max_ps(self.0, other.0) })
     }
 
     #[inline(always)]
     unsafe fn fma(self, a: Self, b: Self) -> Self {
-        Self(unsafe { vfmaq_f32(self.0, a.0, b.0) })
+        Self(unsafe { _mm512_fmadd_ps(a.0, b.0, self.0) })
     }
 }

@@ -1,62 +1,13 @@
-//! A convolution and its gradients as passes over a few images at a time, so that what is done to these images next
-//! finds them in the cache.
+//! The gradients of a convolution over a batch: groups of images, shared out among threads in chunks whose bounds
+//! depend on the batch alone, so that the sums have the same bits for any number of threads. Plain:
+//! [`conv2d_backward_ref`](crate::ops::conv2d_backward_ref).
 
 use rayon::prelude::*;
 
-use super::{Algorithm, Conv2dShape, direct, general, winograd};
+use super::pass::{ImagePass, SumPass};
 use crate::Tensor;
 use crate::kernel::pad::with_scratch;
-
-/// From some images to as many: `y` from `x`, or `dx` from `dy`.
-pub(crate) trait ImagePass: Sync {
-    /// Writes all of `to`.
-    fn run(&self, from: &[f32], to: &mut [f32]);
-}
-
-/// The gradient of the weights, a sum over images.
-pub(crate) trait SumPass: Sync {
-    /// Floats that the sums take.
-    fn sums(&self) -> usize;
-    /// Adds some images; sets the sums if they are the `first`.
-    fn add(&self, x: &[f32], dy: &[f32], sums: &mut [f32], first: bool);
-    /// From the sums to `dw [K, O]`.
-    fn finish(&self, sums: &[f32], dw: &mut [f32]);
-}
-
-/// `y = conv(x, w)`.
-pub(crate) fn forward<'a>(algorithm: Algorithm, s: &Conv2dShape, w: &'a [f32]) -> Box<dyn ImagePass + 'a> {
-    match algorithm {
-        Algorithm::Winograd(isa) if winograd::fits(isa, s) => Box::new(winograd::forward(isa, s, w)),
-        Algorithm::Direct(isa) | Algorithm::Winograd(isa) if direct::fits_forward(isa, s) => {
-            Box::new(direct::Forward::new(isa, s, w))
-        }
-        _ => Box::new(general::Forward { shape: *s, w }),
-    }
-}
-
-/// `dx` from `dy`.
-pub(crate) fn input_grad<'a>(algorithm: Algorithm, s: &Conv2dShape, w: &'a [f32]) -> Box<dyn ImagePass + 'a> {
-    match algorithm {
-        Algorithm::Winograd(isa) if winograd::fits(isa, s) => Box::new(winograd::input_grad(isa, s, w)),
-        Algorithm::Direct(isa) | Algorithm::Winograd(isa) if direct::fits_backward(isa, s) => {
-            Box::new(direct::InputGrad::new(isa, s, w))
-        }
-        _ => Box::new(general::InputGrad { shape: *s, w }),
-    }
-}
-
-/// `dw` from `x` and `dy`.
-pub(crate) fn weight_grad(algorithm: Algorithm, s: &Conv2dShape) -> Box<dyn SumPass> {
-    match algorithm {
-        Algorithm::Winograd(isa) if winograd::fits(isa, s) => {
-            Box::new(winograd::WeightGrad { isa, shape: *s })
-        }
-        Algorithm::Direct(isa) | Algorithm::Winograd(isa) if direct::fits_forward(isa, s) => {
-            Box::new(direct::SumOverImages { isa, shape: *s })
-        }
-        _ => Box::new(general::WeightGrad { shape: *s }),
-    }
-}
+use crate::ops::Conv2dShape;
 
 /// Output pixels that one call of a pass should have to itself: Winograd's blocks take up to 512.
 const PIXELS: usize = 512;
@@ -76,9 +27,9 @@ fn chunk(n: usize) -> usize {
 
 /// Both gradients, wanted or not.
 pub(crate) struct Gradients<'a> {
-    /// See [`input_grad`].
+    /// See [`input_grad`](super::algorithm::input_grad).
     pub dx: Option<Box<dyn ImagePass + 'a>>,
-    /// See [`weight_grad`].
+    /// See [`weight_grad`](super::algorithm::weight_grad).
     pub dw: Option<Box<dyn SumPass>>,
 }
 

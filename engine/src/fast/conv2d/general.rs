@@ -1,10 +1,11 @@
 //! Convolutions of any shape: receptive fields are copied (im2col), then one matrix product per image.
+//! Plain: [`conv2d_ref`](crate::ops::conv2d_ref) and [`conv2d_backward_ref`](crate::ops::conv2d_backward_ref).
 
-use super::Conv2dShape;
 use super::pass::{ImagePass, SumPass};
 use crate::gemm::{Matrix, gemm};
 use crate::im2col::{col2im, im2col};
 use crate::kernel::pad::with_scratch;
+use crate::ops::Conv2dShape;
 
 /// `y = cols w^T`.
 pub(super) struct Forward<'a> {

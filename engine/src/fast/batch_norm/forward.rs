@@ -1,43 +1,15 @@
-//! Batch norm, forward: statistics in one pass over `x`, the normalisation in a second.
+//! Batch norm, forward: statistics in one pass over `x`, the normalisation in a second. Plain:
+//! [`ops::batch_norm_ref`](crate::ops::batch_norm_ref) and [`BatchStats::of`].
 
 use rayon::prelude::*;
 
 use crate::kernel::Isa;
 use crate::kernel::channels::{self, ChannelPass, lanes, put};
-use crate::{Error, Result, Tensor};
-
-/// Where mean and variance come from.
-#[derive(Clone, Copy, Debug)]
-pub enum BatchNormMode<'a> {
-    /// From the batch.
-    Train {
-        /// Added to the variance.
-        eps: f32,
-    },
-    /// Given: running averages.
-    Eval {
-        /// `[C]`.
-        mean: &'a [f32],
-        /// `[C]`.
-        var: &'a [f32],
-        /// Added to the variance.
-        eps: f32,
-    },
-}
-
-/// Mean and variance of one batch, per channel.
-#[derive(Clone, Debug, PartialEq)]
-pub struct BatchStats {
-    /// `1/M sum x`, over the `M = N H W` pixels.
-    pub mean: Vec<f32>,
-    /// `1/M sum (x - mean)^2`: biased, as used to normalise.
-    pub var: Vec<f32>,
-    /// `M`; the running average takes the unbiased variance `var * M / (M - 1)`.
-    pub count: usize,
-}
+use crate::ops::{BatchNormMode, BatchStats, check_batch_norm};
+use crate::{Result, Tensor};
 
 /// `y = a x + b` of each channel, with what the backward pass needs.
-pub(in crate::ops) struct Norm {
+pub(in crate::fast) struct Norm {
     pub mean: Vec<f32>,
     pub inv_std: Vec<f32>,
     /// `gamma / std`.
@@ -55,18 +27,12 @@ pub(super) fn forward(
     relu: bool,
     mode: BatchNormMode<'_>,
 ) -> Result<(Tensor, Norm, Option<BatchStats>)> {
-    let Some((_, h, w, c)) = x.shape().nhwc() else {
-        return Err(Error::shape("batch_norm", format!("x must be [N, H, W, C], got {}", x.shape())));
-    };
-    if gamma.len() != c || beta.len() != c {
-        let (g, b) = (gamma.shape(), beta.shape());
-        let detail = format!("x {} needs {c} channels of gamma and beta, got {g} and {b}", x.shape());
-        return Err(Error::shape("batch_norm", detail));
-    }
+    check_batch_norm(x, gamma, beta, mode)?;
     if let Some(r) = residual {
         x.expect_same_shape("batch_norm residual", r)?;
     }
-    let image = h * w * c;
+    let c = x.shape().last();
+    let image = x.len() / x.dims()[0].max(1);
     let (mean, var, eps, stats) = match mode {
         BatchNormMode::Train { eps } => {
             let sums: Vec<_> = x.data().par_chunks(image).map(|x| moments(isa, x, c)).collect();
@@ -75,17 +41,13 @@ pub(super) fn forward(
         }
         BatchNormMode::Eval { mean, var, eps } => (mean.to_vec(), var.to_vec(), eps, None),
     };
-    if mean.len() != c || var.len() != c {
-        let detail = format!("x has {c} channels but the running averages {} and {}", mean.len(), var.len());
-        return Err(Error::shape("batch_norm", detail));
-    }
     let norm = Norm::new(gamma.data(), beta.data(), mean, &var, eps);
     let y = apply(isa, x, &norm, residual, relu).0;
     Ok((y, norm, stats))
 }
 
 impl Norm {
-    pub(in crate::ops) fn new(gamma: &[f32], beta: &[f32], mean: Vec<f32>, var: &[f32], eps: f32) -> Self {
+    pub(in crate::fast) fn new(gamma: &[f32], beta: &[f32], mean: Vec<f32>, var: &[f32], eps: f32) -> Self {
         let inv_std: Vec<f32> =
             var.iter().map(|v| (1.0 / (f64::from(*v) + f64::from(eps)).sqrt()) as f32).collect();
         let a: Vec<f32> = gamma.iter().zip(&inv_std).map(|(g, i)| g * i).collect();
@@ -95,7 +57,7 @@ impl Norm {
 }
 
 /// `y = a x + b (+ r)`, clamped at 0 if `relu`, and the smallest and largest `y`.
-pub(in crate::ops) fn apply(
+pub(in crate::fast) fn apply(
     isa: Isa,
     x: &Tensor,
     Norm { a, b, .. }: &Norm,
@@ -119,7 +81,7 @@ pub(in crate::ops) fn apply(
 const EMPTY: [f32; 2] = [f32::INFINITY, f32::NEG_INFINITY];
 
 /// `[sum x, sum x^2]` of each channel of one image, or of a few.
-pub(in crate::ops) fn moments(isa: Isa, x: &[f32], c: usize) -> Vec<f32> {
+pub(in crate::fast) fn moments(isa: Isa, x: &[f32], c: usize) -> Vec<f32> {
     let mut sums = vec![0.0; 2 * c];
     channels::run(isa, Moments { x, c, sums: &mut sums });
     sums
@@ -128,7 +90,7 @@ pub(in crate::ops) fn moments(isa: Isa, x: &[f32], c: usize) -> Vec<f32> {
 /// Mean and variance of `count` pixels from the [`moments`] of images. Sums of one image are taken in `f32`, sums over
 /// images in `f64` and in order: the same bits for any number of threads, and `E[x^2] - E[x]^2` loses nothing that
 /// matters while `|mean|` is not thousands of deviations.
-pub(in crate::ops) fn statistics(sums: &[Vec<f32>], count: usize) -> BatchStats {
+pub(in crate::fast) fn statistics(sums: &[Vec<f32>], count: usize) -> BatchStats {
     let c = sums.first().map_or(0, |s| s.len() / 2);
     let total = |i: usize| sums.iter().map(|s| f64::from(s[i])).sum::<f64>() / count as f64;
     let mean: Vec<f64> = (0..c).map(total).collect();

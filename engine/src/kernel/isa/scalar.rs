@@ -1,6 +1,26 @@
 //! The portable vector: four floats that any compiler turns into whatever the machine has.
 
-use super::Vector;
+use crate::kernel::{Kernel, Vector};
+
+/// Its vector.
+pub(super) type Floats = F32x4;
+
+/// See `Set`.
+pub(super) const EXTENDED_BY: &[&str] = &[];
+
+/// Whether this machine has it.
+pub(super) fn available() -> bool {
+    true
+}
+
+/// Enters `kernel`, which needs no particular instructions.
+///
+/// # Safety
+/// None is needed; the function is like its neighbours.
+pub(super) unsafe fn run<K: Kernel>(kernel: K) -> K::Output {
+    // SAFETY: the portable vector works everywhere.
+    unsafe { kernel.run::<F32x4>() }
+}
 
 /// Four floats.
 #[derive(Clone, Copy)]

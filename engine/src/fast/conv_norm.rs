@@ -2,8 +2,9 @@
 //!
 //! `y = conv(x, w)`, `z = gamma (y - mean) / std + beta`, optionally `+ r` and ReLU.
 //!
-//! The numbers are those of [`conv2d`](super::conv2d) and [`batch_norm`](super::batch_norm); what is saved is memory
-//! traffic, which past the second-level cache costs as much as the arithmetic:
+//! The numbers are those of [`conv2d`](super::conv2d()) and [`batch_norm_relu`](super::batch_norm_relu), bit for bit, and
+//! so up to rounding those of the plain [`ops::conv2d`](crate::ops::conv2d()) and
+//! [`ops::batch_norm`](crate::ops::batch_norm()). What is saved is memory traffic, which past the second-level cache costs as much as the arithmetic:
 //!
 //! - forward, the sums for mean and variance are taken of each group of images while the convolution's results are
 //!   still in the cache;
@@ -16,14 +17,15 @@ use rayon::prelude::*;
 
 use super::batch_norm::backward::{Coefficients, InputGrad, Mask, gradient_sums, parameter_gradients};
 use super::batch_norm::forward::{Norm, apply, moments, statistics};
-use super::conv2d::pass::{self, Gradients, Group, Operands};
-use super::{Algorithm, BatchStats, Conv2dShape, InputMap};
+use super::conv2d::algorithm::{self, Algorithm};
+use super::conv2d::batch::{self, Gradients, Group, Operands};
 use crate::kernel::Isa;
 use crate::kernel::channels;
 use crate::kernel::pad::with_scratch;
-use crate::{Context, Error, Op, Result, Tape, Tensor, Var};
+use crate::ops::{BatchStats, Conv2dShape, InputMap};
+use crate::{Context, Error, Incoming, Op, Result, Tape, Tensor, Var};
 
-/// Inputs of [`conv_norm`].
+/// Inputs of [`conv_norm`](conv_norm()).
 pub struct ConvNorm {
     /// `[N, H, W, C]`.
     pub x: Var,
@@ -47,13 +49,14 @@ pub struct ConvNorm {
     pub eps: f32,
 }
 
-/// Convolution, batch norm with the batch's statistics, and what may follow, recorded.
+/// Convolution by `algorithm`, batch norm with the batch's statistics, and what may follow, recorded. The range of the
+/// result is known.
 ///
 /// # Errors
 /// If the shapes do not fit.
-pub fn conv_norm(tape: &mut Tape, inputs: ConvNorm) -> Result<(Var, BatchStats)> {
+pub fn conv_norm(tape: &mut Tape, algorithm: Algorithm, inputs: ConvNorm) -> Result<(Incoming, BatchStats)> {
     let ConvNorm { x, map, w, gamma, beta, residual, relu, stride, padding, eps } = inputs;
-    let (isa, algorithm) = (Isa::active(), tape.algorithm());
+    let isa = Isa::active();
     let shape = Conv2dShape::new(tape.value(x).shape(), tape.value(w).shape(), stride, padding)?;
     let (vg, vb, vr) = (tape.value(gamma), tape.value(beta), residual.map(|r| tape.value(r)));
     if vg.len() != shape.o || vb.len() != shape.o {
@@ -65,7 +68,8 @@ pub fn conv_norm(tape: &mut Tape, inputs: ConvNorm) -> Result<(Var, BatchStats)>
     if let Some(r) = vr {
         y.expect_same_shape("conv_norm residual", r)?;
     }
-    let (convolve, group) = (pass::forward(algorithm, &shape, tape.value(w).data()), pass::group(&shape));
+    let (convolve, group) =
+        (algorithm::forward(algorithm, &shape, tape.value(w).data()), batch::group(&shape));
     let groups =
         y.data_mut().par_chunks_mut(y_len * group).zip(tape.value(x).data().par_chunks(x_len * group));
     let sums = groups.map(|(y, x)| {
@@ -88,8 +92,7 @@ pub fn conv_norm(tape: &mut Tape, inputs: ConvNorm) -> Result<(Var, BatchStats)>
     let vars: Vec<Var> =
         [Some(x), Some(w), Some(gamma), Some(beta), residual].into_iter().flatten().collect();
     let z = tape.push(z, &vars, Recorded { isa, algorithm, shape, map, relu, norm, y });
-    tape.note_range(z, range);
-    Ok((z, stats))
+    Ok((Incoming { var: z, range: Some(range) }, stats))
 }
 
 struct Recorded {
@@ -122,8 +125,8 @@ impl Op for Recorded {
         let coefficients = Coefficients::new(gamma, norm, &dgamma, &dbeta, (y.len() / shape.o) as f64);
 
         let gradients = Gradients {
-            dx: ctx.needs(0).then(|| pass::input_grad(self.algorithm, shape, w.data())),
-            dw: ctx.needs(1).then(|| pass::weight_grad(self.algorithm, shape)),
+            dx: ctx.needs(0).then(|| algorithm::input_grad(self.algorithm, shape, w.data())),
+            dw: ctx.needs(1).then(|| algorithm::weight_grad(self.algorithm, shape)),
         };
         let mut dx = ctx.needs(0).then(|| Tensor::scratch(x.shape()));
         let mut dw = ctx.needs(1).then(|| Tensor::scratch(w.shape()));
@@ -174,9 +177,10 @@ impl Operands for PerGroup<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{batch_norm, batch_norm_relu, conv2d};
     use super::*;
+    use crate::ops::BatchNormMode;
     use crate::ops::gradient_check::wave;
-    use crate::ops::{BatchNormMode, batch_norm, batch_norm_relu, conv2d};
 
     /// The fused operation equals its parts, bit for bit, values and gradients: with and without residual and ReLU,
     /// by every algorithm, on batches that do not fill their groups.
@@ -188,7 +192,7 @@ mod tests {
             for (dims, o, stride) in shapes {
                 for (with_residual, relu) in [(false, false), (false, true), (true, true)] {
                     let run = |fused: bool| {
-                        let mut tape = Tape::new().with_algorithm(algorithm);
+                        let mut tape = Tape::new();
                         let x = tape.leaf(wave(dims, 1), true);
                         let w = tape.leaf(wave([o, 3, 3, dims[3]], 2), true);
                         let (gamma, beta) = (tape.leaf(wave([o], 3), true), tape.leaf(wave([o], 4), true));
@@ -209,9 +213,9 @@ mod tests {
                                 padding,
                                 eps,
                             };
-                            conv_norm(&mut tape, inputs).unwrap().0
+                            conv_norm(&mut tape, algorithm, inputs).unwrap().0.var
                         } else {
-                            let y = conv2d(&mut tape, x, w, None, stride, padding).unwrap();
+                            let y = conv2d(&mut tape, algorithm, x, w, None, [stride, padding]).unwrap();
                             let mode = BatchNormMode::Train { eps };
                             if relu {
                                 batch_norm_relu(&mut tape, y, gamma, beta, residual, mode).unwrap().0
@@ -236,7 +240,7 @@ mod tests {
             .map(|t| tape.leaf(t, true));
         let (residual, relu, stride, padding, eps) = (None, false, 1, 1, 1e-5);
         let inputs = ConvNorm { x, map: None, w, gamma, beta, residual, relu, stride, padding, eps };
-        let error = conv_norm(&mut tape, inputs).unwrap_err().to_string();
+        let error = conv_norm(&mut tape, Algorithm::default(), inputs).err().unwrap().to_string();
         assert_eq!(error, "conv_norm: 8 channels but gamma [8] and beta [4]");
     }
 }

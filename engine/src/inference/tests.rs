@@ -1,0 +1,48 @@
+use super::*;
+use crate::ops::gradient_check::wave;
+use crate::{Float, Graph, Layer, Mode, Tape};
+
+/// A block with both kinds of shortcut behind each other, 16 channels: every kind of step.
+fn network() -> Graph {
+    let conv = |c, o, kernel, stride, padding| Layer::Conv2d { c, o, kernel, stride, padding };
+    let mut g = Graph::default();
+    let mut layer = |name: &str, layer: Layer, inputs: &[usize]| g.add(name, layer, inputs);
+    let x = layer("x", Layer::Input, &[]);
+    let c = layer("c", conv(3, 16, 3, 1, 1), &[x]);
+    let n = layer("n", Layer::BatchNorm { c: 16 }, &[c]);
+    let r = layer("r", Layer::Relu, &[n]);
+    let c = layer("c1", conv(16, 16, 3, 1, 1), &[r]);
+    let n = layer("n1", Layer::BatchNorm { c: 16 }, &[c]);
+    let s = layer("s1", Layer::Add, &[n, r]);
+    let r = layer("r1", Layer::Relu, &[s]);
+    let c = layer("c2", conv(16, 32, 3, 2, 1), &[r]);
+    let n = layer("n2", Layer::BatchNorm { c: 32 }, &[c]);
+    let p = layer("p2", Layer::SubsamplePad { stride: 2, lo: 8, hi: 8 }, &[r]);
+    let s = layer("s2", Layer::Add, &[n, p]);
+    let r = layer("r2", Layer::Relu, &[s]);
+    let c = layer("c3", conv(32, 64, 1, 2, 0), &[r]);
+    let n = layer("n3", Layer::BatchNorm { c: 64 }, &[c]);
+    let p = layer("p", Layer::GlobalAvgPool, &[n]);
+    layer("fc", Layer::Linear { i: 64, o: 10 }, &[p]);
+    g
+}
+
+/// `|a - b| <= 1e-5 * max|b|`, on every instruction set of this machine.
+#[test]
+fn equals_the_plain_interpreter() {
+    let g = network();
+    let mut params = g.init(1).unwrap();
+    for (i, p) in params.iter_mut().enumerate().filter(|(_, p)| p.value.dims().len() == 1) {
+        p.value = wave(p.value.shape(), i as u32).map(|v| 1.0 + 0.5 * v);
+    }
+    let (x, mut tape) = (wave([3, 8, 12, 3], 1), Tape::inference());
+    let expected = g.forward_plain(&params, &mut tape, x.clone(), Mode::Eval, &mut Float).unwrap().output;
+    let expected = tape.value(expected);
+    let bound = 1e-5 * expected.data().iter().fold(0.0f32, |m, v| m.max(v.abs()));
+    for isa in Isa::available() {
+        let got = Inference::compile(&g, &params, [8, 12, 3], isa).unwrap().run(&x).unwrap();
+        for (a, b) in got.data().iter().zip(expected.data()) {
+            assert!((a - b).abs() <= bound, "{}: {a} instead of {b}", isa.name());
+        }
+    }
+}
