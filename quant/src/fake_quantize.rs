@@ -20,7 +20,8 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::entry::{CHUNK, for_each_channel, name_nan};
-use crate::uniform::{restore_rounded, round_slice};
+use crate::round_slice::round_slice;
+use crate::uniform::restore_rounded;
 use crate::{Granularity, QParams, quantize_bias};
 
 /// What the backward pass of fake quantization is.

@@ -49,6 +49,34 @@ impl StepGradient {
     }
 }
 
+/// Where a step comes from while a network is trained under quantization.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepRule {
+    /// Weights: by the scale rule, anew in every pass. Activations: the moving average of the batches' ranges.
+    #[default]
+    Rule,
+    /// Learned by gradient descent, LSQ (see above).
+    Lsq,
+    /// Learned by gradient descent from clipped values only, PACT.
+    Pact,
+}
+
+impl StepRule {
+    /// The derivative by which a step is learned; `None` if it is not.
+    pub fn gradient(self) -> Option<StepGradient> {
+        match self {
+            Self::Rule => None,
+            Self::Lsq => Some(StepGradient::Lsq),
+            Self::Pact => Some(StepGradient::Pact),
+        }
+    }
+
+    pub(crate) fn is_rule(&self) -> bool {
+        *self == Self::Rule
+    }
+}
+
 /// `1 / sqrt(values qmax)`: what LSQ multiplies the gradient of the step by, for `values` numbers on `grid`
 /// (`qmax` counts as 1 on the grid of one signed bit, where it is 0).
 pub fn gradient_scale(values: usize, grid: Grid) -> f32 {

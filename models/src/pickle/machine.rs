@@ -225,7 +225,7 @@ impl<'a> Machine<'a> {
 
     // The input.
 
-    fn take(&mut self, len: usize) -> Result<&'a [u8]> {
+    pub(super) fn take(&mut self, len: usize) -> Result<&'a [u8]> {
         let rest = &self.bytes[self.at..];
         if len > rest.len() {
             return Err(self.broken(&format!("the end, {len} more bytes expected")));
@@ -247,39 +247,13 @@ impl<'a> Machine<'a> {
         usize::try_from(len).map_err(|_| self.broken("a length beyond the address space"))
     }
 
-    fn line(&mut self) -> Result<String> {
+    pub(super) fn line(&mut self) -> Result<String> {
         let rest = &self.bytes[self.at..];
         let Some(len) = rest.iter().position(|&b| b == b'\n') else {
             return Err(self.broken("the end within a line"));
         };
         self.at += len + 1;
         Ok(String::from_utf8_lossy(&rest[..len]).into_owned())
-    }
-
-    /// The number of a memo, in digits.
-    fn index(&mut self) -> Result<u64> {
-        self.line()?.trim().parse().map_err(|_| self.broken("a memo without a number"))
-    }
-
-    /// An integer in digits; `00` and `01` are the truth values of protocols 0 and 1.
-    fn decimal(&mut self, line: &str) -> Result<()> {
-        let digits = line.trim().trim_end_matches('L');
-        let value: i128 = match digits {
-            "00" | "01" => {
-                self.stack.push(Value::Bool(digits == "01"));
-                return Ok(());
-            }
-            digits => digits.parse().map_err(|_| self.broken("an integer that is no number"))?,
-        };
-        match i64::try_from(value) {
-            Ok(value) => self.stack.push(Value::Int(value)),
-            Err(_) => {
-                let bytes = value.to_le_bytes();
-                let len = bytes.iter().rposition(|&b| b != 0).map_or(0, |last| last + 1);
-                self.push(Object::Bytes(bytes[..len].to_vec()));
-            }
-        }
-        Ok(())
     }
 
     fn text(&mut self, len: usize) -> Result<()> {
@@ -291,18 +265,6 @@ impl<'a> Machine<'a> {
     fn raw(&mut self, len: usize) -> Result<()> {
         let bytes = self.take(len)?.to_vec();
         self.push(Object::Bytes(bytes));
-        Ok(())
-    }
-
-    /// Two's complement, little-endian, of any length.
-    fn long(&mut self, len: usize) -> Result<()> {
-        let bytes = self.take(len)?;
-        if len > 8 {
-            self.push(Object::Bytes(bytes.to_vec()));
-        } else {
-            let value = if len == 0 { 0 } else { LE::read_int(bytes, len) };
-            self.stack.push(Value::Int(value));
-        }
         Ok(())
     }
 }

@@ -16,6 +16,7 @@
 
 mod effects;
 mod machine;
+mod numbers;
 mod value;
 
 pub use value::{Heap, Id, Object, Storage, TensorView, Value};

@@ -4,9 +4,10 @@ use engine::{Error, Result, Tensor};
 
 use rayon::prelude::*;
 
+use super::accumulate::{Convolution, LINEAR_ROWS};
 use super::bound::fits_i32;
-use super::conv2d::{Image, LINEAR_ROWS, Plan, Window};
 use super::weights::product_scales;
+use super::window::{Image, Window};
 use super::{Accumulators, Activation, PackedWeights};
 use crate::kernel::store::StoreSums;
 use crate::kernel::{K_GROUP, Layer, MicroKernel, Scratch};
@@ -51,7 +52,7 @@ pub fn integer_linear_with<X: Activation>(
     }
     let w = &*w.for_kernel(kernel)?;
     let window = Window::new(w, Image { h: 1, w: n, c: inputs }, 1, 0)?;
-    let plan = Plan::new(w, window, z_x, b_int)?;
+    let plan = Convolution::new(w, window, z_x, b_int)?;
     Ok(match plan.accumulate(x_int.data(), [1, 1, n, outputs], X::RANGE, z_x)? {
         Accumulators::I32(t) => Accumulators::I32(IntTensor::from_vec([n, outputs], t.into_vec())?),
         Accumulators::I64(t) => Accumulators::I64(IntTensor::from_vec([n, outputs], t.into_vec())?),

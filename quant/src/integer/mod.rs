@@ -21,14 +21,18 @@
 //! correction is a change of the bias. It stays true at the border if the padding has the code of real
 //! zero, `-z_x`, because then `u + d = 0` there.
 
+mod accumulate;
 pub mod activation;
 pub mod bound;
 pub mod conv2d;
+pub mod conv2d_ref;
 pub mod linear;
 pub mod weights;
+mod window;
 
 pub use activation::Activation;
 pub use bound::Accumulators;
-pub use conv2d::{integer_conv2d, integer_conv2d_ref, quantized_conv2d};
+pub use conv2d::{integer_conv2d, quantized_conv2d};
+pub use conv2d_ref::integer_conv2d_ref;
 pub use linear::{integer_linear, integer_linear_ref, quantized_linear};
 pub use weights::{PackedWeights, quantize_bias};
