@@ -72,10 +72,10 @@ pub struct QatArgs {
     teacher: Option<PathBuf>,
     /// Share of the teacher's term in the loss
     #[arg(long, value_name = "SHARE", default_value_t = 0.5)]
-    teacher_share: f32,
+    teacher_share: f64,
     /// Divides the logits of network and teacher before they are compared
     #[arg(long, value_name = "T", default_value_t = 2.0)]
-    temperature: f32,
+    temperature: f64,
     /// Rule that chooses the range of activations in each batch; its moving average is used
     #[arg(long, value_name = "RULE", default_value = "mse")]
     activation_rule: ActivationRule,
@@ -151,7 +151,7 @@ impl QatArgs {
     }
 
     fn training(&self, context: &Context) -> Result<Training> {
-        let how = Distillation { share: self.teacher_share, temperature: self.temperature };
+        let how = Distillation { share: self.teacher_share as f32, temperature: self.temperature as f32 };
         let teacher = |file: &PathBuf| -> Result<Teacher> {
             let (_, network) = assets::load_network(
                 context,
@@ -216,6 +216,7 @@ pub fn run(args: QatArgs, context: &Context) -> Result<()> {
     let outcome = train(context, &setup, start, training, &folder, &commands)?;
     interrupt::at_once(format!("all epochs are saved; `{}` measures and reports", commands.resume));
     let scores = Scores::measure(context, &outcome.best, &setup.test)?;
+    let last = save_last(&folder, &outcome, context.seed, &command)?;
 
     let rows = [
         page::Row::float(top1_float, &setup.network),
@@ -255,10 +256,26 @@ pub fn run(args: QatArgs, context: &Context) -> Result<()> {
         "model_bytes": file_bytes(&outcome.model)?,
         "packed_bytes": outcome.best.quantization.packed_bytes(&outcome.best.network.params),
         "model": outcome.model,
+        "model_last": last,
         "shadow": shadow_path(&outcome.model),
         "report": report,
         "run": folder.folder(),
     }))
+}
+
+/// Saves the network of the last epoch, which nobody chose on the test images, in the folder `last`.
+fn save_last(folder: &RunFolder, outcome: &Outcome, seed: u64, command: &str) -> Result<PathBuf> {
+    let place = folder.path("last");
+    std::fs::create_dir_all(&place).map_err(|e| models::Error::io("create", &place, e))?;
+    let model = place.join(outcome.model.file_name().unwrap_or_default());
+    let facts = [
+        ("test_accuracy", format!("{:.2}", outcome.top1_last())),
+        ("epoch", outcome.metrics.len().to_string()),
+        ("seed", seed.to_string()),
+        ("command", command.to_owned()),
+    ];
+    outcome.last.save(&model, &facts)?;
+    Ok(model)
 }
 
 fn finish(

@@ -6,6 +6,7 @@
 //!     state.safetensors             where the run stands
 //!     ResNet20_W4A4.safetensors     the best epoch's network
 //!     ResNet20_W4A4.shadow.safetensors     its float weights, ranges in the metadata
+//!     last/                         the same two of the last epoch
 //! ```
 
 mod run;
