@@ -76,11 +76,11 @@ fn every_documented_command_runs() {
 /// Package and target of a command of cargo.
 fn exists(shown: &str, words: &[String]) {
     let words = words.split(|word| word == "--").next().expect("cargo's own arguments");
-    assert!(["build", "test", "bench"].contains(&&*words[0]), "{shown}: CI runs no such command");
+    assert!(["build", "test", "bench", "run"].contains(&&*words[0]), "{shown}: CI runs no such command");
     let after = |flag: &str| words.iter().position(|word| word == flag).map(|at| words[at + 1].clone());
     let package = repository().join(after("-p").unwrap_or_default());
     assert!(package.join("Cargo.toml").is_file(), "{shown}: no such package");
-    for (flag, folder) in [("--test", "tests"), ("--bench", "benches")] {
+    for (flag, folder) in [("--test", "tests"), ("--bench", "benches"), ("--example", "examples")] {
         let Some(target) = after(flag) else { continue };
         let places = [format!("{folder}/{target}.rs"), format!("{folder}/{target}/main.rs")];
         assert!(places.iter().any(|place| package.join(place).is_file()), "{shown}: no such target");

@@ -94,6 +94,8 @@ fn read(command: &str) -> Option<Documented> {
     let after_dashes = words.iter().position(|word| word == "--").map(|at| words[at + 1..].to_vec());
     Some(match words[0].as_str() {
         "cli" => Documented::Cli(words[1..].to_vec()),
+        // An example, which CI runs by itself, or the program.
+        "cargo" if words.iter().any(|word| word == "--example") => Documented::Cargo(words[1..].to_vec()),
         "cargo" if words[1] == "run" => Documented::Cli(after_dashes.expect("cargo run -p cli -- VERB")),
         "cargo" => Documented::Cargo(words[1..].to_vec()),
         program if program.ends_with("pip") || words[1..] == ["-m", "venv", "venv"] => return None,
