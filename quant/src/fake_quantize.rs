@@ -73,6 +73,10 @@ impl Plain for Round<'_> {
     #[inline(always)]
     fn run(self) -> Result<()> {
         let (s, z) = self.q.channel(self.channel);
+        let (lo, hi) = (self.q.grid().qmin + z, self.q.grid().qmax + z);
+        if (lo.abs().max(hi.abs()) as f32 * s).is_finite() {
+            return round_slice(self.x, self.y, s, z, self.q.grid(), |r| r * s); // nothing to clamp
+        }
         round_slice(self.x, self.y, s, z, self.q.grid(), |r| restore_rounded(r, s))
     }
 }
