@@ -30,7 +30,8 @@ use std::ops::Range;
 
 use super::lanes::Avx512Lanes;
 use super::pack::Layout;
-use super::sweep::{Field, Sums};
+use super::micro::Field;
+use super::sweep::Sums;
 use super::{At, Epilogue, Id, K_GROUP, Layer, MicroKernel, NR, Scratch, Tile};
 use registers::{Config, ROW_BYTES, ROWS, available};
 
