@@ -63,10 +63,9 @@ impl<T: RegisterTile> Positions<T> {
         self.y * self.row_step + self.x * self.col_step
     }
 
-    /// Goes on by `n` positions, at most to the end of the row.
+    /// Goes on by `n` pixels, at most to the end of the row.
     #[inline(always)]
     fn advance(&mut self, n: usize) {
-        self.position += n;
         self.x += n;
         if self.x == self.cols {
             (self.y, self.x) = (self.y + 1, 0);
@@ -101,6 +100,7 @@ impl<T: RegisterTile> Iterator for Positions<T> {
             }
             Starts::Each(starts)
         };
+        self.position += rows;
         Some((at, starts))
     }
 }
@@ -142,9 +142,9 @@ impl Rows<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::pack::{Layout, Panels};
     use crate::kernel::Tile;
     use crate::kernel::micro::Field;
+    use crate::kernel::pack::{Layout, Panels};
 
     /// Four positions that nobody computes.
     struct Four;
