@@ -36,8 +36,10 @@ impl MultiplyAdd for Maddubs {
     unsafe fn multiply_add(acc: __m256i, x: __m256i, w: __m256i) -> __m256i {
         // SAFETY: the caller vouches for the instructions.
         unsafe {
+            // book: multiply_add
             let pairs = _mm256_maddubs_epi16(x, w);
             _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
+            // book end
         }
     }
 }

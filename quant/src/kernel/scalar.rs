@@ -28,6 +28,7 @@ impl RegisterTile for Scalar {
 
     #[inline(always)]
     unsafe fn run(field: &Field, x: &Rows<'_>, tiles: &mut [Tile; 2], row: usize) {
+        // book: tile
         let mut acc = [[0i32; NR]; 4];
         for segment in 0..field.segments {
             let x: [*const u8; 4] = x.at(segment * field.stride);
@@ -46,5 +47,6 @@ impl RegisterTile for Scalar {
             }
         }
         tiles[0][row..row + 4].copy_from_slice(&acc);
+        // book end
     }
 }

@@ -95,6 +95,7 @@ unsafe fn tiles<M: Micro, T: RegisterTile, E: Epilogue>(
 ) {
     let code_bytes = M::LAYOUT.weight_bytes();
     let field = Field::new(layer, jr, code_bytes);
+    // book: turns
     let mut positions = Positions::<T>::new(layer, block, code_bytes);
     let mut pending = Pending::new(sums);
     loop {
@@ -120,6 +121,7 @@ unsafe fn tiles<M: Micro, T: RegisterTile, E: Epilogue>(
             break;
         }
     }
+    // book end
 }
 
 /// `sum x w = sum (x - offset) w + offset sum w`: adds what the tiles left out when they made codes signed.

@@ -86,6 +86,7 @@ pub(super) unsafe fn multiply_lines<I: MultiplyAdd, const MR: usize>(
 ) {
     // SAFETY: the caller's promise.
     unsafe {
+        // book: multiply_lines
         for k in 0..lines {
             let line = [_mm256_load_si256(*w), _mm256_load_si256(w.add(1))];
             for m in 0..MR {
@@ -96,5 +97,6 @@ pub(super) unsafe fn multiply_lines<I: MultiplyAdd, const MR: usize>(
             }
             *w = w.add(2);
         }
+        // book end
     }
 }
