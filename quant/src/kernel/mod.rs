@@ -16,9 +16,13 @@
 //! the range of its weights ([`MicroKernel::max_weight`]), so it is chosen when the weights are packed
 //! ([`select`]). `QUANT_ISA=scalar|avx2|avxvnni|avx512vnni|amx|neon|neondot` forces an instruction set
 //! ([`forced`]). All kernels give the same bits, and one test suite runs over the table: a new one is a
-//! file here and a line there.
+//! file here, which begins with `micro_kernel!`, and a line there.
 //!
-//! `docs/kernels.md` draws the register tiles and derives their sizes.
+//! # Reading
+//! `layer.rs` is the problem and its definition ([`sweep_ref`]); `pack.rs` the weights; `scalar.rs` the simplest register tile;
+//! `sweep.rs` the loops around every tile; `ymm.rs` the tile of 256 bits, with `avx2.rs`, `avx2_w7.rs`, `avx2_w4.rs` and
+//! `avxvnni.rs` for its multiplications; `requantize.rs` what becomes of the sums. `docs/kernels.md` goes up the same ladder
+//! and says what each rung gains.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::OnceLock;
