@@ -6,9 +6,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use models::augment::Normalization;
-use models::cifar10::{Cifar10, ImageSet};
-use models::{Checkpoint, Network, import};
+use models::data::augment::Normalization;
+use models::data::cifar10::{Cifar10, ImageSet};
+use models::{Checkpoint, Network, formats::import};
 
 use crate::context::Context;
 use crate::exit::Failure;

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use engine::Tensor;
-use models::synthetic::{DEFAULT_SAMPLES, Distribution};
+use models::data::synthetic::{DEFAULT_SAMPLES, Distribution};
 use quant::analysis::{ErrorReport, error_report};
 use quant::scale::{Optimum, Sample, TABLE, optimum};
 use quant::{Grid, Mode, QParams, ScaleRule, reset_scale_and_zero_point};
@@ -136,7 +136,7 @@ pub fn run(args: CalibrateArgs, context: &Context) -> Result<()> {
 /// The user's numbers, or the data sets drawn.
 fn sets(args: &CalibrateArgs, seed: u64) -> Result<Vec<Set>> {
     if let Some(path) = &args.input {
-        let x = models::npy::read(path)?;
+        let x = models::data::npy::read(path)?;
         return Ok(vec![Set { name: path.display().to_string(), distribution: "input".into(), x }]);
     }
     args.sets

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use engine::ops::Distillation;
-use models::saved::shadow_path;
+use models::formats::saved::shadow_path;
 use models::{QuantizedNetwork, Teacher};
 use quant::{ActivationRule, Correction, Policy, ScaleRule, Widths};
 use serde::{Deserialize, Serialize};

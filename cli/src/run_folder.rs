@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::Result;
-use models::atomic;
+use models::formats::atomic;
 use serde::Serialize;
 use serde_json::Value;
 

@@ -14,8 +14,8 @@ use std::time::Instant;
 
 use anyhow::Result;
 use engine::Float;
-use models::cifar10::Cifar10;
-use models::loader::Loader;
+use models::data::cifar10::Cifar10;
+use models::data::loader::Loader;
 use models::{Checkpoint, Progress as Tally, Trainer, evaluate};
 use serde::{Deserialize, Serialize};
 use serde_json::json;

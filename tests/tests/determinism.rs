@@ -4,9 +4,9 @@
 use engine::Float;
 use engine::fast::Algorithm;
 use engine::optim::{Decay, Ema, Schedule, Sgd};
-use models::augment::{Augment, Normalization};
-use models::cifar10::ImageSet;
-use models::loader::Loader;
+use models::data::augment::{Augment, Normalization};
+use models::data::cifar10::ImageSet;
+use models::data::loader::Loader;
 use models::{Checkpoint, Network, Shortcut, Trainer};
 
 /// Records of a fixed pattern: what matters here is the arithmetic, not the pictures.

@@ -14,9 +14,9 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 
 use engine::{Graph, Hook, Incoming, Input, LayerQuant, Node, Operands, Result, Tape, Var};
-use models::cifar10::{Cifar10, interleave};
-use models::import::load_network;
-use models::loader::Loader;
+use models::data::cifar10::{Cifar10, interleave};
+use models::data::loader::Loader;
+use models::formats::import::load_network;
 use models::{QuantizedNetwork, evaluate};
 use quant::int_graph::{IntEngine, IntGraph, Op, ValueId, reference};
 use quant::{ActivationRule, FakeQuantHook, Policy, QuantConfig, Quantizer, ScaleRule};

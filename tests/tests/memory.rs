@@ -11,9 +11,9 @@ use engine::kernel::Isa;
 use engine::optim::{Decay, Schedule, Sgd};
 use engine::{Float, Hook, Tensor};
 use models::assets::INTEGER_MODEL;
-use models::augment::Normalization;
-use models::loader::Batch;
-use models::{Network, Shortcut, Trainer, int_model};
+use models::data::augment::Normalization;
+use models::data::loader::Batch;
+use models::{Network, Shortcut, Trainer, formats::int_model};
 use quant::int_graph::IntEngine;
 use quant::{FakeQuantHook, Policy, QuantConfig, Ranges};
 

@@ -4,8 +4,8 @@ use engine::fast::Algorithm;
 use engine::kernel::Isa;
 use engine::optim::{Decay, Schedule, Sgd};
 use engine::{Hook, Input, LayerQuant, Node, Operands, Params, Result, Tape, Tensor};
-use models::augment::Normalization;
-use models::loader::Batch;
+use models::data::augment::Normalization;
+use models::data::loader::Batch;
 use models::{Network, Shortcut, Trainer};
 use quant::{FakeQuantHook, Policy, QuantConfig, Ranges};
 

@@ -1,9 +1,9 @@
 //! The library's pipeline: calibrate, correct, train, lower.
 
 use engine::{Float, Hook, Params, Tensor};
-use models::augment::Normalization;
-use models::loader::Loader;
-use models::synthetic::noise_images;
+use models::data::augment::Normalization;
+use models::data::loader::Loader;
+use models::data::synthetic::noise_images;
 use models::{Network, Shortcut, evaluate};
 use quant::pipeline::calibrate;
 use quant::{ActivationRule, Correction, QuantConfig, Quantization, Quantizer, Reference, ScaleRule};

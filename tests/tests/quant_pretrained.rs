@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use engine::Float;
-use models::augment::Normalization;
-use models::cifar10::Cifar10;
+use models::data::augment::Normalization;
+use models::data::cifar10::Cifar10;
+use models::data::loader::Loader;
 use models::evaluate;
-use models::import::load_network;
-use models::loader::Loader;
+use models::formats::import::load_network;
 use quant::{CalibrateHook, FakeQuantHook, IntegerHook, QuantConfig, ScaleRule, Widths};
 
 #[test]

@@ -6,8 +6,8 @@ use engine::fast::Algorithm;
 use engine::kernel::Isa;
 use engine::optim::{Decay, Schedule, Sgd};
 use engine::{Float, Hook};
-use models::augment::Normalization;
-use models::loader::Batch;
+use models::data::augment::Normalization;
+use models::data::loader::Batch;
 use models::{Network, Shortcut, Trainer};
 use quant::{FakeQuantHook, Policy, QuantConfig, Ranges};
 

@@ -4,9 +4,9 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use models::augment::Normalization;
-use models::loader::Loader;
-use models::synthetic::noise_images;
+use models::data::augment::Normalization;
+use models::data::loader::Loader;
+use models::data::synthetic::noise_images;
 use models::{Network, QuantizedNetwork, Shortcut};
 use quant::int_graph::IntEngine;
 use quant::kernel::{self, MicroKernel, peak_ops};

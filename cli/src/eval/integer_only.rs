@@ -4,8 +4,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Result;
-use models::int_model;
-use models::loader::Loader;
+use models::data::loader::Loader;
+use models::formats::int_model;
 use quant::int_graph::IntEngine;
 use serde_json::json;
 

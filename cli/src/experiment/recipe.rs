@@ -3,9 +3,9 @@
 use anyhow::Result;
 use clap::ValueEnum;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use models::augment::Normalization;
-use models::loader::Loader;
-use models::synthetic::noise_images;
+use models::data::augment::Normalization;
+use models::data::loader::Loader;
+use models::data::synthetic::noise_images;
 use models::{Network, QuantizedNetwork};
 use quant::{
     ActivationRule, Correction, Policy, QuantConfig, Quantized, Quantizer, ScaleRule, Ste, StepRule, Widths,

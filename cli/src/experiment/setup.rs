@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use engine::rng::{Purpose, Rng};
 use engine::{Float, Hook};
-use models::cifar10::Cifar10;
-use models::equalize::equalize;
-use models::loader::Loader;
+use models::data::cifar10::Cifar10;
+use models::data::loader::Loader;
+use models::nets::equalize::equalize;
 use models::{Evaluation, Network, evaluate};
 
 use crate::assets;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Result;
-use models::int_model;
+use models::formats::int_model;
 use quant::int_graph::bitpack::packed_len;
 use quant::int_graph::{IntGraph, IntNode, Op, ValueId};
 use quant::requantize::Requantize;

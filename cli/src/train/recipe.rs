@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use engine::optim::{Decay, Ema, Schedule, Sgd};
-use models::augment::{Augment, Normalization};
-use models::cifar10::Cifar10;
-use models::loader::Loader;
+use models::data::augment::{Augment, Normalization};
+use models::data::cifar10::Cifar10;
+use models::data::loader::Loader;
 use models::{Checkpoint, Network, Shortcut, Trainer};
 use serde::{Deserialize, Serialize};
 

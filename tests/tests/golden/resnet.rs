@@ -5,8 +5,8 @@ use engine::fast::Algorithm;
 use engine::ops;
 use engine::optim::{Decay, Schedule, Sgd};
 use engine::{Float, Tape, Tensor};
-use models::augment::Normalization;
-use models::loader::Batch;
+use models::data::augment::Normalization;
+use models::data::loader::Batch;
 use models::{Network, Shortcut, Trainer};
 
 use crate::fixture::{Golden, assert_close};

@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use anyhow::Result;
 use engine::optim::{Decay, Schedule, Sgd};
-use models::augment::Augment;
-use models::loader::Loader;
-use models::saved::shadow_path;
+use models::data::augment::Augment;
+use models::data::loader::Loader;
+use models::formats::saved::shadow_path;
 use models::{Checkpoint, Progress as Tally, QatTrainer, QuantizedNetwork};
 
 use super::{Metrics, Outcome, Training, best};

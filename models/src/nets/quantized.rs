@@ -1,0 +1,156 @@
+//! A network together with everything that makes integers of it: widths, scale rules, activation ranges.
+//!
+//! The weights kept are the float ones (the shadow weights of quantization-aware training): a weight's scale is
+//! a function of the weight by the chosen rule, so the integers follow from what is here, and training can go
+//! on from it. In a file this is an ordinary checkpoint with one more key in its metadata, `quantization`; what
+//! is shipped is smaller: see [`saved`](crate::formats::saved).
+
+use quant::{Quantization, Quantized, Quantizer};
+
+use crate::data::augment::Normalization;
+use crate::data::loader::Batch;
+use crate::{Checkpoint, Error, Network, Result};
+
+/// The key of the metadata that makes a checkpoint a quantized network.
+pub const KEY: &str = "quantization";
+
+/// A network and how it is quantized.
+#[derive(Clone, Debug)]
+pub struct QuantizedNetwork {
+    /// The network in floats.
+    pub network: Network,
+    /// What makes integers of it.
+    pub quantization: Quantization,
+}
+
+impl QuantizedNetwork {
+    /// `network` as `quantizer` says, calibrated on `batches`.
+    ///
+    /// # Errors
+    /// If there are no batches, or an activation is not finite.
+    pub fn calibrate(
+        network: &Network,
+        quantizer: &Quantizer,
+        batches: impl Iterator<Item = Batch>,
+    ) -> Result<Self> {
+        let Network { graph, params, .. } = network;
+        let Quantized { params, quantization, .. } =
+            quantizer.calibrate(graph, params, batches.map(|batch| batch.x))?;
+        Ok(Self { network: Network { params, ..network.clone() }, quantization })
+    }
+
+    /// A checkpoint of the float weights, with the quantization in its metadata.
+    pub fn checkpoint(&self) -> Checkpoint {
+        let mut checkpoint = self.network.checkpoint(&self.network.params);
+        let Quantization { config, .. } = &self.quantization;
+        checkpoint.set("bits", config.bits);
+        checkpoint.set("policy", config.policy);
+        checkpoint.set("method", config.weight_rule);
+        let json = serde_json::to_string(&self.quantization).expect("numbers and names are JSON");
+        checkpoint.set(KEY, json);
+        checkpoint
+    }
+
+    /// The quantized network in a checkpoint; `None` if it holds a float network.
+    ///
+    /// # Errors
+    /// If the quantization cannot be read or does not belong to the network.
+    pub fn from_checkpoint(
+        checkpoint: &Checkpoint,
+        normalization: Option<Normalization>,
+    ) -> Result<Option<Self>> {
+        let Some(json) = checkpoint.metadata.get(KEY) else { return Ok(None) };
+        let broken =
+            |detail: String| Error::malformed(&checkpoint.path, format!("metadata `{KEY}`: {detail}"));
+        let mut quantization: Quantization = serde_json::from_str(json).map_err(|e| broken(e.to_string()))?;
+        quantization.config.fixed_scales.extend(checkpoint.weight_scales.clone());
+        let network = Network::from_checkpoint(checkpoint.clone(), normalization)?;
+        let names = network.graph.weighted().map(|node| &node.name);
+        if !names.eq(quantization.plan.layers().iter().map(|(name, _)| name)) {
+            return Err(broken("its layers are not those of the network".into()));
+        }
+        for (edge, _) in quantization.plan.edges() {
+            if !network.graph.edges().any(|node| node.name == *edge) {
+                return Err(broken(format!("the network has no residual sum or pool `{edge}`")));
+            }
+        }
+        for layer in quantization.config.fixed_scales.keys() {
+            let widths =
+                quantization.plan.get(layer).ok_or_else(|| broken(format!("layer `{layer}` is float")))?;
+            let w = network.params.get(&format!("{layer}.weight"))?;
+            quantization.config.weight_params(layer, w, widths.w).map_err(|e| broken(e.to_string()))?;
+        }
+        for (node, bits) in quantization.plan.inputs() {
+            quantization.ranges.params(node, bits).map_err(|e| broken(e.to_string()))?;
+        }
+        Ok(Some(Self { network, quantization }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quant::{QuantConfig, Range, Ranges};
+
+    use super::*;
+    use crate::Shortcut;
+
+    fn quantized() -> QuantizedNetwork {
+        let network = Network::fresh(8, Shortcut::B, Normalization::TRUE, 3).unwrap();
+        let config = QuantConfig { bits: "W4A3".parse().unwrap(), ..QuantConfig::default() };
+        let plan = config.policy.plan(&network.graph, config.bits);
+        let range = |i: usize| Range { min: 0.0, max: 1.0 / (i + 1) as f32 };
+        let ranges = plan.layers().iter().enumerate().map(|(i, (name, _))| (name.clone(), range(i)));
+        let ranges = Ranges(ranges.skip(1).collect());
+        QuantizedNetwork { network, quantization: Quantization { config, plan, ranges } }
+    }
+
+    #[test]
+    fn a_file_brings_back_every_bit() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("q.safetensors");
+        let quantized = quantized();
+        quantized.checkpoint().write(&path).unwrap();
+        let back =
+            QuantizedNetwork::from_checkpoint(&Checkpoint::read(&path).unwrap(), None).unwrap().unwrap();
+        assert_eq!(back.quantization, quantized.quantization);
+        assert_eq!(back.network.params, quantized.network.params);
+        let float = quantized.network.checkpoint(&quantized.network.params);
+        assert!(QuantizedNetwork::from_checkpoint(&float, None).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_quantization_of_another_network_is_refused() {
+        let message = |change: &dyn Fn(&mut Quantization)| {
+            let mut quantized = quantized();
+            change(&mut quantized.quantization);
+            QuantizedNetwork::from_checkpoint(&quantized.checkpoint(), None).unwrap_err().to_string()
+        };
+        let other = Network::fresh(14, Shortcut::B, Normalization::TRUE, 3).unwrap();
+        let m = message(&|q| q.plan = q.config.policy.plan(&other.graph, q.config.bits));
+        assert!(m.contains("its layers are not those of the network"), "{m}");
+        let m = message(&|q| _ = q.ranges.0.remove("layer2.0.conv1"));
+        assert!(m.contains("layer2.0.conv1"), "{m}");
+        let mut checkpoint = quantized().checkpoint();
+        checkpoint.set(KEY, "{");
+        let m = QuantizedNetwork::from_checkpoint(&checkpoint, None).unwrap_err().to_string();
+        assert!(m.contains("metadata `quantization`"), "{m}");
+    }
+
+    #[test]
+    fn packed_bytes_by_hand() {
+        let q = quantized();
+        let by_hand: usize = q
+            .network
+            .params
+            .iter()
+            .map(|p| {
+                let quantized =
+                    p.name != "conv1.weight" && (p.value.dims().len() == 4 || p.name == "fc.weight");
+                if quantized { p.value.len() / 2 + 4 } else { 4 * p.value.len() }
+            })
+            .sum();
+        assert_eq!(q.quantization.packed_bytes(&q.network.params), by_hand);
+        let sizes = q.quantization.layer_sizes(&q.network.params).unwrap();
+        assert_eq!((sizes[0].name.as_str(), sizes[0].weights), ("layer1.0.conv1", 16 * 9 * 16));
+    }
+}
