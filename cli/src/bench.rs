@@ -157,16 +157,15 @@ fn normal(shape: impl Into<Shape>) -> Tensor {
 
 fn train(args: &BenchArgs, context: &Context, hook: &mut dyn Hook, bits: Option<Widths>) -> Result<()> {
     let n = args.batch as usize;
-    let mut trainer = Trainer {
-        network: Network::fresh(20, Shortcut::B, Normalization::COURSE, 1)?,
-        sgd: Sgd::new(0.9, true, 5e-4, false),
-        schedule: Schedule { base: 0.01, warmup: 0, total: 1, decay: Decay::Constant },
-        smoothing: 0.1,
-        algorithm: args.algorithm.algorithm(),
-        teacher: None,
-        ema: None,
-        step: 0,
-    };
+    let network = Network::fresh(20, Shortcut::B, Normalization::COURSE, 1)?;
+    let mut trainer = Trainer::new(
+        network.graph.clone(),
+        network.params.clone(),
+        Sgd::new(0.9, true, 5e-4, false),
+        Schedule { base: 0.01, warmup: 0, total: 1, decay: Decay::Constant },
+    )
+    .with_smoothing(0.1)
+    .with_algorithm(args.algorithm.algorithm());
     let x = normal([n, 32, 32, 3]);
     let labels: Vec<usize> = (0..n).map(|i| i % 10).collect();
     let seconds = median_seconds(args.repeat, || {
@@ -174,7 +173,7 @@ fn train(args: &BenchArgs, context: &Context, hook: &mut dyn Hook, bits: Option<
         trainer.step(batch, hook)?;
         Ok(())
     })?;
-    let work = Work { multiply_adds: multiply_adds(&trainer.network).1, images: n, seconds };
+    let work = Work { multiply_adds: multiply_adds(&network).1, images: n, seconds };
     images(context, args.what, Isa::active(), &work, bits)
 }
 

@@ -16,6 +16,7 @@ mod data;
 mod eval;
 mod exit;
 mod experiment;
+mod fit;
 mod histogram;
 mod infer;
 mod inspect;

@@ -112,7 +112,7 @@ pub fn run(args: PtqArgs, context: &Context) -> Result<()> {
         ("command", command.clone()),
     ];
     let model = folder.path(model_name(setup.network.depth, args.bits));
-    let shadow = quantized.save(&model, &facts)?;
+    let latent = quantized.save(&model, &facts)?;
     let model_bytes = file_bytes(&model)?;
 
     let float_row = page::Row::float(top1_float, &setup.network);
@@ -144,7 +144,7 @@ pub fn run(args: PtqArgs, context: &Context) -> Result<()> {
         "model_bytes": model_bytes,
         "packed_bytes": quantized.quantization.packed_bytes(&quantized.network.params),
         "model": model,
-        "shadow": shadow,
+        "latent": latent,
         "report": report,
     }))
 }

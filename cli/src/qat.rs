@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use engine::ops::Distillation;
-use models::formats::saved::shadow_path;
+use models::data::cifar10::SIDE;
+use models::formats::saved::latent_path;
 use models::{QuantizedNetwork, Teacher};
 use quant::{ActivationRule, Correction, Policy, ScaleRule, Widths};
 use serde::{Deserialize, Serialize};
@@ -64,7 +65,7 @@ pub struct QatArgs {
     /// Steps of activations: a moving average of ranges, or learned
     #[arg(long, value_enum, default_value_t = StepChoice::Rule)]
     activation_step: StepChoice,
-    /// Start from the weights of this network (of a wider quantized run: its .shadow file) [default: --weights]
+    /// Start from the weights of this network (of a wider quantized run: its .latent file) [default: --weights]
     #[arg(long, value_name = "FILE")]
     init: Option<PathBuf>,
     /// Learn from this float network's logits too
@@ -159,7 +160,7 @@ impl QatArgs {
                 None,
                 assets::normalization(self.normalization.as_deref())?,
             )?;
-            Ok(Teacher::new(&network, how)?)
+            Ok(Teacher::new(&network.graph, &network.params, [SIDE, SIDE, 3], how)?)
         };
         Ok(Training {
             epochs: self.epochs,
@@ -257,7 +258,7 @@ pub fn run(args: QatArgs, context: &Context) -> Result<()> {
         "packed_bytes": outcome.best.quantization.packed_bytes(&outcome.best.network.params),
         "model": outcome.model,
         "model_last": last,
-        "shadow": shadow_path(&outcome.model),
+        "latent": latent_path(&outcome.model),
         "report": report,
         "run": folder.folder(),
     }))

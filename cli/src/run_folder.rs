@@ -178,24 +178,29 @@ impl RunFolder {
     /// # Errors
     /// If the file cannot be read or another line is no JSON.
     pub fn metrics(&self) -> Result<Vec<Value>> {
+        Ok(self.metrics_lines()?.into_iter().map(|(_, value)| value).collect())
+    }
+
+    /// The same, each with its text.
+    fn metrics_lines(&self) -> Result<Vec<(String, Value)>> {
         let path = self.path(METRICS);
         let text = match fs::read(&path) {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(e) => return Err(models::Error::io("read", &path, e).into()),
         };
-        let lines: Vec<&str> = text.lines().collect();
-        let mut values = Vec::with_capacity(lines.len());
-        for (i, line) in lines.iter().enumerate() {
+        let count = text.lines().count();
+        let mut lines = Vec::with_capacity(count);
+        for (i, line) in text.lines().enumerate() {
             match serde_json::from_str(line) {
-                Ok(value) => values.push(value),
-                Err(_) if i + 1 == lines.len() => {}
+                Ok(value) => lines.push((line.to_owned(), value)),
+                Err(_) if i + 1 == count => {}
                 Err(e) => {
                     return Err(Failure::BadInput(format!("{}: line {}: {e}", path.display(), i + 1)).into());
                 }
             }
         }
-        Ok(values)
+        Ok(lines)
     }
 
     /// Appends `last`, which the saved state remembers, if the file has lost it: whatever became of the metrics' last
@@ -209,14 +214,18 @@ impl RunFolder {
         if known { Ok(()) } else { self.append_metrics(last) }
     }
 
-    /// Keeps the lines of `metrics.jsonl` for which `keep` holds: a resumed run repeats the rest.
+    /// Keeps the lines of `metrics.jsonl` for which `keep` holds, byte for byte: a resumed run repeats the rest.
     ///
     /// # Errors
     /// As [`metrics`](Self::metrics), or if the file cannot be written to.
     pub fn retain_metrics(&self, keep: impl Fn(&Value) -> bool) -> Result<()> {
-        let lines: Vec<String> =
-            self.metrics()?.iter().filter(|m| keep(m)).map(|m| format!("{m}\n")).collect();
-        self.write(METRICS, lines.concat().as_bytes()).map(|_| ())
+        if !self.path(METRICS).exists() {
+            return Ok(());
+        }
+        let lines = self.metrics_lines()?;
+        let kept: String =
+            lines.iter().filter(|(_, m)| keep(m)).map(|(text, _)| format!("{text}\n")).collect();
+        self.write(METRICS, kept.as_bytes()).map(|_| ())
     }
 }
 

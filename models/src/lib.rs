@@ -17,4 +17,6 @@ pub mod training;
 pub use error::{Error, Result};
 pub use formats::checkpoint::Checkpoint;
 pub use nets::{Network, QuantizedNetwork, Shortcut, resnet};
-pub use training::{Evaluation, Progress, QatTrainer, Teacher, Trainer, evaluate};
+pub use training::{
+    Ended, EpochMetrics, Evaluation, Fit, Learner, Progress, QatTrainer, Teacher, Trainer, evaluate,
+};

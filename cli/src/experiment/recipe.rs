@@ -7,9 +7,7 @@ use models::data::augment::Normalization;
 use models::data::loader::Loader;
 use models::data::synthetic::noise_images;
 use models::{Network, QuantizedNetwork};
-use quant::{
-    ActivationRule, Correction, Policy, QuantConfig, Quantized, Quantizer, ScaleRule, Ste, StepRule, Widths,
-};
+use quant::{ActivationRule, Correction, Policy, QuantConfig, Quantizer, ScaleRule, Ste, StepRule, Widths};
 use serde::{Deserialize, Serialize};
 
 use super::Setup;
@@ -171,8 +169,6 @@ impl Recipe {
             context.detail(format_args!("  correcting: {}", self.correction));
             quantized.correct(batches(), self.correction)?;
         }
-        let Quantized { params, quantization, .. } = quantized;
-        let network = Network { params, ..float.clone() };
-        Ok(QuantizedNetwork { network, quantization })
+        Ok(QuantizedNetwork::of(float, quantized))
     }
 }

@@ -10,7 +10,7 @@ use quant::int_graph::{IntEngine, IntGraph, lower};
 use crate::data::cifar10::interleave;
 use crate::data::loader::Loader;
 use crate::formats::mmap::Bytes;
-use crate::formats::saved::shadow_path;
+use crate::formats::saved::latent_path;
 use crate::{Error, Evaluation, QuantizedNetwork, Result, formats::atomic};
 
 /// Height and width of CIFAR's images.
@@ -56,7 +56,7 @@ pub(crate) fn refuse(path: &Path, metadata: &BTreeMap<String, String>) -> Result
     }
     let detail = format!(
         "is an integer-only network, which has no float weights; they are in {}, if that is there",
-        shadow_path(path).display()
+        latent_path(path).display()
     );
     Err(Error::malformed(path, detail))
 }

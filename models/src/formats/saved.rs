@@ -1,6 +1,6 @@
 //! How a quantized network is saved: a small file that infers, and the float weights beside it.
 //!
-//! | network | `ResNet20_W4A4.safetensors` | `ResNet20_W4A4.shadow.safetensors` |
+//! | network | `ResNet20_W4A4.safetensors` | `ResNet20_W4A4.latent.safetensors` |
 //! |---|---|---|
 //! | everything is quantized (policy `product`) | the [integer-only network](quant::int_graph::file) | a checkpoint of the float weights |
 //! | a layer stays float (policy `course`) | a checkpoint with [packed weights](crate::formats::packed) | the same |
@@ -19,11 +19,11 @@ pub type Facts<'a> = &'a [(&'a str, String)];
 /// The path of the float weights that belong to a model file.
 ///
 /// ```
-/// let path = models::formats::saved::shadow_path("runs/ResNet20_W4A4.safetensors".as_ref());
-/// assert_eq!(path.to_str(), Some("runs/ResNet20_W4A4.shadow.safetensors"));
+/// let path = models::formats::saved::latent_path("runs/ResNet20_W4A4.safetensors".as_ref());
+/// assert_eq!(path.to_str(), Some("runs/ResNet20_W4A4.latent.safetensors"));
 /// ```
-pub fn shadow_path(model: &Path) -> PathBuf {
-    model.with_extension("shadow.safetensors")
+pub fn latent_path(model: &Path) -> PathBuf {
+    model.with_extension("latent.safetensors")
 }
 
 impl QuantizedNetwork {
@@ -55,10 +55,10 @@ impl QuantizedNetwork {
     /// # Errors
     /// As [`model_bytes`](Self::model_bytes), or if the folder cannot be written to.
     pub fn save(&self, model: &Path, facts: Facts<'_>) -> Result<PathBuf> {
-        let (shadow, bytes) = (shadow_path(model), self.model_bytes(facts)?);
-        self.with_facts(facts).write(&shadow)?;
+        let (latent, bytes) = (latent_path(model), self.model_bytes(facts)?);
+        self.with_facts(facts).write(&latent)?;
         atomic::write(model, &bytes)?;
-        Ok(shadow)
+        Ok(latent)
     }
 
     fn with_facts(&self, facts: Facts<'_>) -> Checkpoint {
@@ -111,14 +111,14 @@ mod tests {
         ] {
             let (q, loader) = quantized(bits, Policy::Course, granularity);
             assert!(!q.is_integer_only());
-            let shadow = q.save(&path, &[("seed", "7".into())]).unwrap();
+            let latent = q.save(&path, &[("seed", "7".into())]).unwrap();
             assert!(!int_model::is_model(&path));
             let read = |path: &Path| {
                 let checkpoint = import::load_checkpoint(path).unwrap();
                 assert_eq!(checkpoint.metadata["seed"], "7");
                 QuantizedNetwork::from_checkpoint(&checkpoint, None).unwrap().unwrap()
             };
-            let (back, float) = (read(&path), read(&shadow));
+            let (back, float) = (read(&path), read(&latent));
             assert_eq!((&float.network.params, &float.quantization), (&q.network.params, &q.quantization));
             assert_ne!(back.network.params, q.network.params);
             let all = |q: &QuantizedNetwork| {
@@ -144,15 +144,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("q.safetensors");
         let (q, loader) = quantized("W4A4", Policy::Product, Granularity::PerTensor);
-        let shadow = q.save(&path, &[("test_accuracy", "10.00".into())]).unwrap();
+        let latent = q.save(&path, &[("test_accuracy", "10.00".into())]).unwrap();
         let (graph, about) = int_model::read(&path).unwrap();
         assert_eq!(graph, q.lower().unwrap());
         for key in ["arch", "shortcut", "bits", "policy", "method", "test_accuracy", "mean", "std"] {
             assert!(about.contains_key(key), "{key}");
         }
         let e = import::load_checkpoint(&path).unwrap_err().to_string();
-        assert!(e.contains("integer-only network") && e.contains("q.shadow.safetensors"), "{e}");
-        assert!(import::load_checkpoint(shadow).is_ok());
+        assert!(e.contains("integer-only network") && e.contains("q.latent.safetensors"), "{e}");
+        assert!(import::load_checkpoint(latent).is_ok());
         let engine = quant::int_graph::IntEngine::new(graph).unwrap();
         let evaluation = int_model::evaluate(&engine, &loader, |_| {}).unwrap();
         assert_eq!((evaluation.images, evaluation.logits.len()), (16, 160));

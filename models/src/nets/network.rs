@@ -63,9 +63,14 @@ impl Network {
     pub fn checkpoint(&self, params: &Params) -> Checkpoint {
         let tensors = params.iter().map(|p| (p.name.clone(), p.value.clone())).collect();
         let mut checkpoint = Checkpoint { tensors, ..Checkpoint::default() };
+        self.describe(&mut checkpoint);
+        checkpoint
+    }
+
+    /// Says in the metadata of a checkpoint of this network what it is.
+    pub fn describe(&self, checkpoint: &mut Checkpoint) {
         checkpoint.set("arch", format!("resnet{}", self.depth));
         checkpoint.set("shortcut", self.shortcut);
         checkpoint.set_normalization(&self.normalization);
-        checkpoint
     }
 }

@@ -1,6 +1,6 @@
 //! A network together with everything that makes integers of it: widths, scale rules, activation ranges.
 //!
-//! The weights kept are the float ones (the shadow weights of quantization-aware training): a weight's scale is
+//! The weights kept are the float ones (the latent weights of quantization-aware training): a weight's scale is
 //! a function of the weight by the chosen rule, so the integers follow from what is here, and training can go
 //! on from it. In a file this is an ordinary checkpoint with one more key in its metadata, `quantization`; what
 //! is shipped is smaller: see [`saved`](crate::formats::saved).
@@ -34,9 +34,13 @@ impl QuantizedNetwork {
         batches: impl Iterator<Item = Batch>,
     ) -> Result<Self> {
         let Network { graph, params, .. } = network;
-        let Quantized { params, quantization, .. } =
-            quantizer.calibrate(graph, params, batches.map(|batch| batch.x))?;
-        Ok(Self { network: Network { params, ..network.clone() }, quantization })
+        Ok(Self::of(network, quantizer.calibrate(graph, params, batches.map(|batch| batch.x))?))
+    }
+
+    /// What the library made of `network`.
+    pub fn of(network: &Network, quantized: Quantized) -> Self {
+        let Quantized { graph, params, quantization } = quantized;
+        Self { network: Network { graph, params, ..network.clone() }, quantization }
     }
 
     /// A checkpoint of the float weights, with the quantization in its metadata.

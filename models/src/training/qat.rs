@@ -1,16 +1,14 @@
 //! Quantization-aware training: the float weights learn under fake quantization.
 //!
 //! Every forward pass rounds weights and activations as the integers will; the backward pass sees through the
-//! rounding by a straight-through estimator and moves the float *shadow* weights. Weight scales are recomputed
+//! rounding by a straight-through estimator and moves the float *latent* weights. Weight scales are recomputed
 //! in every pass, activation ranges follow a moving average of the batches', batch norm trains as usual.
 
-use engine::fast::Algorithm;
-use engine::kernel::Isa;
-use engine::optim::{Ema, Schedule, Sgd};
-use quant::{FakeQuantHook, Quantization, Ranges};
+use quant::{FakeQuantHook, Quantization, Quantized, Ranges};
 
+use super::{Learner, Progress, Trainer};
 use crate::data::loader::Batch;
-use crate::{Checkpoint, Error, Progress, QuantizedNetwork, Result, Trainer};
+use crate::{Checkpoint, Error, Result};
 
 /// The key of a state's metadata that holds the activation ranges.
 const RANGES: &str = "ranges";
@@ -27,36 +25,26 @@ pub struct QatTrainer {
 }
 
 impl QatTrainer {
-    /// Starts from a quantized network: its weights, and its ranges as the averages' first values.
-    pub fn new(
-        quantized: QuantizedNetwork,
-        sgd: Sgd,
-        schedule: Schedule,
-        smoothing: f32,
-        ema: Option<f32>,
-    ) -> Self {
-        let QuantizedNetwork { network, quantization: Quantization { config, plan, ranges } } = quantized;
-        let ema = ema.map(|decay| Ema::new(decay, &network.params));
-        Self {
-            trainer: Trainer {
-                network,
-                sgd,
-                schedule,
-                smoothing,
-                algorithm: Algorithm::Winograd(Isa::active()),
-                teacher: None,
-                ema,
-                step: 0,
-            },
-            hook: FakeQuantHook::new(config, plan, ranges, true),
-        }
+    /// Starts from a quantized network: `trainer` holds its weights, and the ranges of `quantization` are the averages'
+    /// first values.
+    pub fn new(trainer: Trainer, quantization: Quantization) -> Self {
+        let Quantization { config, plan, ranges } = quantization;
+        Self { trainer, hook: FakeQuantHook::new(config, plan, ranges, true) }
     }
 
-    /// One step on one batch.
-    ///
-    /// # Errors
-    /// If the loss is not finite.
-    pub fn step(&mut self, batch: Batch) -> Result<Progress> {
+    /// The quantized network as it stands: averaged weights where there is an average.
+    pub fn quantized(&self) -> Quantized {
+        let (plan, (config, ranges)) = (self.hook.plan.clone(), self.hook.learned());
+        Quantized {
+            graph: self.trainer.graph.clone(),
+            params: self.trainer.averaged().clone(),
+            quantization: Quantization { config, plan, ranges },
+        }
+    }
+}
+
+impl Learner for QatTrainer {
+    fn learn(&mut self, batch: Batch) -> Result<Progress> {
         let before = self.hook.steps.clone();
         let result = self.trainer.step(batch, &mut self.hook)?;
         if let Some(ema) = &self.trainer.ema {
@@ -65,38 +53,31 @@ impl QatTrainer {
         Ok(result)
     }
 
-    /// The quantized network as it stands: averaged weights where there is an average.
-    pub fn quantized(&self) -> QuantizedNetwork {
-        let mut network = self.trainer.network.clone();
-        network.params.clone_from(self.trainer.averaged());
-        let (plan, (config, ranges)) = (self.hook.plan.clone(), self.hook.learned());
-        QuantizedNetwork { network, quantization: Quantization { config, plan, ranges } }
+    fn steps(&self) -> usize {
+        self.trainer.step
     }
 
-    /// Everything needed to continue to the same bits.
-    pub fn checkpoint(&self) -> Checkpoint {
-        let mut checkpoint = self.trainer.checkpoint();
-        checkpoint.set(RANGES, serde_json::to_string(&self.hook.ranges).expect("numbers and names are JSON"));
+    fn rate(&self) -> f32 {
+        self.trainer.rate()
+    }
+
+    /// The float training's, with ranges and learned steps.
+    fn state(&self) -> Checkpoint {
+        let mut state = self.trainer.state();
+        state.set(RANGES, serde_json::to_string(&self.hook.ranges).expect("numbers and names are JSON"));
         if !self.hook.steps.steps.is_empty() {
-            checkpoint
-                .set(STEPS, serde_json::to_string(&self.hook.steps).expect("numbers and names are JSON"));
+            state.set(STEPS, serde_json::to_string(&self.hook.steps).expect("numbers and names are JSON"));
         }
-        checkpoint
+        state
     }
 
-    /// Restores the state that [`checkpoint`](Self::checkpoint) kept.
-    ///
-    /// # Errors
-    /// If it does not belong to this network, or holds no ranges.
-    pub fn restore(&mut self, checkpoint: Checkpoint) -> Result<()> {
-        let broken =
-            |detail: &str| Error::malformed(&checkpoint.path, format!("metadata `{RANGES}`: {detail}"));
-        let json = checkpoint.metadata.get(RANGES).ok_or_else(|| broken("is missing"))?;
+    fn restore(&mut self, state: Checkpoint) -> Result<()> {
+        let broken = |detail: &str| Error::malformed(&state.path, format!("metadata `{RANGES}`: {detail}"));
+        let json = state.metadata.get(RANGES).ok_or_else(|| broken("is missing"))?;
         let ranges: Ranges = serde_json::from_str(json).map_err(|e| broken(&e.to_string()))?;
-        let steps = checkpoint.metadata.get(STEPS).map(|json| serde_json::from_str(json)).transpose();
-        let steps =
-            steps.map_err(|e| Error::malformed(&checkpoint.path, format!("metadata `{STEPS}`: {e}")))?;
-        self.trainer.restore(checkpoint)?;
+        let steps = state.metadata.get(STEPS).map(|json| serde_json::from_str(json)).transpose();
+        let steps = steps.map_err(|e| Error::malformed(&state.path, format!("metadata `{STEPS}`: {e}")))?;
+        self.trainer.restore(state)?;
         self.hook.ranges = ranges;
         self.hook.steps = steps.unwrap_or_default();
         Ok(())
@@ -105,14 +86,14 @@ impl QatTrainer {
 
 #[cfg(test)]
 mod tests {
-    use engine::optim::Decay;
+    use engine::optim::{Decay, Schedule, Sgd};
     use quant::{QuantConfig, Quantizer};
 
     use super::*;
     use crate::data::augment::{Augment, Normalization};
     use crate::data::loader::Loader;
     use crate::data::synthetic::noise_images;
-    use crate::{Network, Shortcut};
+    use crate::{Network, QuantizedNetwork, Shortcut};
 
     fn start() -> (QatTrainer, Loader) {
         let network = Network::fresh(8, Shortcut::B, Normalization::TRUE, 3).unwrap();
@@ -123,7 +104,8 @@ mod tests {
         let quantized = QuantizedNetwork::calibrate(&network, &quantizer, loader.epoch(0)).unwrap();
         let schedule = Schedule { base: 0.05, warmup: 0, total: 6, decay: Decay::Cosine { end: 0.0 } };
         let sgd = Sgd::new(0.9, true, 1e-4, false);
-        (QatTrainer::new(quantized, sgd, schedule, 0.0, Some(0.5)), loader)
+        let trainer = Trainer::new(network.graph, quantized.network.params, sgd, schedule).with_ema(0.5);
+        (QatTrainer::new(trainer, quantized.quantization), loader)
     }
 
     #[test]
@@ -133,12 +115,12 @@ mod tests {
         let mut losses = Vec::new();
         for epoch in 0..2 {
             for batch in loader.epoch(epoch) {
-                losses.push(qat.step(batch).unwrap().mean_loss());
+                losses.push(qat.learn(batch).unwrap().mean_loss());
             }
         }
         assert!(losses[5] < 0.8 * losses[0], "{losses:?}");
         assert_ne!(qat.hook.ranges, before);
-        assert_eq!(&qat.quantized().network.params, qat.trainer.averaged());
+        assert_eq!(&qat.quantized().params, qat.trainer.averaged());
     }
 
     #[test]
@@ -148,17 +130,17 @@ mod tests {
         let (mut whole, loader) = start();
         let (mut first, _) = start();
         for (i, batch) in loader.epoch(0).enumerate() {
-            whole.step(batch.clone()).unwrap();
+            whole.learn(batch.clone()).unwrap();
             if i < 2 {
-                first.step(batch).unwrap();
+                first.learn(batch).unwrap();
             }
         }
-        first.checkpoint().write(&path).unwrap();
+        first.state().write(&path).unwrap();
         let (mut second, _) = start();
         second.restore(Checkpoint::read(&path).unwrap()).unwrap();
         assert_eq!(second.trainer.step, 2);
-        loader.epoch_from(0, 2).for_each(|batch| _ = second.step(batch).unwrap());
-        assert_eq!(second.trainer.network.params, whole.trainer.network.params);
+        loader.epoch_from(0, 2).for_each(|batch| _ = second.learn(batch).unwrap());
+        assert_eq!(second.trainer.params, whole.trainer.params);
         assert_eq!(second.hook.ranges, whole.hook.ranges);
         assert_eq!(second.trainer.averaged(), whole.trainer.averaged());
     }
@@ -166,7 +148,7 @@ mod tests {
     #[test]
     fn a_float_runs_state_is_refused() {
         let (mut qat, _) = start();
-        let state = qat.trainer.checkpoint();
+        let state = qat.trainer.state();
         assert!(qat.restore(state).unwrap_err().to_string().contains("metadata `ranges`: is missing"));
     }
 }

@@ -1,23 +1,21 @@
-//! Training and evaluation: batches through a network under a hook.
-
-use std::sync::Arc;
+//! One step of training: forward, loss, backward, update. The network may be any graph.
 
 use engine::fast::{Algorithm, Fused};
 use engine::kernel::Isa;
-use engine::ops::Distillation;
 use engine::optim::{Ema, Schedule, Sgd};
-use engine::{Graph, Hook, Inference, Params, Tape, Tensor, ops};
-use quant::FiniteHook;
+use engine::{Float, Graph, Hook, Params, Shape, Tape, Tensor, ops};
 
-use crate::data::cifar10::SIDE;
+use super::{Learner, Teacher};
 use crate::data::loader::Batch;
-use crate::{Checkpoint, Error, Network, Result};
+use crate::{Checkpoint, Error, Result};
 
 /// A network in training, with everything a checkpoint must hold to continue to the same bits.
 #[derive(Clone, Debug)]
 pub struct Trainer {
-    /// What is trained.
-    pub network: Network,
+    /// The layers.
+    pub graph: Graph,
+    /// Their parameters: what is trained.
+    pub params: Params,
     /// Update rule and its velocities.
     pub sgd: Sgd,
     /// Learning rate of each step.
@@ -32,31 +30,6 @@ pub struct Trainer {
     pub ema: Option<Ema>,
     /// Steps taken.
     pub step: usize,
-}
-
-/// A trained float network whose logits a network in training follows.
-#[derive(Clone)]
-pub struct Teacher {
-    network: Arc<Inference>,
-    how: Distillation,
-}
-
-impl std::fmt::Debug for Teacher {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Teacher").field("how", &self.how).finish_non_exhaustive()
-    }
-}
-
-impl Teacher {
-    /// `network`, made ready to classify.
-    ///
-    /// # Errors
-    /// If it has something that float inference does not know.
-    pub fn new(network: &Network, how: Distillation) -> Result<Self> {
-        let Network { graph, params, .. } = network;
-        let compiled = Inference::compile(graph, params, [SIDE, SIDE, 3], Isa::active())?;
-        Ok(Self { network: Arc::new(compiled), how })
-    }
 }
 
 /// Result of one or more training steps.
@@ -90,6 +63,38 @@ impl Progress {
 }
 
 impl Trainer {
+    /// The network `graph` with `params`, before its first step. It learns from the labels alone, without smoothing, and
+    /// keeps no average; convolutions are computed by the fastest algorithm.
+    pub fn new(graph: Graph, params: Params, sgd: Sgd, schedule: Schedule) -> Self {
+        let algorithm = Algorithm::Winograd(Isa::active());
+        Self { graph, params, sgd, schedule, smoothing: 0.0, algorithm, teacher: None, ema: None, step: 0 }
+    }
+
+    /// Spreads `smoothing` of each label over all classes.
+    #[must_use]
+    pub fn with_smoothing(self, smoothing: f32) -> Self {
+        Self { smoothing, ..self }
+    }
+
+    /// Keeps an average of the weights; `decay` 0: none.
+    #[must_use]
+    pub fn with_ema(mut self, decay: f32) -> Self {
+        self.ema = (decay > 0.0).then(|| Ema::new(decay, &self.params));
+        self
+    }
+
+    /// Learns from a teacher too, where there is one.
+    #[must_use]
+    pub fn with_teacher(self, teacher: Option<Teacher>) -> Self {
+        Self { teacher, ..self }
+    }
+
+    /// Computes convolutions by `algorithm`.
+    #[must_use]
+    pub fn with_algorithm(self, algorithm: Algorithm) -> Self {
+        Self { algorithm, ..self }
+    }
+
     /// One step of SGD on one batch.
     ///
     /// # Errors
@@ -97,9 +102,8 @@ impl Trainer {
     pub fn step(&mut self, batch: Batch, hook: &mut dyn Hook) -> Result<Progress> {
         let images = batch.labels.len();
         let mut tape = Tape::new();
-        let Network { graph, params, .. } = &mut self.network;
-        let teacher = self.teacher.as_ref();
-        let followed = teacher.map(|t| Ok::<_, Error>((t.network.run(&batch.x)?, t.how))).transpose()?;
+        let Self { graph, params, .. } = self;
+        let followed = self.teacher.as_ref().map(|teacher| teacher.logits(&batch.x)).transpose()?;
         let forward = Fused::new(graph, self.algorithm).forward_train(params, &mut tape, batch.x, hook)?;
         let correct = ops::accuracy(tape.value(forward.output), &batch.labels);
         let (logits, labels, smoothing) = (forward.output, &batch.labels, self.smoothing);
@@ -126,98 +130,57 @@ impl Trainer {
 
     /// The parameters to evaluate: the average where there is one.
     pub fn averaged(&self) -> &Params {
-        self.ema.as_ref().map_or(&self.network.params, |ema| &ema.params)
+        self.ema.as_ref().map_or(&self.params, |ema| &ema.params)
+    }
+}
+
+/// Training in floats.
+impl Learner for Trainer {
+    fn learn(&mut self, batch: Batch) -> Result<Progress> {
+        self.step(batch, &mut Float)
     }
 
-    /// Everything needed to continue: parameters, velocities (`momentum.`), the average (`ema.`), the step.
-    pub fn checkpoint(&self) -> Checkpoint {
-        let params = &self.network.params;
-        let mut checkpoint = self.network.checkpoint(params);
+    fn steps(&self) -> usize {
+        self.step
+    }
+
+    fn rate(&self) -> f32 {
+        self.schedule.rate(self.step)
+    }
+
+    /// Parameters, velocities (`momentum.`), the average (`ema.`), the step.
+    fn state(&self) -> Checkpoint {
+        let mut state = Checkpoint::default();
         let mut keep = |prefix: &str, name: &str, tensor: &Tensor| {
-            checkpoint.tensors.push((format!("{prefix}{name}"), tensor.clone()));
+            state.tensors.push((format!("{prefix}{name}"), tensor.clone()));
         };
-        self.sgd.state(params).for_each(|(name, v)| keep("momentum.", name, v));
+        self.params.iter().for_each(|p| keep("", &p.name, &p.value));
+        self.sgd.state(&self.params).for_each(|(name, v)| keep("momentum.", name, v));
         if let Some(ema) = &self.ema {
             ema.params.iter().for_each(|p| keep("ema.", &p.name, &p.value));
         }
-        checkpoint.set("step", self.step);
-        checkpoint
+        state.set("step", self.step);
+        state
     }
 
-    /// Restores the state that [`checkpoint`](Self::checkpoint) kept.
-    ///
-    /// # Errors
-    /// If it does not belong to this network.
-    pub fn restore(&mut self, mut checkpoint: Checkpoint) -> Result<()> {
-        let step = checkpoint.get("step")?;
-        for (name, velocity) in checkpoint.split_off("momentum.") {
-            self.sgd.restore(&self.network.params, &name, velocity)?;
+    fn restore(&mut self, mut state: Checkpoint) -> Result<()> {
+        let step = state.get("step")?;
+        for (name, velocity) in state.split_off("momentum.") {
+            self.sgd.restore(&self.params, &name, velocity)?;
         }
-        let average = checkpoint.split_off("ema.");
+        let average = state.split_off("ema.");
         if let Some(ema) = &mut self.ema {
             for (name, tensor) in average {
                 *ema.params.get_mut(&name)? = tensor;
             }
         }
-        let tensors = checkpoint.into_expected(&self.network.expected())?;
-        for (param, (_, tensor)) in self.network.params.iter_mut().zip(tensors) {
+        let expected: Vec<(String, Shape)> =
+            self.params.iter().map(|p| (p.name.clone(), p.value.shape())).collect();
+        let tensors = state.into_expected(&expected)?;
+        for (param, (_, tensor)) in self.params.iter_mut().zip(tensors) {
             param.value = tensor;
         }
         self.step = step.unwrap_or(0);
         Ok(())
     }
-}
-
-/// Result of an evaluation.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Evaluation {
-    /// Images classified correctly.
-    pub correct: usize,
-    /// Images seen.
-    pub images: usize,
-    /// The logits, `[images, classes]`, flat.
-    pub logits: Vec<f32>,
-}
-
-impl Evaluation {
-    /// Share of correct images, in percent.
-    pub fn top1(&self) -> f64 {
-        100.0 * self.correct as f64 / self.images.max(1) as f64
-    }
-
-    /// Share of images, in percent, that both evaluations give the same class.
-    pub fn agreement(&self, other: &Self) -> f64 {
-        let classes = self.logits.len() / self.images.max(1);
-        let pairs = self.logits.chunks_exact(classes).zip(other.logits.chunks_exact(classes));
-        100.0 * pairs.filter(|(a, b)| ops::argmax(a) == ops::argmax(b)).count() as f64
-            / self.images.max(1) as f64
-    }
-}
-
-/// Classifies all `batches` under `hook`; `seen` is called with the images done so far.
-///
-/// # Errors
-/// If the hook fails, or a logit is not finite, which has no largest class: the first layer is named whose activations
-/// are not.
-pub fn evaluate(
-    graph: &Graph,
-    params: &Params,
-    batches: impl Iterator<Item = Batch>,
-    hook: &mut dyn Hook,
-    mut seen: impl FnMut(usize),
-) -> Result<Evaluation> {
-    let mut evaluation = Evaluation::default();
-    for batch in batches {
-        let x = batch.x.clone(); // copied, not computed: next to nothing beside the network
-        let logits = graph.infer(params, batch.x, hook)?;
-        if logits.data().iter().any(|v| !v.is_finite()) {
-            graph.infer(params, x, &mut FiniteHook)?;
-            return Err(Error::Value("the logits are not finite; the activations before them are".into()));
-        }
-        evaluation.correct += ops::accuracy(&logits, &batch.labels);
-        evaluation.images += batch.labels.len();
-        evaluation.logits.extend_from_slice(logits.data());
-        seen(evaluation.images);
-    }
-    Ok(evaluation)
 }
