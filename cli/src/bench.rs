@@ -32,7 +32,6 @@ use crate::exit::Failure;
 
 /// Settings of `bench`.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct BenchArgs {
     /// What to measure
     #[arg(value_enum)]

@@ -28,7 +28,6 @@ use crate::{interrupt, settings};
 
 /// Settings of `calibrate`.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct CalibrateArgs {
     /// Numbers to quantize, in NumPy's format [default: data sets A and B]
     #[arg(long, value_name = "FILE.npy")]

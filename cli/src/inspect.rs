@@ -25,20 +25,17 @@ use serde_json::json;
 use crate::assets;
 use crate::context::Context;
 use crate::exit::Failure;
+use crate::input::InputArgs;
 use crate::run_folder::RunFolder;
 use crate::text_table::text_table;
 use page::{HEAD, LayerReport, TensorReport, plot, range, report, table};
 
 /// Settings of `inspect`.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct InspectArgs {
-    /// The network [default: the one that comes with the program]
-    #[arg(long, value_name = "FILE")]
-    weights: Option<PathBuf>,
-    /// Which network of a file that holds several: the key, or the prefix of its names
-    #[arg(long, value_name = "KEY")]
-    weights_key: Option<String>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    input: InputArgs,
     /// Width to quantize to, 1 to 16 [default: what the file says, else 4]
     #[arg(long, value_name = "B", value_parser = clap::value_parser!(u32).range(1..=16))]
     bits: Option<u32>,
@@ -48,15 +45,9 @@ pub struct InspectArgs {
     /// Only these layers
     #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
     layers: Vec<String>,
-    /// CIFAR-10 in binary format, for activations [default: the slice that comes with the program]
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
     /// Training images to take activations from; 0: only weights
     #[arg(long, value_name = "N", default_value_t = 128)]
     images: usize,
-    /// mean,mean,mean/std,std,std, or course, true, imagenet [default: what the file says, else course]
-    #[arg(long, value_name = "MEAN/STD")]
-    normalization: Option<String>,
     /// Folder of plots and report [default: runs/inspect-TIMESTAMP]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -109,12 +100,12 @@ impl Quantizers {
 /// # Errors
 /// If the network or the data cannot be read, a layer does not exist, or the folder cannot be written to.
 pub fn run(args: InspectArgs, context: &Context) -> Result<()> {
-    let path = assets::weights(args.weights.as_deref())?;
+    let path = assets::weights(args.input.weights.as_deref())?;
     if int_model::is_model(&path) {
         return integer_only::run(&args, context, &path);
     }
-    let normalization = assets::normalization(args.normalization.as_deref())?;
-    let checkpoint = assets::load_checkpoint(context, &path, args.weights_key.as_deref())?;
+    let normalization = assets::normalization(args.input.normalization.as_deref())?;
+    let checkpoint = assets::load_checkpoint(context, &path, args.input.weights_key.as_deref())?;
     let mut metadata = checkpoint.metadata.clone();
     metadata.retain(|key, _| key != KEY && key != packed::KEY); // long, and shown in the table
     let (network, quantizers) = match QuantizedNetwork::from_checkpoint(&checkpoint, normalization)? {
@@ -216,7 +207,7 @@ fn inputs(args: &InspectArgs, context: &Context, network: &Network) -> Result<Ve
     if args.images == 0 {
         return Ok(Vec::new());
     }
-    let data = assets::open_data(args.data.as_deref())?;
+    let data = assets::open_data(args.input.data.as_deref())?;
     let images = args.images.min(data.train.len());
     let loader =
         Loader::evaluation(&data.train, 64, network.normalization).over((0..images).collect::<Vec<_>>());

@@ -19,6 +19,7 @@ mod experiment;
 mod fit;
 mod histogram;
 mod infer;
+mod input;
 mod inspect;
 mod interrupt;
 mod levels;

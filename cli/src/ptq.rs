@@ -13,25 +13,16 @@ use serde_json::json;
 
 use crate::context::Context;
 use crate::experiment::{Recipe, Scores, Setup, Source, file_bytes, model_name, page, stream_bits};
+use crate::input::InputArgs;
 use crate::run_folder::RunFolder;
 use crate::{interrupt, settings};
 
 /// Settings of `ptq`.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct PtqArgs {
-    /// The float network [default: the one that comes with the program]
-    #[arg(long, value_name = "FILE")]
-    weights: Option<PathBuf>,
-    /// Which network of a file that holds several: the key, or the prefix of its names
-    #[arg(long, value_name = "KEY")]
-    weights_key: Option<String>,
-    /// CIFAR-10 in binary format [default: the slice that comes with the program]
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
-    /// mean,mean,mean/std,std,std, or course, true, imagenet [default: what the file says, else course]
-    #[arg(long, value_name = "MEAN/STD")]
-    normalization: Option<String>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    input: InputArgs,
     /// Bits of weights and activations
     #[arg(long, value_name = "WxAy", default_value = "W4A4")]
     bits: Widths,
@@ -86,15 +77,7 @@ impl PtqArgs {
 pub fn run(args: PtqArgs, context: &Context) -> Result<()> {
     let recipe = args.recipe();
     recipe.check()?;
-    let setup = Setup::open(
-        context,
-        args.weights.as_deref(),
-        args.weights_key.as_deref(),
-        args.normalization.as_deref(),
-        args.data.as_deref(),
-        None,
-        args.limit,
-    )?;
+    let setup = Setup::open(context, &args.input, None, args.limit)?;
     let folder = RunFolder::create(context, args.out.as_deref(), &args)?;
     interrupt::at_once(format!(
         "nothing is saved yet; begin again with the same command ({} may be used again)",

@@ -22,25 +22,16 @@ use crate::experiment::aware::{Commands, Outcome, Training, train};
 use crate::experiment::{
     Recipe, Scores, Setup, Source, SteChoice, StepChoice, file_bytes, page, stream_bits,
 };
+use crate::input::InputArgs;
 use crate::run_folder::RunFolder;
 use crate::{interrupt, settings};
 
 /// Settings of `qat`.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct QatArgs {
-    /// The float network to start from [default: the one that comes with the program]
-    #[arg(long, value_name = "FILE")]
-    weights: Option<PathBuf>,
-    /// Which network of a file that holds several: the key, or the prefix of its names
-    #[arg(long, value_name = "KEY")]
-    weights_key: Option<String>,
-    /// CIFAR-10 in binary format [default: the slice that comes with the program]
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
-    /// mean,mean,mean/std,std,std, or course, true, imagenet [default: what the file says, else course]
-    #[arg(long, value_name = "MEAN/STD")]
-    normalization: Option<String>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    input: InputArgs,
     /// Bits of weights and activations
     #[arg(long, value_name = "WxAy", default_value = "W4A4")]
     bits: Widths,
@@ -158,7 +149,7 @@ impl QatArgs {
                 context,
                 Some(file),
                 None,
-                assets::normalization(self.normalization.as_deref())?,
+                assets::normalization(self.input.normalization.as_deref())?,
             )?;
             Ok(Teacher::new(&network.graph, &network.params, [SIDE, SIDE, 3], how)?)
         };
@@ -183,15 +174,7 @@ pub fn run(args: QatArgs, context: &Context) -> Result<()> {
     let (recipe, training) = (args.post_training(), args.training(context)?);
     recipe.check()?;
     training.check()?;
-    let setup = Setup::open(
-        context,
-        args.weights.as_deref(),
-        args.weights_key.as_deref(),
-        args.normalization.as_deref(),
-        args.data.as_deref(),
-        args.limit,
-        args.test_limit,
-    )?;
+    let setup = Setup::open(context, &args.input, args.limit, args.test_limit)?;
     let folder = match &args.resume {
         Some(folder) => RunFolder::open(folder)?,
         None => RunFolder::create(context, args.out.as_deref(), &args)?,

@@ -1,9 +1,9 @@
 //! Where a verb's settings come from: defaults, then `--config FILE`, then the command line.
 //!
 //! A verb's arguments are a `clap::Args` struct that serde writes and reads too, so a run's `config.toml` is
-//! those arguments under the names of their flags (with `_` for `-`), and unknown keys are errors
-//! (`#[serde(deny_unknown_fields)]`); `out` and `resume` are not written. `--resume DIR` takes the settings of the run in `DIR`; a setting that is
-//! given again must be the same.
+//! those arguments under the names of their flags (with `_` for `-`), and unknown keys are errors; `out` and `resume`
+//! are not written. `--resume DIR` takes the settings of the run in `DIR`; a setting that is given again must be the
+//! same.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -86,6 +86,9 @@ impl Sources {
             );
         }
         let Some((path, _)) = self.resumed.as_ref().or(self.file.as_ref()) else { return Ok(parsed) };
+        for (path, table) in self.file.iter().chain(&self.resumed) {
+            check_keys::<S>(path, table)?;
+        }
         let settings = self.resolve_with(parsed, &["seed"])?;
         check(&settings, path)?;
         Ok(settings)
@@ -161,6 +164,16 @@ fn read(verb: &str, path: &Path) -> Result<(PathBuf, Table)> {
         .into()),
         _ => Ok((path.to_path_buf(), table)),
     }
+}
+
+/// Refuses a key that is no flag of the verb.
+fn check_keys<S: Args>(path: &Path, table: &Table) -> Result<()> {
+    let command = S::augment_args(Command::new("cli"));
+    let known: Vec<&str> = command.get_arguments().map(|arg| arg.get_id().as_str()).collect();
+    let unknown = table.keys().find(|key| *key != "seed" && !known.contains(&key.as_str()));
+    let Some(key) = unknown else { return Ok(()) };
+    let text = format!("{}: unknown field `{key}`, expected one of {}", path.display(), known.join(", "));
+    Err(Failure::BadInput(text).into())
 }
 
 /// Flags that say where a run is, not what it does: they are kept out of `config.toml`.

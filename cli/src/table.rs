@@ -23,6 +23,7 @@ use serde_json::json;
 
 use crate::context::Context;
 use crate::experiment::{Setup, stream_bits};
+use crate::input::InputArgs;
 use crate::interrupt;
 use crate::run_folder::RunFolder;
 use crate::text_table::text_table;
@@ -30,20 +31,10 @@ use cell::{Cell, cell};
 
 /// Settings of `table`.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct TableArgs {
-    /// The float network to start from [default: the one that comes with the program]
-    #[arg(long, value_name = "FILE")]
-    weights: Option<PathBuf>,
-    /// Which network of a file that holds several: the key, or the prefix of its names
-    #[arg(long, value_name = "KEY")]
-    weights_key: Option<String>,
-    /// CIFAR-10 in binary format [default: the slice that comes with the program]
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
-    /// mean,mean,mean/std,std,std, or course, true, imagenet [default: what the file says, else course]
-    #[arg(long, value_name = "MEAN/STD")]
-    normalization: Option<String>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    input: InputArgs,
     /// Rows: bits of weights and activations
     #[arg(long, value_name = "WxAy,...", value_delimiter = ',', default_value = "W8A8,W4A4,W8A2,W2A8,W2A2")]
     bits: Vec<Widths>,
@@ -122,15 +113,7 @@ enum Ptq {
 /// # Errors
 /// If network or data cannot be read, the folder cannot be written to, or a cell's run diverges.
 pub fn run(args: TableArgs, context: &Context) -> Result<()> {
-    let setup = Setup::open(
-        context,
-        args.weights.as_deref(),
-        args.weights_key.as_deref(),
-        args.normalization.as_deref(),
-        args.data.as_deref(),
-        args.limit,
-        args.test_limit,
-    )?;
+    let setup = Setup::open(context, &args.input, args.limit, args.test_limit)?;
     let folder = match &args.resume {
         Some(folder) => RunFolder::open(folder)?,
         None => RunFolder::create(context, args.out.as_deref(), &args)?,

@@ -23,7 +23,7 @@ pub fn run(args: &EvalArgs, context: &Context, path: &Path) -> Result<()> {
         let text = format!("{flag}: {} is an integer-only network, {why}", path.display());
         Err(Failure::Usage(text).into())
     };
-    if args.normalization.is_some() {
+    if args.input.normalization.is_some() {
         return refuse("--normalization", "which has its normalisation inside");
     }
     if args.arithmetic.is_some_and(|arithmetic| arithmetic != super::Arithmetic::Integer) {
@@ -31,7 +31,7 @@ pub fn run(args: &EvalArgs, context: &Context, path: &Path) -> Result<()> {
     }
     let (graph, about) = int_model::read(path)?;
     let engine = IntEngine::new(graph)?;
-    let (set, folder) = args.split.open(args.data.as_deref())?;
+    let (set, folder) = args.split.open(args.input.data.as_deref())?;
     let images = args.limit.map_or(set.len(), |limit| set.len().min(limit as usize));
     let loader = Loader::evaluation(&set, args.batch as usize, Default::default())
         .over((0..images).collect::<Vec<_>>());

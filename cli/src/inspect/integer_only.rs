@@ -109,7 +109,7 @@ pub fn run(args: &InspectArgs, context: &Context, path: &Path) -> Result<()> {
     let asked = [
         ("--bits", args.bits.is_some()),
         ("--method", args.method.is_some()),
-        ("--normalization", args.normalization.is_some()),
+        ("--normalization", args.input.normalization.is_some()),
     ];
     if let Some((flag, _)) = asked.iter().find(|(_, given)| *given) {
         let text = format!("{flag}: {} is an integer-only network, shown as it is", path.display());

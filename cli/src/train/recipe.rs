@@ -18,7 +18,6 @@ use crate::exit::Failure;
 
 /// Settings of `train`.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct TrainArgs {
     /// CIFAR-10 in binary format [default: the slice that comes with the program]
     #[arg(long, value_name = "DIR")]
