@@ -12,7 +12,8 @@ use engine::ops::argmax;
 use engine::{Float, Hook};
 use models::data::cifar10::{CLASS_NAMES, CLASSES, ImageSet};
 use models::data::loader::Loader;
-use models::{Evaluation, Network, QuantizedNetwork, evaluate, formats::int_model};
+use models::formats::{Model, Opened};
+use models::{Evaluation, QuantizedNetwork, evaluate};
 use quant::FiniteHook;
 use quant::Quantization;
 use serde::{Deserialize, Serialize};
@@ -98,32 +99,17 @@ impl Arithmetic {
     }
 }
 
-/// A float network, or a quantized one with what makes integers of it.
-fn load(
-    context: &Context,
-    path: &Path,
-    key: Option<&str>,
-    normalization: Option<&str>,
-) -> Result<(Network, Option<Quantization>)> {
-    let normalization = assets::normalization(normalization)?;
-    let checkpoint = assets::load_checkpoint(context, path, key)?;
-    Ok(match QuantizedNetwork::from_checkpoint(&checkpoint, normalization)? {
-        Some(QuantizedNetwork { network, quantization }) => (network, Some(quantization)),
-        None => (Network::from_checkpoint(checkpoint, normalization)?, None),
-    })
-}
-
 /// Measures and prints.
 ///
 /// # Errors
 /// If the network or the data cannot be read.
 pub fn run(args: EvalArgs, context: &Context) -> Result<()> {
-    let path = assets::weights(args.input.weights.as_deref())?;
-    if int_model::is_model(&path) {
-        return integer_only::run(&args, context, &path);
-    }
-    let (network, quantization) =
-        load(context, &path, args.input.weights_key.as_deref(), args.input.normalization.as_deref())?;
+    let (path, Opened { model, metadata, .. }) = assets::open_network(context, &args.input)?;
+    let (network, quantization) = match model {
+        Model::Integer(graph) => return integer_only::run(&args, context, &path, graph, &metadata),
+        Model::Quantized(QuantizedNetwork { network, quantization }) => (network, Some(quantization)),
+        Model::Float(network) => (network, None),
+    };
     let default = if quantization.is_some() { Arithmetic::Integer } else { Arithmetic::Float };
     let arithmetic = args.arithmetic.unwrap_or(default);
     let mut hook = arithmetic.hook(quantization.as_ref(), &path)?;

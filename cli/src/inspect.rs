@@ -16,8 +16,9 @@ use clap::Args;
 use engine::{Hook, Layer, LayerQuant, Node, Operands, Tape, Tensor};
 use models::data::loader::Loader;
 use models::formats::layout::torch_shape;
+use models::formats::{Model, Opened, packed};
 use models::nets::quantized::KEY;
-use models::{Network, QuantizedNetwork, evaluate, formats::int_model, formats::packed};
+use models::{Network, QuantizedNetwork, evaluate};
 use quant::{Mode, QParams, Quantization, ScaleRule, reset_scale_and_zero_point};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -100,21 +101,17 @@ impl Quantizers {
 /// # Errors
 /// If the network or the data cannot be read, a layer does not exist, or the folder cannot be written to.
 pub fn run(args: InspectArgs, context: &Context) -> Result<()> {
-    let path = assets::weights(args.input.weights.as_deref())?;
-    if int_model::is_model(&path) {
-        return integer_only::run(&args, context, &path);
-    }
-    let normalization = assets::normalization(args.input.normalization.as_deref())?;
-    let checkpoint = assets::load_checkpoint(context, &path, args.input.weights_key.as_deref())?;
-    let mut metadata = checkpoint.metadata.clone();
+    let (path, Opened { model, mut metadata, .. }) = assets::open_network(context, &args.input)?;
     metadata.retain(|key, _| key != KEY && key != packed::KEY); // long, and shown in the table
-    let (network, quantizers) = match QuantizedNetwork::from_checkpoint(&checkpoint, normalization)? {
-        Some(QuantizedNetwork { network, quantization }) if args.bits.is_none() && args.method.is_none() => {
+    let asked = args.bits.is_some() || args.method.is_some();
+    let (bits, method) = (args.bits.unwrap_or(4), args.method.unwrap_or(ScaleRule::SAWB));
+    let (network, quantizers) = match model {
+        Model::Integer(graph) => return integer_only::run(&args, context, &path, &graph, &metadata),
+        Model::Quantized(QuantizedNetwork { network, quantization }) if !asked => {
             (network, Quantizers::Own(Box::new(quantization)))
         }
-        _ => {
-            let (bits, method) = (args.bits.unwrap_or(4), args.method.unwrap_or(ScaleRule::SAWB));
-            (Network::from_checkpoint(checkpoint, normalization)?, Quantizers::Asked { bits, method })
+        Model::Quantized(QuantizedNetwork { network, .. }) | Model::Float(network) => {
+            (network, Quantizers::Asked { bits, method })
         }
     };
     let nodes = chosen(&network, &args.layers)?;

@@ -10,7 +10,7 @@ use anyhow::Result;
 use clap::Args;
 use engine::ops::Distillation;
 use models::data::cifar10::SIDE;
-use models::formats::saved::latent_path;
+use models::formats::latent_path;
 use models::{QuantizedNetwork, Teacher};
 use quant::{ActivationRule, Correction, Policy, ScaleRule, Widths};
 use serde::{Deserialize, Serialize};

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use engine::Float;
 use models::{
     data::augment::Normalization, data::cifar10::Cifar10, data::loader::Loader, evaluate,
-    formats::import::load_network,
+    formats::open::load_network,
 };
 
 fn top1(file: &str, normalization: Option<Normalization>) -> Option<f64> {

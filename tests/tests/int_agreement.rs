@@ -16,7 +16,7 @@ use std::sync::Mutex;
 use engine::{Graph, Hook, Incoming, Input, LayerQuant, Node, Operands, Result, Tape, Var};
 use models::data::cifar10::{Cifar10, interleave};
 use models::data::loader::Loader;
-use models::formats::import::load_network;
+use models::formats::open::load_network;
 use models::{QuantizedNetwork, evaluate};
 use quant::int_graph::{IntEngine, IntGraph, Op, ValueId, reference};
 use quant::{ActivationRule, FakeQuantHook, Policy, QuantConfig, Quantizer, ScaleRule};

@@ -9,7 +9,7 @@ use models::data::augment::Normalization;
 use models::data::cifar10::Cifar10;
 use models::data::loader::Loader;
 use models::evaluate;
-use models::formats::import::load_network;
+use models::formats::open::load_network;
 use quant::{CalibrateHook, FakeQuantHook, IntegerHook, QuantConfig, ScaleRule, Widths};
 
 #[test]

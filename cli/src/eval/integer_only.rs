@@ -6,7 +6,8 @@ use std::time::Instant;
 use anyhow::Result;
 use models::data::loader::Loader;
 use models::formats::int_model;
-use quant::int_graph::IntEngine;
+use quant::int_graph::file::About;
+use quant::int_graph::{IntEngine, IntGraph};
 use serde_json::json;
 
 use super::{EvalArgs, per_class, say_accuracy, size};
@@ -17,8 +18,8 @@ use crate::progress::Progress;
 /// Measures and prints.
 ///
 /// # Errors
-/// If the file or the data cannot be read, or a flag asks for floats.
-pub fn run(args: &EvalArgs, context: &Context, path: &Path) -> Result<()> {
+/// If the data cannot be read, or a flag asks for floats.
+pub fn run(args: &EvalArgs, context: &Context, path: &Path, graph: IntGraph, about: &About) -> Result<()> {
     let refuse = |flag: &str, why: &str| {
         let text = format!("{flag}: {} is an integer-only network, {why}", path.display());
         Err(Failure::Usage(text).into())
@@ -29,7 +30,6 @@ pub fn run(args: &EvalArgs, context: &Context, path: &Path) -> Result<()> {
     if args.arithmetic.is_some_and(|arithmetic| arithmetic != super::Arithmetic::Integer) {
         return refuse("--arithmetic", "which has no other arithmetic");
     }
-    let (graph, about) = int_model::read(path)?;
     let engine = IntEngine::new(graph)?;
     let (set, folder) = args.split.open(args.input.data.as_deref())?;
     let images = args.limit.map_or(set.len(), |limit| set.len().min(limit as usize));

@@ -15,7 +15,7 @@ use anyhow::Result;
 use engine::optim::{Decay, Schedule, Sgd};
 use models::data::augment::Augment;
 use models::data::loader::Loader;
-use models::formats::saved::latent_path;
+use models::formats::latent_path;
 use models::{Checkpoint, EpochMetrics, Fit, Network, QatTrainer, QuantizedNetwork, Teacher, Trainer};
 
 use super::{Setup, in_integers, model_name};

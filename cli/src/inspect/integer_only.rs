@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use anyhow::Result;
-use models::formats::int_model;
+
 use quant::int_graph::bitpack::packed_len;
+use quant::int_graph::file::About;
 use quant::int_graph::{IntGraph, IntNode, Op, ValueId};
 use quant::requantize::Requantize;
 use serde::Serialize;
@@ -101,11 +102,17 @@ impl Node {
 const HEAD: [&str; 10] =
     ["node", "op", "weights", "bits", "bytes", "reads", "writes", "dims", "code bits", "shifts"];
 
-/// Reads and prints.
+/// Prints what is in it.
 ///
 /// # Errors
-/// If the file cannot be read, or a flag asks what only a network with floats can answer.
-pub fn run(args: &InspectArgs, context: &Context, path: &Path) -> Result<()> {
+/// If a layer does not exist, or a flag asks what only a network with floats can answer.
+pub fn run(
+    args: &InspectArgs,
+    context: &Context,
+    path: &Path,
+    graph: &IntGraph,
+    about: &About,
+) -> Result<()> {
     let asked = [
         ("--bits", args.bits.is_some()),
         ("--method", args.method.is_some()),
@@ -115,11 +122,10 @@ pub fn run(args: &InspectArgs, context: &Context, path: &Path) -> Result<()> {
         let text = format!("{flag}: {} is an integer-only network, shown as it is", path.display());
         return Err(Failure::Usage(text).into());
     }
-    let (graph, about) = int_model::read(path)?;
     let all = graph.nodes().iter().zip(graph.multiply_adds());
     let nodes: Vec<Node> = all
         .filter(|(node, _)| args.layers.is_empty() || args.layers.contains(&node.name))
-        .map(|(node, work)| Node::new(&graph, node, work))
+        .map(|(node, work)| Node::new(graph, node, work))
         .collect();
     if let Some(unknown) = args.layers.iter().find(|name| nodes.iter().all(|node| node.name != **name)) {
         let known: Vec<&str> = graph.nodes().iter().map(|n| n.name.as_str()).collect();
@@ -137,7 +143,7 @@ pub fn run(args: &InspectArgs, context: &Context, path: &Path) -> Result<()> {
         work as f64 / 1e6
     );
     context.say(&facts)?;
-    for (key, value) in &about {
+    for (key, value) in about {
         context.say(format_args!("  {key}: {value}"))?;
     }
     context.say(text_table(&HEAD, 3, &nodes.iter().map(Node::row).collect::<Vec<_>>()))?;

@@ -1,7 +1,8 @@
-//! Checkpoints: named tensors and metadata in a safetensors file.
+//! Checkpoints: named tensors and metadata, whatever file they came from or go to.
 //!
 //! On disk a checkpoint has PyTorch's names and layouts (convolution weights `[O, I, KH, KW]`), so that other
-//! tools load it; in memory it has the engine's (`[O, KH, KW, I]`). The metadata is part of the network: without
+//! tools load it; in memory it has the engine's (`[O, KH, KW, I]`). [`open`](super::open) reads one of any format;
+//! `Checkpoint::write` writes a [safetensors file](super::safetensors_file). The metadata is part of the network: without
 //! the normalisation it was trained with, a network's weights are worth little. The keys in use:
 //!
 //! | key | value | example |
@@ -11,27 +12,18 @@
 //! | `mean`, `std` | normalisation per channel of pixels in `[0, 1]` | `0.4914,0.4822,0.4465` |
 //! | `seed`, `epoch`, `step` | where a run stands | `17` |
 //! | `bits`, `policy`, `method` | how a network was quantized | `W4A4` |
-//! | `packed_weights` | which weights are [stored as integers](packed) | |
+//! | `packed_weights` | which weights are [stored as integers](super::packed) | |
 //! | `test_accuracy` | percent of `test_images`, by default of the full test set | `92.97` |
 
-mod file;
-mod foreign;
-
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use engine::{Shape, Tensor};
-use safetensors::{Dtype, SafeTensors};
 
-pub(crate) use file::{Stored, file};
-pub(crate) use foreign::Builder;
-pub use foreign::canonical_name;
-
+use super::layout;
 use crate::data::augment::Normalization;
-use crate::formats::element::Element;
-use crate::formats::mmap::Bytes;
-use crate::{Error, Result, formats::atomic, formats::int_model, formats::layout, formats::packed};
+use crate::{Error, Result};
 
 /// Named tensors in the engine's layouts, and metadata.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -42,66 +34,11 @@ pub struct Checkpoint {
     pub tensors: Vec<(String, Tensor)>,
     /// Text under text.
     pub metadata: BTreeMap<String, String>,
-    /// The scales of weights that were stored as integers (see [`packed`]), by layer. [`write`](Self::write) does not
-    /// keep them: it stores floats.
-    pub weight_scales: BTreeMap<String, Vec<f32>>,
     /// What the user should know about how it was read.
     pub notes: Vec<String>,
 }
 
 impl Checkpoint {
-    /// Reads a safetensors file. Names are made [canonical](canonical_name), numbers of any float or integer
-    /// type become `f32`, convolution weights take the engine's layout.
-    ///
-    /// # Errors
-    /// If the file cannot be opened or is no safetensors file, or a number is NaN or infinite.
-    pub fn read(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        let bytes = Bytes::map(path)?;
-        let broken = |e| Error::malformed(path, format!("not a complete safetensors file ({e})"));
-        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(broken)?;
-        let file = SafeTensors::deserialize(&bytes).map_err(broken)?;
-        let metadata: BTreeMap<String, String> =
-            header.metadata().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
-        int_model::refuse(path, &metadata)?;
-        let packed = packed::Packed::new(path, &metadata)?;
-        let mut builder = Builder::new(path);
-        for name in header.offset_keys() {
-            if packed.is_scale(&name) {
-                continue;
-            }
-            if let Some((dims, values)) = packed.read(&name, &file, &mut builder.checkpoint.weight_scales)? {
-                builder.push(name, &dims, values)?;
-                continue;
-            }
-            let Some(canonical) = canonical_name(&name) else { continue };
-            let view = file.tensor(&name).map_err(broken)?;
-            let Some(element) = element_of(view.dtype()) else {
-                let detail = format!("tensor `{name}` has elements {:?}, which are not read", view.dtype());
-                return Err(Error::malformed(path, detail));
-            };
-            builder.expect_floats(&canonical, element)?;
-            builder.push(canonical, view.shape(), element.read_all(view.data()))?;
-        }
-        Ok(Self { metadata, ..builder.checkpoint })
-    }
-
-    /// Writes a safetensors file, [whole or not at all](atomic::write).
-    ///
-    /// # Errors
-    /// If the folder cannot be written to.
-    pub fn write(&self, path: impl AsRef<Path>) -> Result<()> {
-        let path = path.as_ref();
-        atomic::write(path, &self.to_bytes()?)
-    }
-
-    /// The bytes of the file; equal checkpoints give equal bytes.
-    fn to_bytes(&self) -> Result<Vec<u8>> {
-        let stored: Vec<Stored> =
-            self.tensors.iter().map(|(name, tensor)| Stored::float(name, tensor)).collect();
-        file(&stored, &self.metadata)
-    }
-
     /// The tensors of these names and shapes (engine's layouts), in this order; the file must hold these and
     /// no others.
     ///
@@ -188,24 +125,6 @@ impl Checkpoint {
         self.set("mean", mean);
         self.set("std", std);
     }
-}
-
-fn element_of(dtype: Dtype) -> Option<Element> {
-    Some(match dtype {
-        Dtype::F64 => Element::F64,
-        Dtype::F32 => Element::F32,
-        Dtype::F16 => Element::F16,
-        Dtype::BF16 => Element::Bf16,
-        Dtype::I64 => Element::I64,
-        Dtype::I32 => Element::I32,
-        Dtype::I16 => Element::I16,
-        Dtype::I8 => Element::I8,
-        Dtype::U64 => Element::U64,
-        Dtype::U32 => Element::U32,
-        Dtype::U16 => Element::U16,
-        Dtype::U8 | Dtype::BOOL => Element::U8,
-        _ => return None,
-    })
 }
 
 #[cfg(test)]

@@ -1,39 +1,16 @@
-//! Integer-only networks on disk, and the way there from a quantized network.
+//! Integer-only networks on disk, and their accuracy.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use engine::ops::argmax;
-use quant::int_graph::file::{About, KEY};
-use quant::int_graph::{IntEngine, IntGraph, lower};
+use quant::int_graph::file::About;
+use quant::int_graph::{IntEngine, IntGraph};
 
 use crate::data::cifar10::interleave;
 use crate::data::loader::Loader;
+use crate::formats::atomic;
 use crate::formats::mmap::Bytes;
-use crate::formats::saved::latent_path;
-use crate::{Error, Evaluation, QuantizedNetwork, Result, formats::atomic};
-
-/// Height and width of CIFAR's images.
-const SIDE: usize = 32;
-
-impl QuantizedNetwork {
-    /// The network without floats: see [`quant::int_graph`].
-    ///
-    /// # Errors
-    /// If the plan leaves a layer float (policy `course` does), or a sum could overflow.
-    pub fn lower(&self) -> Result<IntGraph> {
-        let (network, quantization) = (&self.network, &self.quantization);
-        Ok(lower(&lower::Source {
-            graph: &network.graph,
-            params: &network.params,
-            config: &quantization.config,
-            plan: &quantization.plan,
-            ranges: &quantization.ranges,
-            image: [SIDE, SIDE, 3],
-            pixel: &|c, p| network.normalization.apply(c, p),
-        })?)
-    }
-}
+use crate::{Error, Evaluation, Result};
 
 /// Reads a model file through a memory map.
 ///
@@ -47,18 +24,6 @@ pub fn read(path: &Path) -> Result<(IntGraph, About)> {
 /// Whether the file is an integer-only network; `false` if it cannot be read.
 pub fn is_model(path: &Path) -> bool {
     Bytes::map(path).is_ok_and(|bytes| IntGraph::is_model(&bytes))
-}
-
-/// An error if a file that is to be read as a checkpoint says that it is an integer-only network.
-pub(crate) fn refuse(path: &Path, metadata: &BTreeMap<String, String>) -> Result<()> {
-    if !metadata.contains_key(KEY) {
-        return Ok(());
-    }
-    let detail = format!(
-        "is an integer-only network, which has no float weights; they are in {}, if that is there",
-        latent_path(path).display()
-    );
-    Err(Error::malformed(path, detail))
 }
 
 /// Images computed between two calls of `seen`.

@@ -9,8 +9,8 @@
 //!
 //! and under the key, as JSON, the width and shape of each: `{"fc.weight": {"bits": 4, "shape": [10, 64]}}`. All other
 //! tensors are floats. What is read back is `s_w w_int`, which eq 1 takes to `w_int` again, *with this scale*: a rule
-//! would choose another for the rounded weights, so the scales come along ([`Checkpoint::weight_scales`]) and stay
-//! fixed.
+//! would choose another for the rounded weights, so the scales come along and stay fixed: they are read back into the
+//! quantization's `fixed_scales`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -20,8 +20,11 @@ use quant::linear_quantize;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
-use crate::formats::checkpoint::{Stored, file};
-use crate::{Checkpoint, Error, QuantizedNetwork, Result, formats::layout};
+use super::foreign::Builder;
+use super::layout;
+use super::safetensors_file::{SafetensorsFile, Stored, push_floats, to_bytes as file_of};
+use crate::nets::quantized;
+use crate::{Checkpoint, Error, QuantizedNetwork, Result};
 
 /// The key of the metadata.
 pub const KEY: &str = "packed_weights";
@@ -67,35 +70,67 @@ pub fn to_bytes(quantized: &QuantizedNetwork, checkpoint: &Checkpoint) -> Result
     let mut quantization = quantized.quantization.clone();
     quantization.config.fixed_scales.clear(); // they are among the tensors
     let is_json = "numbers and names are JSON";
-    metadata.insert(crate::nets::quantized::KEY.into(), serde_json::to_string(&quantization).expect(is_json));
+    metadata.insert(quantized::KEY.into(), serde_json::to_string(&quantization).expect(is_json));
     metadata.insert(KEY.into(), serde_json::to_string(&headers).expect(is_json));
-    file(&stored, &metadata)
+    file_of(&stored, &metadata)
+}
+
+/// Whether a file holds packed weights.
+pub(crate) fn is_packed(file: &SafetensorsFile) -> bool {
+    file.metadata.contains_key(KEY)
+}
+
+/// Reads a file with packed weights: the checkpoint holds `s_w w_int`.
+///
+/// # Errors
+/// If a weight or its scale is broken, or another tensor is not made of finite floats.
+pub(crate) fn read(file: &SafetensorsFile) -> Result<Checkpoint> {
+    let json = file.metadata.get(KEY).map_or("{}", String::as_str);
+    let broken = |e| Error::malformed(&file.path, format!("metadata `{KEY}`: {e}"));
+    let packed = Packed { path: &file.path, headers: serde_json::from_str(json).map_err(broken)? };
+    let (tensors, mut scales) = (file.tensors()?, BTreeMap::new());
+    let mut builder = Builder::new(&file.path);
+    for name in file.names.iter().filter(|name| !packed.is_scale(name)) {
+        match packed.read(name, &tensors, &mut scales)? {
+            Some((dims, values)) => builder.push(name.clone(), &dims, values)?,
+            None => push_floats(&mut builder, &tensors, name)?,
+        }
+    }
+    let metadata = with_scales(file.metadata.clone(), &scales);
+    Ok(Checkpoint { metadata, ..builder.checkpoint })
+}
+
+/// The metadata with the scales where [`to_bytes`] took them from, the quantization's `fixed_scales`. A quantization that
+/// is missing or broken stays as it is: whoever reads it will say so.
+fn with_scales(
+    mut metadata: BTreeMap<String, String>,
+    scales: &BTreeMap<String, Vec<f32>>,
+) -> BTreeMap<String, String> {
+    let json = metadata.get(quantized::KEY).and_then(|json| serde_json::from_str(json).ok());
+    if let Some(mut quantization) = json {
+        let place: &mut serde_json::Value = &mut quantization;
+        if let Some(config) = place.get_mut("config").and_then(|config| config.as_object_mut()) {
+            config.insert("fixed_scales".into(), serde_json::json!(scales));
+            metadata.insert(quantized::KEY.into(), quantization.to_string());
+        }
+    }
+    metadata
 }
 
 /// The packed weights of a file.
-pub(crate) struct Packed<'a> {
+struct Packed<'a> {
     path: &'a Path,
     headers: BTreeMap<String, Header>,
 }
 
-impl<'a> Packed<'a> {
-    /// What the metadata says; nothing, for most files.
-    pub(crate) fn new(path: &'a Path, metadata: &BTreeMap<String, String>) -> Result<Self> {
-        let headers = match metadata.get(KEY) {
-            None => BTreeMap::new(),
-            Some(json) => serde_json::from_str(json)
-                .map_err(|e| Error::malformed(path, format!("metadata `{KEY}`: {e}")))?,
-        };
-        Ok(Self { path, headers })
-    }
-
+impl Packed<'_> {
     /// Whether a tensor is a packed weight's scale.
-    pub(crate) fn is_scale(&self, name: &str) -> bool {
+    fn is_scale(&self, name: &str) -> bool {
         name.strip_suffix(SCALE).is_some_and(|weight| self.headers.contains_key(weight))
     }
 
     /// Shape and numbers `s_w w_int` of a tensor, its scales into `scales`; `None` if it is not packed.
-    pub(crate) fn read(
+    fn read(
         &self,
         name: &str,
         file: &SafeTensors<'_>,

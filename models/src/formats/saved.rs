@@ -10,32 +10,14 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::formats::{atomic, latent_path, packed};
 use crate::nets::quantized::KEY;
-use crate::{Checkpoint, QuantizedNetwork, Result, formats::atomic, formats::packed};
+use crate::{Checkpoint, QuantizedNetwork, Result};
 
 /// What else a file says of its network: accuracy, seed, command.
 pub type Facts<'a> = &'a [(&'a str, String)];
 
-/// The path of the float weights that belong to a model file.
-///
-/// ```
-/// let path = models::formats::saved::latent_path("runs/ResNet20_W4A4.safetensors".as_ref());
-/// assert_eq!(path.to_str(), Some("runs/ResNet20_W4A4.latent.safetensors"));
-/// ```
-pub fn latent_path(model: &Path) -> PathBuf {
-    model.with_extension("latent.safetensors")
-}
-
 impl QuantizedNetwork {
-    /// Whether nothing stays float, and the image takes at most the 8 bits it has: whether the network
-    /// [can be lowered](Self::lower).
-    pub fn is_integer_only(&self) -> bool {
-        let plan = &self.quantization.plan;
-        let image = plan.layers().first().and_then(|(_, widths)| *widths);
-        let edges = self.network.graph.edges().all(|node| plan.edge(&node.name).is_some());
-        edges && image.is_some_and(|widths| widths.a <= 8) && plan.layers().iter().all(|(_, w)| w.is_some())
-    }
-
     /// The bytes of the model file.
     ///
     /// # Errors
@@ -77,7 +59,8 @@ mod tests {
     use crate::data::augment::Normalization;
     use crate::data::loader::Loader;
     use crate::data::synthetic::noise_images;
-    use crate::{Network, Shortcut, evaluate, formats::import, formats::int_model};
+    use crate::formats::{int_model, open};
+    use crate::{Network, Shortcut, evaluate};
 
     fn quantized(bits: &str, policy: Policy, granularity: Granularity) -> (QuantizedNetwork, Loader) {
         let network = Network::fresh(8, Shortcut::B, Normalization::TRUE, 3).unwrap();
@@ -114,7 +97,7 @@ mod tests {
             let latent = q.save(&path, &[("seed", "7".into())]).unwrap();
             assert!(!int_model::is_model(&path));
             let read = |path: &Path| {
-                let checkpoint = import::load_checkpoint(path).unwrap();
+                let checkpoint = open::load_checkpoint(path).unwrap();
                 assert_eq!(checkpoint.metadata["seed"], "7");
                 QuantizedNetwork::from_checkpoint(&checkpoint, None).unwrap().unwrap()
             };
@@ -150,9 +133,9 @@ mod tests {
         for key in ["arch", "shortcut", "bits", "policy", "method", "test_accuracy", "mean", "std"] {
             assert!(about.contains_key(key), "{key}");
         }
-        let e = import::load_checkpoint(&path).unwrap_err().to_string();
+        let e = open::load_checkpoint(&path).unwrap_err().to_string();
         assert!(e.contains("integer-only network") && e.contains("q.latent.safetensors"), "{e}");
-        assert!(import::load_checkpoint(latent).is_ok());
+        assert!(open::load_checkpoint(latent).is_ok());
         let engine = quant::int_graph::IntEngine::new(graph).unwrap();
         let evaluation = int_model::evaluate(&engine, &loader, |_| {}).unwrap();
         assert_eq!((evaluation.images, evaluation.logits.len()), (16, 160));
@@ -175,7 +158,7 @@ mod tests {
             let at = header.find(from).unwrap_or_else(|| panic!("{from} in {header}")) + 8;
             bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
             std::fs::write(&path, &bytes).unwrap();
-            let read = || QuantizedNetwork::from_checkpoint(&import::load_checkpoint(&path)?, None);
+            let read = || QuantizedNetwork::from_checkpoint(&open::load_checkpoint(&path)?, None);
             let e = read().unwrap_err().to_string();
             assert!(e.contains("q.safetensors") && e.contains(text), "{e}");
         }

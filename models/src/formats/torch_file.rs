@@ -21,7 +21,7 @@ use byteorder::{ByteOrder, LittleEndian as LE};
 
 use crate::{
     Checkpoint, Error, Result,
-    formats::checkpoint::{Builder, canonical_name},
+    formats::foreign::{Builder, canonical_name},
     formats::mmap::Bytes,
     formats::pickle::{self, Heap, Object, PickleError, TensorView, Value},
 };

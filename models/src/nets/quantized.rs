@@ -5,9 +5,11 @@
 //! on from it. In a file this is an ordinary checkpoint with one more key in its metadata, `quantization`; what
 //! is shipped is smaller: see [`saved`](crate::formats::saved).
 
+use quant::int_graph::{IntGraph, lower};
 use quant::{Quantization, Quantized, Quantizer};
 
 use crate::data::augment::Normalization;
+use crate::data::cifar10::SIDE;
 use crate::data::loader::Batch;
 use crate::{Checkpoint, Error, Network, Result};
 
@@ -43,6 +45,32 @@ impl QuantizedNetwork {
         Self { network: Network { graph, params, ..network.clone() }, quantization }
     }
 
+    /// Whether nothing stays float, and the image takes at most the 8 bits it has: whether the network
+    /// [can be lowered](Self::lower).
+    pub fn is_integer_only(&self) -> bool {
+        let plan = &self.quantization.plan;
+        let image = plan.layers().first().and_then(|(_, widths)| *widths);
+        let edges = self.network.graph.edges().all(|node| plan.edge(&node.name).is_some());
+        edges && image.is_some_and(|widths| widths.a <= 8) && plan.layers().iter().all(|(_, w)| w.is_some())
+    }
+
+    /// The network without floats: see [`quant::int_graph`].
+    ///
+    /// # Errors
+    /// If the plan leaves a layer float (policy `course` does), or a sum could overflow.
+    pub fn lower(&self) -> Result<IntGraph> {
+        let (network, quantization) = (&self.network, &self.quantization);
+        Ok(lower(&lower::Source {
+            graph: &network.graph,
+            params: &network.params,
+            config: &quantization.config,
+            plan: &quantization.plan,
+            ranges: &quantization.ranges,
+            image: [SIDE, SIDE, 3],
+            pixel: &|c, p| network.normalization.apply(c, p),
+        })?)
+    }
+
     /// A checkpoint of the float weights, with the quantization in its metadata.
     pub fn checkpoint(&self) -> Checkpoint {
         let mut checkpoint = self.network.checkpoint(&self.network.params);
@@ -66,8 +94,7 @@ impl QuantizedNetwork {
         let Some(json) = checkpoint.metadata.get(KEY) else { return Ok(None) };
         let broken =
             |detail: String| Error::malformed(&checkpoint.path, format!("metadata `{KEY}`: {detail}"));
-        let mut quantization: Quantization = serde_json::from_str(json).map_err(|e| broken(e.to_string()))?;
-        quantization.config.fixed_scales.extend(checkpoint.weight_scales.clone());
+        let quantization: Quantization = serde_json::from_str(json).map_err(|e| broken(e.to_string()))?;
         let network = Network::from_checkpoint(checkpoint.clone(), normalization)?;
         let names = network.graph.weighted().map(|node| &node.name);
         if !names.eq(quantization.plan.layers().iter().map(|(name, _)| name)) {

@@ -1,6 +1,9 @@
 //! Checkpoints there and back, and what is wrong with others.
 
+use safetensors::SafeTensors;
+
 use super::*;
+use crate::formats::canonical_name;
 
 fn small() -> Checkpoint {
     let mut c = Checkpoint {

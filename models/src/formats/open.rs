@@ -1,11 +1,84 @@
-//! Loading a network from a file of any of the formats, told apart by their first bytes.
+//! Opening a network: the one place above all formats, which tells them apart by their contents.
 
 use std::{fs::File, io::Read, path::Path};
 
-use crate::formats::checkpoint::canonical_name;
-use crate::formats::mmap::Bytes;
-use crate::formats::state_dict::{self, Place};
-use crate::{Checkpoint, Error, Network, Result, data::augment::Normalization, formats::torch_file};
+use quant::int_graph::IntGraph;
+use quant::int_graph::file::{About, KEY as INTEGER_ONLY};
+
+use super::foreign::canonical_name;
+use super::mmap::Bytes;
+use super::safetensors_file::SafetensorsFile;
+use super::state_dict::{self, Place};
+use super::{int_model, latent_path, packed, torch_file};
+use crate::data::augment::Normalization;
+use crate::{Checkpoint, Error, Network, QuantizedNetwork, Result};
+
+/// What a file holds.
+#[derive(Clone, Debug)]
+pub enum Model {
+    /// A network in floats.
+    Float(Network),
+    /// A network and how it is quantized; its weights are latent floats, or those that integers stand for.
+    Quantized(QuantizedNetwork),
+    /// A network without a float between image and logits.
+    Integer(IntGraph),
+}
+
+/// A file's network, and what else the file says.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// The network.
+    pub model: Model,
+    /// Text under text.
+    pub metadata: About,
+    /// What the user should know about how it was read.
+    pub notes: Vec<String>,
+}
+
+/// Opens a network of any kind from a file of any format. Of a file that holds several, `key` says which (see
+/// [`state_dict`]). The normalisation is the one given, else the file's (PyTorch files have none), else
+/// [the course's](Normalization::COURSE); an integer-only network has its own inside.
+///
+/// # Errors
+/// If the file cannot be read, is broken, refuses to be data, holds a NaN or an infinity, or is not exactly a residual
+/// network for CIFAR-10.
+pub fn open(
+    path: impl AsRef<Path>,
+    key: Option<&str>,
+    normalization: Option<Normalization>,
+) -> Result<Opened> {
+    let path = path.as_ref();
+    if int_model::is_model(path) {
+        let (graph, metadata) = int_model::read(path)?;
+        return Ok(Opened { model: Model::Integer(graph), metadata, notes: Vec::new() });
+    }
+    let checkpoint = load_checkpoint_of(path, key)?;
+    let (metadata, notes) = (checkpoint.metadata.clone(), checkpoint.notes.clone());
+    let model = match QuantizedNetwork::from_checkpoint(&checkpoint, normalization)? {
+        Some(quantized) => Model::Quantized(quantized),
+        None => Model::Float(Network::from_checkpoint(checkpoint, normalization)?),
+    };
+    Ok(Opened { model, metadata, notes })
+}
+
+impl Checkpoint {
+    /// Reads a safetensors file, with weights in floats or [packed]. Names are made [canonical](canonical_name), numbers
+    /// of any float type become `f32`, convolution weights take the engine's layout.
+    ///
+    /// # Errors
+    /// If the file cannot be opened or is no safetensors file, or a number is NaN or infinite.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self> {
+        let file = SafetensorsFile::open(path.as_ref())?;
+        if file.metadata.contains_key(INTEGER_ONLY) {
+            let detail = format!(
+                "is an integer-only network, which has no float weights; they are in {}, if that is there",
+                latent_path(&file.path).display()
+            );
+            return Err(Error::malformed(&file.path, detail));
+        }
+        if packed::is_packed(&file) { packed::read(&file) } else { file.floats() }
+    }
+}
 
 /// What a checkpoint file is, by its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,8 +133,7 @@ pub fn load_checkpoint(path: impl AsRef<Path>) -> Result<Checkpoint> {
     load_checkpoint_of(path, None)
 }
 
-/// [`load_checkpoint`] of a file that may hold several networks: `key` says which (see
-/// [`state_dict`](crate::formats::state_dict)).
+/// [`load_checkpoint`] of a file that may hold several networks: `key` says which (see [`state_dict`]).
 ///
 /// # Errors
 /// As [`load_checkpoint`], or if it is not clear which network is meant.

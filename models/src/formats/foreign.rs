@@ -5,9 +5,9 @@ use std::path::Path;
 
 use engine::Tensor;
 
-use super::Checkpoint;
-use crate::formats::element::Element;
-use crate::{Error, Result, formats::layout};
+use super::element::Element;
+use super::layout;
+use crate::{Checkpoint, Error, Result};
 
 /// Collects tensors read from a foreign file: PyTorch's layout in, the engine's out, every number checked.
 #[derive(Debug)]
