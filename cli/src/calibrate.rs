@@ -11,7 +11,7 @@ use anyhow::Result;
 use clap::Args;
 use engine::Tensor;
 use models::data::synthetic::{DEFAULT_SAMPLES, Distribution};
-use quant::analysis::{ErrorReport, error_report};
+use quant::numbers::analysis::{ErrorReport, error_report};
 use quant::scale::{Optimum, Sample, TABLE, optimum};
 use quant::{Grid, Mode, QParams, ScaleRule, reset_scale_and_zero_point};
 use serde::{Deserialize, Serialize};

@@ -66,7 +66,7 @@ impl Quantizers {
     fn of_weight(&self, layer: &str, w: &Tensor) -> Result<Option<QParams>> {
         Ok(match self {
             Self::Own(q) => {
-                q.plan.get(layer).map(|widths| q.config.weight_params(layer, w, widths.w)).transpose()?
+                q.plan.get(layer).map(|widths| q.weight_params(layer, w, widths.w)).transpose()?
             }
             Self::Asked { bits, method } => {
                 Some(reset_scale_and_zero_point(w, *bits, *method, Mode::Symmetric, true)?)

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use engine::Tensor;
-use quant::uniform::restore_value;
+use quant::numbers::uniform::restore_value;
 use quant::{QParams, linear_quantize};
 
 use crate::plot::Quantized;

@@ -36,7 +36,7 @@ pub struct PtqArgs {
     #[arg(long, value_name = "N", value_parser = stream_bits())]
     stream_bits: Option<u32>,
     /// Rule that chooses the range of activations: max, mse, percentile, moving_average, ...
-    #[arg(long, value_name = "RULE", default_value = "mse")]
+    #[arg(long, value_name = "RULE", default_value = "heuristic")]
     activation_rule: ActivationRule,
     /// Images to calibrate on
     #[arg(long, value_enum, default_value_t = Source::Images)]

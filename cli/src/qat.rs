@@ -69,7 +69,7 @@ pub struct QatArgs {
     #[arg(long, value_name = "T", default_value_t = 2.0)]
     temperature: f64,
     /// Rule that chooses the range of activations in each batch; its moving average is used
-    #[arg(long, value_name = "RULE", default_value = "mse")]
+    #[arg(long, value_name = "RULE", default_value = "heuristic")]
     activation_rule: ActivationRule,
     /// Passes over the training images
     #[arg(long, value_name = "N", default_value_t = 8)]

@@ -2,8 +2,8 @@
 
 use engine::Tensor;
 use proptest::prelude::*;
-use quant::analysis::error_report;
-use quant::scale::{Sample, TABLE, optimum, optimum_ref, sawb};
+use quant::numbers::analysis::error_report;
+use quant::scale::{ALIASES, Sample, TABLE, optimum, optimum_ref, sawb};
 use quant::{
     Grid, Mode, QParams, ScaleRule, get_scale, get_scales, reset_scale_and_zero_point,
     reset_scales_and_zero_points,
@@ -177,6 +177,9 @@ fn sawb_falls_back_to_symmetric_where_alpha_is_not_positive() {
 fn names_parse_back_and_unknown_ones_are_listed() {
     for rule in TABLE {
         assert_eq!(rule.name.parse::<ScaleRule>().unwrap(), rule);
+    }
+    for (alias, name) in ALIASES {
+        assert_eq!(ScaleRule::parse(alias).unwrap().name, name);
     }
     let message = ScaleRule::parse("magic").unwrap_err().to_string();
     assert!(message.contains("magic") && TABLE.iter().all(|r| message.contains(r.name)), "{message}");

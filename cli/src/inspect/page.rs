@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use engine::Tensor;
-use quant::analysis::{ErrorReport, error_report};
+use quant::numbers::analysis::{ErrorReport, error_report};
 use quant::{Granularity, QParams};
 use serde::Serialize;
 

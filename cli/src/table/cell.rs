@@ -53,7 +53,7 @@ pub(super) fn cell(
     }
     let clip = ActivationRule::Scale(ScaleRule::HEURISTIC);
     let (activation_rule, correction) = match (mode, args.ptq) {
-        (Mode::Ptq, Ptq::Plain) => ("max".parse()?, Correction::None),
+        (Mode::Ptq, Ptq::Plain) => (ActivationRule::Scale(ScaleRule::SYMMETRIC), Correction::None),
         _ => (clip, Correction::BatchNorm),
     };
     let images = args.calibration_images;

@@ -22,7 +22,7 @@ pub mod open;
 pub mod packed;
 pub mod pickle;
 pub mod placeholder;
-pub mod safetensors_file;
+pub(crate) mod safetensors_file;
 pub mod saved;
 pub mod state_dict;
 pub mod torch_file;

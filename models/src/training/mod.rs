@@ -2,7 +2,7 @@
 //! which network it trains.
 //!
 //! 1. [`Trainer`]: forward, loss, backward, update; [`Teacher`] for those that learn from another network too.
-//! 2. [`QatTrainer`]: the same step under [fake quantization](quant::fake_quantize).
+//! 2. [`QatTrainer`]: the same step under [fake quantization](quant::training::fake_quantize).
 //! 3. [`Fit`]: the epochs, resumable to the same bits; [`Watch`] is what happens beside them.
 //! 4. [`evaluate`]: how often the network is right.
 

@@ -1,13 +1,12 @@
 //! Which layer gets how many bits.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 use engine::{Error, Graph, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::{Granularity, ScaleRule, Ste, StepRule, Widths};
+use crate::Widths;
 
 /// Which layers are quantized, and to what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,89 +122,5 @@ impl Plan {
             }
         }
         Ok(())
-    }
-}
-
-/// Everything that is chosen about a quantized network.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct QuantConfig {
-    /// Bits of weights and activations.
-    pub bits: Widths,
-    /// Which layers.
-    pub policy: Policy,
-    /// Scale rule of weights, recomputed at every forward pass.
-    pub weight_rule: ScaleRule,
-    /// One weight scale per tensor (the course's) or per output channel.
-    pub weight_granularity: Granularity,
-    /// Gradient of fake-quantized weights.
-    pub weight_ste: Ste,
-    /// Scale rule of activations, in calibration and for each batch's clipping value in training.
-    pub activation_rule: ScaleRule,
-    /// Gradient of fake-quantized activations.
-    pub activation_ste: Ste,
-    /// Where the steps of weights come from in training.
-    #[serde(skip_serializing_if = "StepRule::is_rule")]
-    pub weight_step: StepRule,
-    /// Where the steps of activations come from in training.
-    #[serde(skip_serializing_if = "StepRule::is_rule")]
-    pub activation_step: StepRule,
-    /// Decay of the moving average of activation ranges in training.
-    pub decay: f32,
-    /// Weight scales that the rule must not choose anew, by layer: those of a network that was stored as integers.
-    /// Training does not keep them.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub fixed_scales: BTreeMap<String, Vec<f32>>,
-}
-
-impl Default for QuantConfig {
-    /// W8A8 by the course's policy: SAWB weights per tensor with the identity STE, activations by their
-    /// largest value with the clipped STE.
-    fn default() -> Self {
-        Self {
-            bits: Widths { w: 8, a: 8 },
-            policy: Policy::Course,
-            weight_rule: ScaleRule::SAWB,
-            weight_granularity: Granularity::PerTensor,
-            weight_ste: Ste::Identity,
-            activation_rule: ScaleRule::SYMMETRIC,
-            activation_ste: Ste::Clipped,
-            weight_step: StepRule::Rule,
-            activation_step: StepRule::Rule,
-            decay: crate::MovingAverage::DECAY,
-            fixed_scales: BTreeMap::new(),
-        }
-    }
-}
-
-impl QuantConfig {
-    /// The quantizer of the weight `w` of `layer`, `bits` bits wide: by the rule, or with the layer's fixed scales.
-    ///
-    /// # Errors
-    /// If the weight holds a NaN, `bits` is not 1 to 16, or there are not as many fixed scales as there should be.
-    pub fn weight_params(&self, layer: &str, w: &engine::Tensor, bits: u32) -> Result<crate::QParams> {
-        if let Some(scales) = self.fixed_scales.get(layer) {
-            return self.fixed_params(layer, scales, w.dims()[0], bits);
-        }
-        let reset = match self.weight_granularity {
-            Granularity::PerTensor => crate::reset_scale_and_zero_point,
-            Granularity::PerChannel => crate::reset_scales_and_zero_points,
-        };
-        reset(w, bits, self.weight_rule, crate::Mode::Symmetric, true)
-    }
-
-    fn fixed_params(&self, layer: &str, scales: &[f32], outputs: usize, bits: u32) -> Result<crate::QParams> {
-        let grid = crate::Grid::signed(bits)?;
-        match (self.weight_granularity, scales) {
-            (Granularity::PerTensor, &[s]) => crate::QParams::per_tensor(grid, s, 0),
-            (Granularity::PerChannel, s) if s.len() == outputs => {
-                crate::QParams::per_channel(grid, s.to_vec(), vec![0; outputs])
-            }
-            (granularity, s) => {
-                let detail =
-                    format!("layer `{layer}` has {} weight scales, which is not {granularity:?}", s.len());
-                Err(Error::value("weight scales", detail))
-            }
-        }
     }
 }

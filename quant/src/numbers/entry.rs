@@ -4,9 +4,9 @@
 use engine::{Error, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use crate::round_slice::{integer_of, round_slice};
+use crate::numbers::round_slice::{integer_of, round_slice};
+use crate::numbers::uniform::{Granularity, Grid, QParams, restore_value};
 use crate::scale::ScaleRule;
-use crate::uniform::{Granularity, Grid, QParams, restore_value};
 use crate::{Code, IntTensor};
 
 /// How the zero point is chosen.

@@ -23,7 +23,7 @@ use engine::{Context, Op, Result, Tape, Tensor, Var};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::entry::CHUNK;
+use crate::numbers::entry::CHUNK;
 use crate::{Grid, QParams, Ste, fake_quantize};
 
 /// Which derivative a learned step has inside the clip range.

@@ -19,9 +19,9 @@ use engine::{Context, Error, Op, Result, Tape, Tensor, Var};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::entry::{CHUNK, for_each_channel, name_nan};
-use crate::round_slice::round_slice;
-use crate::uniform::restore_rounded;
+use crate::numbers::entry::{CHUNK, for_each_channel, name_nan};
+use crate::numbers::round_slice::round_slice;
+use crate::numbers::uniform::restore_rounded;
 use crate::{Granularity, QParams, quantize_bias};
 
 /// What the backward pass of fake quantization is.
