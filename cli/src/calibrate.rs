@@ -13,7 +13,7 @@ use engine::Tensor;
 use models::data::synthetic::{DEFAULT_SAMPLES, Distribution};
 use quant::numbers::analysis::{ErrorReport, error_report};
 use quant::scale::{Optimum, Sample, TABLE, optimum};
-use quant::{Grid, Mode, QParams, ScaleRule, reset_scale_and_zero_point};
+use quant::{Grid, QParams, ScaleRule, Symmetry, reset_scale_and_zero_point};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -151,7 +151,7 @@ fn sets(args: &CalibrateArgs, seed: u64) -> Result<Vec<Set>> {
 /// All rules on one data set at one width.
 fn row(set: &Set, bits: u32, methods: &[ScaleRule], signed: bool) -> Result<Row> {
     let method = |rule: &ScaleRule| -> Result<_> {
-        let q = reset_scale_and_zero_point(&set.x, bits, *rule, Mode::Symmetric, signed)?;
+        let q = reset_scale_and_zero_point(&set.x, bits, *rule, Symmetry::Symmetric, signed)?;
         Ok((rule.name, Method { scale: q.scales()[0], error: error_report(&set.x, &q)?, q }))
     };
     let optimum = optimum(&Sample::new(set.x.data()), Grid::new(bits, signed)?);

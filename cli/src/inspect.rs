@@ -19,7 +19,7 @@ use models::formats::layout::torch_shape;
 use models::formats::{Model, Opened, packed};
 use models::nets::quantized::KEY;
 use models::{Network, QuantizedNetwork, evaluate};
-use quant::{Mode, QParams, Quantization, ScaleRule, reset_scale_and_zero_point};
+use quant::{QParams, Quantization, ScaleRule, Symmetry, reset_scale_and_zero_point};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -69,7 +69,7 @@ impl Quantizers {
                 q.plan.get(layer).map(|widths| q.weight_params(layer, w, widths.w)).transpose()?
             }
             Self::Asked { bits, method } => {
-                Some(reset_scale_and_zero_point(w, *bits, *method, Mode::Symmetric, true)?)
+                Some(reset_scale_and_zero_point(w, *bits, *method, Symmetry::Symmetric, true)?)
             }
         })
     }
@@ -79,7 +79,7 @@ impl Quantizers {
             Self::Own(q) => q.plan.get(layer).map(|widths| q.ranges.params(layer, widths.a)).transpose()?,
             Self::Asked { bits, .. } => {
                 let signed = range(x).0 < 0.0;
-                Some(reset_scale_and_zero_point(x, *bits, ScaleRule::SYMMETRIC, Mode::Symmetric, signed)?)
+                Some(reset_scale_and_zero_point(x, *bits, ScaleRule::SYMMETRIC, Symmetry::Symmetric, signed)?)
             }
         })
     }

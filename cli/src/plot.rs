@@ -35,7 +35,7 @@ pub fn lines(title: &str, x_label: &str, y_label: &str, series: &[Series]) -> St
 
 /// What a distribution becomes: its levels and the share of values on each.
 #[derive(Clone, Debug, Default)]
-pub struct Quantized {
+pub struct QuantizedLevels {
     /// Distance of levels.
     pub step: f64,
     /// `(x_hat, share of the values)`.
@@ -50,7 +50,7 @@ pub fn histogram(
     title: &str,
     x_label: &str,
     before: &Histogram,
-    after: Option<&Quantized>,
+    after: Option<&QuantizedLevels>,
     rules: &[(String, f64)],
 ) -> String {
     let total = before.total().max(1) as f64;
@@ -127,7 +127,8 @@ mod tests {
         let curve = lines("loss", "epoch", "loss", &[Series::new("train", vec![(1.0, 2.0), (2.0, 1.0)])]);
         assert_eq!((count(&curve, "<polyline"), count(&curve, "<circle")), (1, 2));
         let before = Histogram::of(&[-1.0, -0.5, 0.0, 0.5, 0.9], -1.0, 1.0, 4);
-        let after = Quantized { step: 0.5, levels: vec![(-1.0, 0.2), (-0.5, 0.2), (0.0, 0.2), (0.5, 0.4)] };
+        let after =
+            QuantizedLevels { step: 0.5, levels: vec![(-1.0, 0.2), (-0.5, 0.2), (0.0, 0.2), (0.5, 0.4)] };
         let picture = histogram("w", "value", &before, Some(&after), &[("clip".into(), 0.5)]);
         // background, 2 + 1 in the legend, 4 bins; the outline of the levels
         assert_eq!((count(&picture, "<rect"), count(&picture, "<polyline")), (1 + 3 + 4, 1), "{picture}");

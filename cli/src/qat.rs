@@ -20,7 +20,7 @@ use crate::assets;
 use crate::context::Context;
 use crate::experiment::aware::{Commands, Outcome, Training, train};
 use crate::experiment::{
-    Recipe, Scores, Setup, Source, SteChoice, StepChoice, file_bytes, page, stream_bits,
+    CalibrationSource, Recipe, Scores, Setup, SteChoice, StepChoice, file_bytes, page, residual_bits,
 };
 use crate::input::InputArgs;
 use crate::run_folder::RunFolder;
@@ -42,8 +42,8 @@ pub struct QatArgs {
     #[arg(long, value_name = "NAME", default_value = "course")]
     policy: Policy,
     /// Bits of residual sums and the average pool, for policy product [default: 8]
-    #[arg(long, value_name = "N", value_parser = stream_bits())]
-    stream_bits: Option<u32>,
+    #[arg(long, alias = "stream-bits", value_name = "N", value_parser = residual_bits())]
+    residual_bits: Option<u32>,
     /// Gradient of activations that clip: identity passes it on, clipped stops it
     #[arg(long, value_enum, default_value_t = SteChoice::Clipped)]
     ste: SteChoice,
@@ -117,10 +117,10 @@ impl QatArgs {
             method: self.method,
             policy: self.policy,
             activation_rule: ActivationRule::Scale(ScaleRule::HEURISTIC),
-            source: Source::Images,
+            source: CalibrationSource::Images,
             images: self.calibration_images,
             correction: Correction::BatchNorm,
-            stream_bits: self.stream_bits,
+            residual_bits: self.residual_bits,
         }
     }
 
@@ -234,7 +234,7 @@ pub fn run(args: QatArgs, context: &Context) -> Result<()> {
         "bits": args.bits,
         "method": args.method,
         "policy": args.policy,
-        "stream_bits": args.stream_bits,
+        "residual_bits": args.residual_bits,
         "epochs": args.epochs,
         "seed": context.seed,
         "model_bytes": file_bytes(&outcome.model)?,

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::context::Context;
-use crate::experiment::{Setup, stream_bits};
+use crate::experiment::{Setup, residual_bits};
 use crate::input::InputArgs;
 use crate::interrupt;
 use crate::run_folder::RunFolder;
@@ -43,13 +43,13 @@ pub struct TableArgs {
     methods: Vec<ScaleRule>,
     /// Columns: with or without training
     #[arg(long, value_enum, value_delimiter = ',', default_value = "ptq,qat")]
-    modes: Vec<Mode>,
+    modes: Vec<CellMode>,
     /// course: all layers but the first; product: all layers, the first and the last with 8 bits
     #[arg(long, value_name = "NAME", default_value = "course")]
     policy: Policy,
     /// Bits of residual sums and the average pool, for policy product [default: 8]
-    #[arg(long, value_name = "N", value_parser = stream_bits())]
-    stream_bits: Option<u32>,
+    #[arg(long, alias = "stream-bits", value_name = "N", value_parser = residual_bits())]
+    residual_bits: Option<u32>,
     /// How PTQ calibrates
     #[arg(long, value_enum, default_value_t = Ptq::Best)]
     ptq: Ptq,
@@ -82,14 +82,14 @@ pub struct TableArgs {
 /// With or without training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Mode {
+enum CellMode {
     /// Post-training quantization.
     Ptq,
     /// Quantization-aware training.
     Qat,
 }
 
-impl Mode {
+impl CellMode {
     fn name(self) -> &'static str {
         match self {
             Self::Ptq => "PTQ",
@@ -147,7 +147,7 @@ pub fn run(args: TableArgs, context: &Context) -> Result<()> {
 
 /// Head and rows of the table: a row per width, a column per mode and method.
 fn grid(args: &TableArgs, cells: &[Cell]) -> (Vec<String>, Vec<Vec<String>>) {
-    let columns: Vec<(Mode, ScaleRule)> =
+    let columns: Vec<(CellMode, ScaleRule)> =
         args.modes.iter().flat_map(|mode| args.methods.iter().map(|method| (*mode, *method))).collect();
     let mut head = vec!["bits".to_string()];
     head.extend(columns.iter().map(|(mode, method)| format!("{} {method}", mode.name())));

@@ -39,7 +39,7 @@ pub use integer::{
 };
 pub use network::{Plan, Policy, QuantConfig, Quantization, Ranges, Widths};
 pub use numbers::entry::{
-    Mode, get_scale, get_scales, linear_dequantize, linear_quantize, reset_scale_and_zero_point,
+    Symmetry, get_scale, get_scales, linear_dequantize, linear_quantize, reset_scale_and_zero_point,
     reset_scales_and_zero_points,
 };
 pub use numbers::int_tensor::{Code, IntTensor};

@@ -100,9 +100,9 @@ impl Hook for Codes {
         Ok(layer)
     }
 
-    fn edge(&mut self, tape: &mut Tape, node: &Node, x: Incoming) -> Result<Var> {
-        let x = self.inner.edge(tape, node, x)?;
-        self.remember(tape, node, self.inner.quantization.plan.edge(&node.name), x);
+    fn activation(&mut self, tape: &mut Tape, node: &Node, x: Incoming) -> Result<Var> {
+        let x = self.inner.activation(tape, node, x)?;
+        self.remember(tape, node, self.inner.quantization.plan.activation(&node.name), x);
         Ok(x)
     }
 }

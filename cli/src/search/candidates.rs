@@ -8,7 +8,7 @@ use engine::{Inference, Tensor, ops};
 use models::{Network, QuantizedNetwork};
 use quant::mixed::LayerSize;
 use quant::{
-    Mode, Policy, QuantConfig, Quantizer, ScaleRule, Widths, fake_quantize, reset_scale_and_zero_point,
+    Policy, QuantConfig, Quantizer, ScaleRule, Symmetry, Widths, fake_quantize, reset_scale_and_zero_point,
 };
 
 use crate::exit::Failure;
@@ -72,7 +72,7 @@ impl Candidates {
             let name = weight(&self.names[layer]);
             if !self.rounded.contains_key(&(layer, b)) {
                 let w = self.network.params.get(&name)?;
-                let q = reset_scale_and_zero_point(w, b, self.method, Mode::Symmetric, true)?;
+                let q = reset_scale_and_zero_point(w, b, self.method, Symmetry::Symmetric, true)?;
                 let w_hat = fake_quantize(w, &q)?;
                 self.rounded.insert((layer, b), w_hat);
             }

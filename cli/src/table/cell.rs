@@ -6,11 +6,11 @@ use anyhow::Result;
 use quant::{ActivationRule, Correction, ScaleRule, Widths};
 use serde::{Deserialize, Serialize};
 
-use super::{Mode, Ptq, TableArgs};
+use super::{CellMode, Ptq, TableArgs};
 use crate::context::Context;
 use crate::exit::Failure;
 use crate::experiment::aware::{Commands, Training, train};
-use crate::experiment::{Recipe, Scores, Setup, Source, file_bytes, model_name};
+use crate::experiment::{CalibrationSource, Recipe, Scores, Setup, file_bytes, model_name};
 use crate::run_folder::RunFolder;
 use crate::{interrupt, settings};
 
@@ -18,7 +18,7 @@ use crate::{interrupt, settings};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Cell {
     pub(super) bits: Widths,
-    pub(super) mode: Mode,
+    pub(super) mode: CellMode,
     pub(super) method: ScaleRule,
     /// Of the integer layers, percent; of QAT, after the last epoch.
     pub(super) top1: f64,
@@ -43,7 +43,7 @@ pub(super) fn cell(
     context: &Context,
     setup: &Setup,
     folder: &RunFolder,
-    (bits, mode, method): (Widths, Mode, ScaleRule),
+    (bits, mode, method): (Widths, CellMode, ScaleRule),
 ) -> Result<Cell> {
     let name = format!("{}_{bits}_{method}", mode.name());
     let file = PathBuf::from("cells").join(format!("{name}.json"));
@@ -53,7 +53,7 @@ pub(super) fn cell(
     }
     let clip = ActivationRule::Scale(ScaleRule::HEURISTIC);
     let (activation_rule, correction) = match (mode, args.ptq) {
-        (Mode::Ptq, Ptq::Plain) => (ActivationRule::Scale(ScaleRule::SYMMETRIC), Correction::None),
+        (CellMode::Ptq, Ptq::Plain) => (ActivationRule::Scale(ScaleRule::SYMMETRIC), Correction::None),
         _ => (clip, Correction::BatchNorm),
     };
     let images = args.calibration_images;
@@ -62,10 +62,10 @@ pub(super) fn cell(
         method,
         policy: args.policy,
         activation_rule,
-        source: Source::Images,
+        source: CalibrationSource::Images,
         images,
         correction,
-        stream_bits: args.stream_bits,
+        residual_bits: args.residual_bits,
     };
     recipe.check()?;
     let place = folder.path(PathBuf::from("cells").join(&name));
@@ -80,8 +80,8 @@ pub(super) fn cell(
     let start = recipe.quantize(context, setup)?;
     let command = settings::command(&context.verb, context.seed, args)?;
     let (quantized, best) = match mode {
-        Mode::Ptq => (start, None),
-        Mode::Qat => {
+        CellMode::Ptq => (start, None),
+        CellMode::Qat => {
             let training = Training {
                 epochs: args.epochs,
                 batch: 128,

@@ -26,7 +26,6 @@ pub(crate) mod safetensors_file;
 pub mod saved;
 pub mod state_dict;
 pub mod torch_file;
-pub mod torch_global;
 
 pub use foreign::canonical_name;
 pub use latent_path::latent_path;

@@ -50,8 +50,10 @@ impl QuantizedNetwork {
     pub fn is_integer_only(&self) -> bool {
         let plan = &self.quantization.plan;
         let image = plan.layers().first().and_then(|(_, widths)| *widths);
-        let edges = self.network.graph.edges().all(|node| plan.edge(&node.name).is_some());
-        edges && image.is_some_and(|widths| widths.a <= 8) && plan.layers().iter().all(|(_, w)| w.is_some())
+        let activations = self.network.graph.activations().all(|node| plan.activation(&node.name).is_some());
+        activations
+            && image.is_some_and(|widths| widths.a <= 8)
+            && plan.layers().iter().all(|(_, w)| w.is_some())
     }
 
     /// The network without floats: see [`quant::int_graph`].
@@ -100,9 +102,9 @@ impl QuantizedNetwork {
         if !names.eq(quantization.plan.layers().iter().map(|(name, _)| name)) {
             return Err(broken("its layers are not those of the network".into()));
         }
-        for (edge, _) in quantization.plan.edges() {
-            if !network.graph.edges().any(|node| node.name == *edge) {
-                return Err(broken(format!("the network has no residual sum or pool `{edge}`")));
+        for (node, _) in quantization.plan.activations() {
+            if !network.graph.activations().any(|known| known.name == *node) {
+                return Err(broken(format!("the network has no residual sum or pool `{node}`")));
             }
         }
         for layer in quantization.weight_scales.keys() {

@@ -8,14 +8,18 @@
 
 mod evaluation;
 mod fit;
+mod learner;
+mod metrics;
 mod qat;
 mod teacher;
 mod trainer;
 mod watch;
 
 pub use evaluation::{Evaluation, evaluate};
-pub use fit::{Ended, EpochMetrics, Epochs, Fit, Learner};
+pub use fit::{Ended, Epochs, Fit};
+pub use learner::Learner;
+pub use metrics::{EpochMetrics, Tally};
 pub use qat::QatTrainer;
 pub use teacher::Teacher;
-pub use trainer::{Progress, Trainer};
+pub use trainer::Trainer;
 pub use watch::Watch;

@@ -6,7 +6,7 @@
 
 use quant::{FakeQuantHook, Quantization, Quantized, Ranges};
 
-use super::{Learner, Progress, Trainer};
+use super::{Learner, Tally, Trainer};
 use crate::data::loader::Batch;
 use crate::{Checkpoint, Error, Result};
 
@@ -42,7 +42,7 @@ impl QatTrainer {
 }
 
 impl Learner for QatTrainer {
-    fn learn(&mut self, batch: Batch) -> Result<Progress> {
+    fn learn(&mut self, batch: Batch) -> Result<Tally> {
         let before = self.hook.steps.clone();
         let result = self.trainer.step(batch, &mut self.hook)?;
         if let Some(ema) = &self.trainer.ema {

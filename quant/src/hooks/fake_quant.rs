@@ -122,8 +122,8 @@ impl Hook for FakeQuantHook {
         self.quantized(tape, node, operands, widths)
     }
 
-    fn edge(&mut self, tape: &mut Tape, node: &Node, x: Incoming) -> Result<Var> {
-        let Some(bits) = self.quantization.plan.edge(&node.name) else { return Ok(x.var) };
+    fn activation(&mut self, tape: &mut Tape, node: &Node, x: Incoming) -> Result<Var> {
+        let Some(bits) = self.quantization.plan.activation(&node.name) else { return Ok(x.var) };
         let q = self.input_params(tape, node, x, bits)?;
         fake_quantize_on(tape, x.var, &q, self.quantization.config.activation_ste)
             .map_err(|e| in_layer(node, e))

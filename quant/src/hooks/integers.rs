@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use engine::{Error, Hook, Incoming, Layer, Node, Result, Tape, Tensor, Var};
 
 use super::prepared::PreparedLayer;
-use super::{in_layer, quantized_edge};
+use super::{in_layer, quantized_activation};
 use crate::{
     Activation, Code, IntTensor, PackedWeights, Quantization, Widths, linear_quantize, quantized_conv2d,
     quantized_linear,
@@ -75,7 +75,7 @@ impl Hook for IntegerHook {
         y.map(Some).map_err(|e| in_layer(node, e))
     }
 
-    fn edge(&mut self, tape: &mut Tape, node: &Node, x: Incoming) -> Result<Var> {
-        quantized_edge(&self.quantization, tape, node, x.var)
+    fn activation(&mut self, tape: &mut Tape, node: &Node, x: Incoming) -> Result<Var> {
+        quantized_activation(&self.quantization, tape, node, x.var)
     }
 }

@@ -48,8 +48,8 @@ impl Quantization {
 }
 
 /// Eq 1 and 3 for what enters a residual sum or a pool, where the plan quantizes it; without a gradient.
-fn quantized_edge(quantization: &Quantization, tape: &mut Tape, node: &Node, x: Var) -> Result<Var> {
-    let Some(bits) = quantization.plan.edge(&node.name) else { return Ok(x) };
+fn quantized_activation(quantization: &Quantization, tape: &mut Tape, node: &Node, x: Var) -> Result<Var> {
+    let Some(bits) = quantization.plan.activation(&node.name) else { return Ok(x) };
     let q = quantization.ranges.params(&node.name, bits)?;
     fake_quantize_on(tape, x, &q, Ste::Identity).map_err(|e| in_layer(node, e))
 }

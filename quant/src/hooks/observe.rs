@@ -55,7 +55,7 @@ impl<O: Observer + Default> Hook for ObserveHook<O> {
         Ok(operands.into())
     }
 
-    fn edge(&mut self, tape: &mut Tape, node: &Node, x: Incoming) -> Result<Var> {
+    fn activation(&mut self, tape: &mut Tape, node: &Node, x: Incoming) -> Result<Var> {
         self.observe(node, tape.value(x.var))?;
         Ok(x.var)
     }
@@ -88,7 +88,7 @@ impl Hook for FiniteHook {
         Ok(operands.into())
     }
 
-    fn edge(&mut self, tape: &mut Tape, node: &Node, x: Incoming) -> Result<Var> {
+    fn activation(&mut self, tape: &mut Tape, node: &Node, x: Incoming) -> Result<Var> {
         check_finite(node, tape.value(x.var))?;
         Ok(x.var)
     }

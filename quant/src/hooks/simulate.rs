@@ -20,7 +20,7 @@ use engine::{Error, Hook, Incoming, Layer, Node, Result, Tape, Tensor, Var, ops}
 use rayon::prelude::*;
 
 use super::prepared::PreparedLayer;
-use super::quantized_edge;
+use super::quantized_activation;
 use crate::training::fake_quantize::codes;
 use crate::{Quantization, Widths};
 
@@ -89,7 +89,7 @@ impl Hook for SimulateHook {
         self.layers[&node.name].run(node.layer, x).map(Some).map_err(in_layer)
     }
 
-    fn edge(&mut self, tape: &mut Tape, node: &Node, x: Incoming) -> Result<Var> {
-        quantized_edge(&self.quantization, tape, node, x.var)
+    fn activation(&mut self, tape: &mut Tape, node: &Node, x: Incoming) -> Result<Var> {
+        quantized_activation(&self.quantization, tape, node, x.var)
     }
 }

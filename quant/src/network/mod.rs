@@ -13,7 +13,7 @@ pub mod ranges;
 pub mod widths;
 
 pub use config::QuantConfig;
-pub use plan::{Plan, Policy, STREAM_BITS};
+pub use plan::{Plan, Policy, RESIDUAL_BITS};
 pub use quantization::Quantization;
 pub use ranges::Ranges;
 pub use widths::Widths;

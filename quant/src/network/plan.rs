@@ -51,24 +51,24 @@ impl Policy {
             Self::Product => Some(if i == 0 || i == last { eight } else { widths }),
         };
         let layers = names.into_iter().enumerate().map(|(i, name)| (name, choose(i))).collect();
-        let edges = match self {
+        let activations = match self {
             Self::Course => Vec::new(),
-            Self::Product => graph.edges().map(|node| (node.name.clone(), STREAM_BITS)).collect(),
+            Self::Product => graph.activations().map(|node| (node.name.clone(), RESIDUAL_BITS)).collect(),
         };
-        Plan { layers, edges }
+        Plan { layers, activations }
     }
 }
 
 /// Bits of the activations that no layer multiplies, in an integer-only model: residuals, and what is averaged.
-pub const STREAM_BITS: u32 = 8;
+pub const RESIDUAL_BITS: u32 = 8;
 
 /// The widths of each layer with weights, in the network's order; `None` is float.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     layers: Vec<(String, Option<Widths>)>,
     /// Bits of what enters a residual sum or the average pool, by node; empty where these stay float.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    edges: Vec<(String, u32)>,
+    #[serde(default, alias = "edges", skip_serializing_if = "Vec::is_empty")]
+    activations: Vec<(String, u32)>,
 }
 
 impl Plan {
@@ -83,29 +83,29 @@ impl Plan {
     }
 
     /// Every residual sum and pool whose input is quantized, and to how many bits.
-    pub fn edges(&self) -> &[(String, u32)] {
-        &self.edges
+    pub fn activations(&self) -> &[(String, u32)] {
+        &self.activations
     }
 
     /// Sets the bits of all residual sums and pools.
     ///
     /// # Errors
     /// Unless `bits` is 1 to 16.
-    pub fn set_stream_bits(&mut self, bits: u32) -> Result<()> {
+    pub fn set_residual_bits(&mut self, bits: u32) -> Result<()> {
         crate::Grid::unsigned(bits)?;
-        self.edges.iter_mut().for_each(|(_, b)| *b = bits);
+        self.activations.iter_mut().for_each(|(_, b)| *b = bits);
         Ok(())
     }
 
     /// Everything that has a quantized input, and the bits of it: layers, residual sums, pools.
     pub fn inputs(&self) -> impl Iterator<Item = (&str, u32)> {
         let layers = self.layers.iter().filter_map(|(name, widths)| Some((name.as_str(), (*widths)?.a)));
-        layers.chain(self.edges.iter().map(|(name, bits)| (name.as_str(), *bits)))
+        layers.chain(self.activations.iter().map(|(name, bits)| (name.as_str(), *bits)))
     }
 
     /// The bits of what enters this residual sum or pool; `None` if it stays float.
-    pub fn edge(&self, node: &str) -> Option<u32> {
-        self.edges.iter().find(|(name, _)| name == node).map(|(_, bits)| *bits)
+    pub fn activation(&self, node: &str) -> Option<u32> {
+        self.activations.iter().find(|(name, _)| name == node).map(|(_, bits)| *bits)
     }
 
     /// Changes the widths of a layer.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Plan, QuantConfig, Ranges};
 use crate::mixed::{LayerSize, size_bytes};
-use crate::{Granularity, Grid, Mode, QParams, reset_scale_and_zero_point, reset_scales_and_zero_points};
+use crate::{Granularity, Grid, QParams, Symmetry, reset_scale_and_zero_point, reset_scales_and_zero_points};
 
 /// How a network is quantized.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,7 +43,7 @@ impl Quantization {
             Granularity::PerTensor => reset_scale_and_zero_point,
             Granularity::PerChannel => reset_scales_and_zero_points,
         };
-        reset(w, bits, self.config.weight_rule, Mode::Symmetric, true)
+        reset(w, bits, self.config.weight_rule, Symmetry::Symmetric, true)
     }
 
     fn fixed_params(&self, layer: &str, scales: &[f32], outputs: usize, bits: u32) -> Result<QParams> {

@@ -13,14 +13,14 @@ pub struct Quantizer {
     config: QuantConfig,
     activation_rule: ActivationRule,
     plan: Option<Plan>,
-    stream_bits: Option<u32>,
+    residual_bits: Option<u32>,
 }
 
 impl Quantizer {
     /// By `config`, whose policy says which layers are quantized and whose activation rule chooses the ranges.
     pub fn new(config: QuantConfig) -> Self {
         let activation_rule = ActivationRule::Scale(config.activation_rule);
-        Self { config, activation_rule, plan: None, stream_bits: None }
+        Self { config, activation_rule, plan: None, residual_bits: None }
     }
 
     /// Calibrates by `rule`; in training the ranges follow the configuration's.
@@ -37,8 +37,8 @@ impl Quantizer {
 
     /// Quantizes residual sums and what is averaged to `bits`, where the policy quantizes them.
     #[must_use]
-    pub fn with_stream_bits(self, bits: u32) -> Self {
-        Self { stream_bits: Some(bits), ..self }
+    pub fn with_residual_bits(self, bits: u32) -> Self {
+        Self { residual_bits: Some(bits), ..self }
     }
 
     /// The network `graph` with `params`, quantized: its ranges are those that the float network shows on `images`,
@@ -54,8 +54,8 @@ impl Quantizer {
     ) -> Result<Quantized> {
         let from_policy = || self.config.policy.plan(graph, self.config.bits);
         let mut plan = self.plan.clone().unwrap_or_else(from_policy);
-        if let Some(bits) = self.stream_bits {
-            plan.set_stream_bits(bits)?;
+        if let Some(bits) = self.residual_bits {
+            plan.set_residual_bits(bits)?;
         }
         let ranges = calibrate(graph, params, &plan, self.activation_rule, images)?;
         let quantization = Quantization { ranges, ..Quantization::new(self.config.clone(), plan) };
