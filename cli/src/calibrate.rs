@@ -249,11 +249,14 @@ fn report(
                 let q = &row.methods[m.name].q;
                 (m.to_string(), f64::from(q.clip_range(0).1))
             };
-            let after = quantized(&set.x, &row.methods[rule.name].q)?;
+            let after: Vec<_> = quantized(&set.x, &row.methods[rule.name].q)?
+                .map(|levels| ("after quantization".to_string(), levels))
+                .into_iter()
+                .collect();
             let text =
                 format!("{}: {} bits, grid of {rule}; dashed: where each rule clips", set.name, row.bits);
             let rules: Vec<_> = methods.iter().take(4).map(clip).collect();
-            let plot = histogram(&text, "value", &before, after.as_ref(), &rules);
+            let plot = histogram(&text, "value", ("before", &before), &after, &rules);
             folder.write(format!("histogram-{}-{}.svg", i + 1, row.bits), plot.as_bytes())?;
             page.plot(&plot);
         }
