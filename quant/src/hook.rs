@@ -17,7 +17,7 @@ use engine::{Error, Hook, Incoming, Input, Layer, LayerQuant, Node, Operands, Re
 use serde::{Deserialize, Serialize};
 
 use crate::fake_quantize::{FakeQuantizeInput, fake_quantize_bias_on, fake_quantize_on};
-use crate::integer::weights::product_scales;
+use crate::integer::bias::product_scales;
 use crate::{
     Code, IntTensor, LearnedSteps, MovingAverage, Observer, PackedWeights, Plan, QParams, QuantConfig, Range,
     ScaleRule, Ste, StepRule, Widths, linear_quantize, quantize_bias, quantized_conv2d, quantized_linear,

@@ -4,7 +4,7 @@
 use engine::{Error, Result, Tensor};
 
 use super::accumulate::Convolution;
-use super::weights::product_scales;
+use super::bias::product_scales;
 use super::window::{Image, Window};
 use super::{Accumulators, Activation, PackedWeights};
 use crate::kernel::MicroKernel;
@@ -73,6 +73,8 @@ pub fn quantized_conv2d<X: Activation>(
     stride: usize,
     padding: usize,
 ) -> Result<Tensor> {
+    // book: quantized_conv2d
     let scale = product_scales("quantized_conv2d", q_x, q_w, w.outputs())?;
     Ok(integer_conv2d(x_int, q_x.zero_points()[0], w, b_int, stride, padding)?.rescale(&scale))
+    // book end
 }

@@ -5,8 +5,8 @@ use engine::{Error, Result, Tensor};
 use rayon::prelude::*;
 
 use super::accumulate::{Convolution, LINEAR_ROWS};
+use super::bias::product_scales;
 use super::bound::fits_i32;
-use super::weights::product_scales;
 use super::window::{Image, Window};
 use super::{Accumulators, Activation, PackedWeights};
 use crate::kernel::store::StoreSums;

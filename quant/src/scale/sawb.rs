@@ -1,7 +1,7 @@
 //! `sawb`: statistics-aware weight binning, with the published constants.
 //!
 //! ```text
-//! alpha = c1 sqrt(E[x^2]) - c2 E|x|        s = alpha / 2^(b-1)
+//! eq 5   alpha = c1 sqrt(E[x^2]) - c2 E|x|        s = alpha / 2^(b-1)
 //! ```
 //!
 //! Source: Choi et al., "Accurate and Efficient 2-bit Quantized Neural Networks" (SysML 2019): the
@@ -44,7 +44,9 @@ fn scale(x: &Sample<'_>, grid: Grid) -> f64 {
 }
 
 /// `(c1 sqrt(E[x^2]) - c2 E|x|) / steps`; zero or negative where the form has no answer.
+// book: from_moments
 pub(super) fn from_moments(x: &Sample<'_>, grid: Grid, (c1, c2): (f64, f64)) -> f64 {
     let m = x.moments();
     (c1 * m.mean_square.sqrt() - c2 * m.mean_abs) / f64::from(grid.steps())
 }
+// book end
