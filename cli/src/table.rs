@@ -9,7 +9,7 @@
 //! ```
 //!
 //! PTQ comes in two recipes. `--ptq plain` is the assignment's: activations by their largest value, nothing corrected.
-//! `--ptq best` clips activations for the least squared error and takes the batch norms' statistics anew.
+//! `--ptq best` clips activations for the least squared error and shifts the batch norms' statistics by what rounding did.
 
 mod cell;
 
@@ -113,7 +113,7 @@ impl Mode {
 enum Ptq {
     /// Activations by their largest value, nothing corrected: the assignment's
     Plain,
-    /// Activations clipped for the least squared error, batch norm statistics taken anew
+    /// Activations clipped for the least squared error, batch norm statistics shifted by what rounding did
     Best,
 }
 
