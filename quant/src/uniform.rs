@@ -129,7 +129,7 @@ impl QParams {
     /// One scale and zero point for each index of axis 0.
     ///
     /// # Errors
-    /// If the two vectors differ in length or are empty, or as in [`QParams::per_tensor`].
+    /// If the two lists differ in length or are empty, or as in [`QParams::per_tensor`].
     pub fn per_channel(grid: Grid, scale: Vec<f32>, zero_point: Vec<i32>) -> Result<Self> {
         if scale.is_empty() || scale.len() != zero_point.len() {
             let detail = format!("{} scales but {} zero points", scale.len(), zero_point.len());

@@ -81,3 +81,29 @@ fn every_page_is_in_the_table_of_contents() {
     let summary = fs::read_to_string(root.join(chapters::SUMMARY)).expect("a table of contents");
     none(&chapters::unlisted(&summary, &files(&root, "md")));
 }
+
+/// The files of the first walk are for somebody who wants to know what is computed, not how fast.
+#[test]
+fn the_files_of_the_walk_do_not_speak_of_speed() {
+    let book = Book::read(&root());
+    let walk = book.pages.iter().find(|page| page.path == "docs/walk.md").expect("the walk");
+    let mut files: Vec<String> = excerpt::excerpts(&walk.text)
+        .into_iter()
+        .map(|excerpt| excerpt.of.split('#').next().expect("a path").to_owned())
+        .collect();
+    files.sort();
+    files.dedup();
+    assert_eq!(files.len(), 5, "{files:?}");
+    let mut problems = Vec::new();
+    for path in &files {
+        let text = fs::read_to_string(book.root.join(path)).expect("a source");
+        for (i, line) in text.lines().enumerate() {
+            for word in ["fast", "slow", "speed", "kernel", "simd", "avx", "rayon", "vector", "cache"] {
+                if line.to_lowercase().contains(word) {
+                    problems.push(Problem::new(path, i + 1, format!("speaks of `{word}`")));
+                }
+            }
+        }
+    }
+    none(&problems);
+}
