@@ -4,10 +4,11 @@
 //! |---|---|---|---|
 //! | [`CalibrateHook`](crate::CalibrateHook) | observed | as it is | float |
 //! | [`FakeQuantHook`] | eq 1 and 3, range updated in training | eq 1 and 3, scale recomputed | float |
+//! | [`SimulateHook`](crate::SimulateHook) | eq 1 | eq 1, once | the codes as floats, exact |
 //! | [`IntegerHook`] | eq 1 | eq 1, packed once | integers, eq 6 |
 //!
-//! The second simulates what the third does: both use the same [`Ranges`], the same weight scales and the
-//! same rounded bias, so they differ only in how the float simulation rounds its sums.
+//! The last three use the same [`Ranges`], the same weight scales and the same rounded bias. The simulation computes the
+//! integers' sums exactly; fake quantization differs from them only in how floats round its sums.
 
 mod learned;
 
