@@ -12,7 +12,7 @@
 //! files `DIR/qat_w4a4_NAME.toml`, settings of `cli qat`: that is how each width gets the method that suits it best.
 //!
 //! PTQ comes in two recipes. `--ptq plain` is the assignment's: activations by their largest value, nothing corrected.
-//! `--ptq best` clips activations for the least squared error and corrects the batch norms.
+//! `--ptq best` clips activations for the least squared error and shifts the batch norms' statistics by what rounding did.
 
 mod cell;
 
@@ -127,7 +127,7 @@ impl CellMode {
 enum Ptq {
     /// Activations by their largest value, nothing corrected: the assignment's
     Plain,
-    /// Activations clipped for the least squared error, batch norms corrected
+    /// Activations clipped for the least squared error, batch norm statistics shifted by what rounding did
     Best,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Every operation appends its result to the tape together with an [`Op`] that knows the gradient. The
 //! tape is therefore in topological order, and walking it from the loss to the leaves applies the chain
-//! rule `dL/dx = sum over consumers (dL/dy * dy/dx)` once per node.
+//! rule `dL/dx = sum over consumers (dL/dy * dy/dx)` (0a) once per node.
 //!
 //! ```
 //! use engine::{Tape, Tensor, ops};
@@ -140,6 +140,7 @@ impl Tape {
             return Err(Error::shape("backward", format!("dy {} for y {expected}", dy.shape())));
         }
         self.nodes[y.0].grad = Some(dy);
+        // book: backward
         for i in (0..=y.0).rev() {
             let Some(op) = self.nodes[i].op.take() else { continue };
             let Some(dy) = self.nodes[i].grad.take() else { continue };
@@ -155,6 +156,7 @@ impl Tape {
                 self.take(Var(i));
             }
         }
+        // book end
         Ok(())
     }
 

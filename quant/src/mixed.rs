@@ -6,7 +6,7 @@
 //! 1. *Sensitivity*: the accuracy with one layer at `b` bits and all others at the most, for every
 //!    layer and `b`.
 //! 2. *Allocation*: as if drops added up, choose for each layer the `b` that minimises
-//!    `bytes + lambda * drop`. One number, lambda, sweeps from careless to careful; bisection finds the
+//!    `bytes + lambda * drop` (6b). One number, lambda, sweeps from careless to careful; bisection finds the
 //!    smallest allocation that really stays above the floor.
 //! 3. *Greedy descent*: from there take one bit from one layer at a time, trying the cheapest
 //!    predicted drop per byte first, as long as the measured accuracy holds.
@@ -28,16 +28,18 @@ pub struct LayerSize {
     pub scales: usize,
 }
 
-/// Bytes of the weights: `ceil(n b / 8)` packed, and 4 for each `f32` scale.
+/// Bytes of the weights (6a): `ceil(n b / 8)` packed, and 4 for each `f32` scale.
 ///
 /// ```
 /// use quant::mixed::{LayerSize, size_bytes};
 /// let layers = [LayerSize { name: "a".into(), weights: 9, scales: 1 }];
 /// assert_eq!(size_bytes(&layers, &[3]), 4 + 4); // 27 bits need 4 bytes
 /// ```
+// book: size_bytes
 pub fn size_bytes(layers: &[LayerSize], bits: &[u32]) -> usize {
     layers.iter().zip(bits).map(|(l, &b)| (l.weights * b as usize).div_ceil(8) + 4 * l.scales).sum()
 }
+// book end
 
 /// What bounds the search.
 #[derive(Clone, Copy, Debug, PartialEq)]

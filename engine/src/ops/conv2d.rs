@@ -4,7 +4,7 @@
 //!
 //! pixels outside the image being zero. Shapes: `x [N, H, W, C]`, `w [O, KH, KW, C]`, `y [N, OH, OW, O]`,
 //! `OH = (H + 2p - KH) / s + 1`. The gradients walk over the same products: each `x w` that was added to a `y` sends
-//! `dy w` to its `x` and `dy x` to its `w`.
+//! `dy w` to its `x` and `dy x` to its `w` (0c).
 //!
 //! ```
 //! use engine::{Tape, Tensor, ops};

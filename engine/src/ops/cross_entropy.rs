@@ -1,7 +1,7 @@
 //! Softmax cross-entropy with label smoothing, averaged over the batch:
 //!
 //! `p = softmax(x)`, `q = (1 - e) onehot(label) + e / C`,
-//! `L = -1/N * sum_n sum_c q[n, c] log p[n, c]`, and `dL/dx = (p - q) / N`.
+//! `L = -1/N * sum_n sum_c q[n, c] log p[n, c]`, and `dL/dx = (p - q) / N` (0d).
 //!
 //! Label smoothing: Szegedy et al. 2016, section 7.
 //!

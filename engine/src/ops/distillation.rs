@@ -2,8 +2,8 @@
 //! (Hinton, Vinyals, Dean, "Distilling the knowledge in a neural network", 2015, section 2):
 //!
 //! ```text
-//! L     = (1 - share) CE(x, labels) + share T^2 KL( softmax(t / T) || softmax(x / T) ), mean over the batch
-//! dL/dx = (1 - share) (p - q) / N   + share T ( softmax(x / T) - softmax(t / T) ) / N
+//! L     = (1 - share) CE(x, labels) + share T^2 KL( softmax(t / T) || softmax(x / T) ), mean over the batch   (9e)
+//! dL/dx = (1 - share) (p - q) / N   + share T ( softmax(x / T) - softmax(t / T) ) / N                      (9f)
 //! ```
 //!
 //! `CE` is [`cross_entropy`] with its `p` and `q`. The factor `T^2` keeps the two terms' gradients of one size when the

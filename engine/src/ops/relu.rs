@@ -24,6 +24,7 @@ impl Op for Relu {
         "relu"
     }
 
+    // book: backward
     /// `dx = dy` where `y > 0`, else 0 (the subgradient at 0 is taken as 0).
     fn backward(&self, record: &Record<'_>, mut dy: Tensor) -> Vec<Option<Tensor>> {
         for (dy, &y) in dy.data_mut().iter_mut().zip(record.output().data()) {
@@ -31,6 +32,7 @@ impl Op for Relu {
         }
         vec![Some(dy)]
     }
+    // book end
 }
 
 #[cfg(test)]

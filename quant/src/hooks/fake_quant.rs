@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use engine::{Hook, Incoming, Input, LayerQuant, Node, Operands, Result, Tape, Tensor, Var};
 
 use super::in_layer;
-use crate::integer::weights::product_scales;
+use crate::integer::bias::product_scales;
 use crate::training::fake_quantize::{FakeQuantizeInput, fake_quantize_bias_on, fake_quantize_on};
 use crate::{
     Grid, LearnedSteps, MovingAverage, Observer, QParams, Quantization, Range, ScaleRule, StepRule, Widths,

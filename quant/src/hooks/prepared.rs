@@ -2,7 +2,7 @@
 
 use engine::{Node, Result, Tensor};
 
-use crate::integer::weights::product_scales;
+use crate::integer::bias::product_scales;
 use crate::{QParams, Quantization, Widths, quantize_bias};
 
 /// The quantizers of a layer's input and weight, and what follows from them.

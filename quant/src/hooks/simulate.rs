@@ -3,14 +3,14 @@
 //! Eq 6 takes the scales out of the sum:
 //!
 //! ```text
-//! sum (s_x (x_int + z_x)) (s_w w_int)   =   s_x s_w  sum (x_int + z_x) w_int
+//! sum (s_x (x_int + z_x)) (s_w w_int)   =   s_x s_w  sum (x_int + z_x) w_int        (8a)
 //! ```
 //!
 //! Training computes the left side ([`FakeQuantHook`](crate::FakeQuantHook)): products of restored numbers, every partial
 //! sum rounded to 24 bits. A result that should lie on a tie of the next layer's rounding may fall to either side of
 //! it; at 2 bits such a flip is a third of the range, and a network that survives only just carries it to the logits.
 //! This hook computes the right side, with ordinary float convolutions of the *codes* as floats: exact, in any
-//! order of summation, as long as no partial sum exceeds `2^24`, and scaled once at the end. That is not so for
+//! order of summation, as long as no partial sum exceeds `2^24` (8b), and scaled once at the end. That is not so for
 //! 16-bit activations, where sums are rounded, but a step is small.
 
 use std::collections::HashMap;
@@ -69,8 +69,10 @@ impl SimulatedLayer {
         y.data_mut().par_chunks_mut(channels * 1024).for_each(|y| {
             for row in y.chunks_mut(channels) {
                 for (channel, y) in row.iter_mut().enumerate() {
+                    // book: scaled
                     let b = b_int.as_ref().map_or(0.0, |b| b[channel] as f64);
                     *y = (scales[channel] * (f64::from(*y) + b)) as f32;
+                    // book end
                 }
             }
         });

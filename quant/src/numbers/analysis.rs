@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! mse   E[(x_hat - x)^2]
-//! bias  E[x_hat - x]  =  clipping part (values beyond the clip range)  +  rounding part (the others)
+//! bias  E[x_hat - x]  =  clipping part (values beyond the clip range)  +  rounding part (the others)    (2e)
 //! SQNR  10 log10( E[x^2] / mse )   in dB
 //! ```
 //!

@@ -16,9 +16,8 @@
 //! "Divide" means the quotient of the two real numbers `x` and `s`, not a rounded one. A quotient
 //! taken in `f32` may fall *on* a tie that the real quotient only comes near, and then rounds the
 //! wrong way. The `f64` quotient of two `f32` cannot: for a tie `m = k + 1/2` of at most 18 bits,
-//! `x - m s` is either zero or at least `2^-43` of `x`, which 53 bits see. [`quantize_value`] divides in
-//! `f64`; the fast path ([`round_slice`](crate::numbers::round_slice::round_slice)) works in `f32` and turns to `f64` where the result
-//! sits on a tie or close to one, so both give the same code, always.
+//! `x - m s` is either zero or at least `2^-43` of `x`, which 53 bits see. So [`quantize_value`] divides in
+//! `f64`.
 
 use engine::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -42,11 +41,13 @@ impl Grid {
         if !(1..=16).contains(&bits) {
             return Err(Error::value("grid", format!("bits must be 1 to 16, got {bits}")));
         }
+        // book: grid
         Ok(if signed {
             Self { qmin: -(1 << (bits - 1)), qmax: (1 << (bits - 1)) - 1 }
         } else {
             Self { qmin: 0, qmax: (1 << bits) - 1 }
         })
+        // book end
     }
 
     /// [`Grid::new`] with `signed = true`.
@@ -128,7 +129,7 @@ impl QParams {
     /// One scale and zero point for each index of axis 0.
     ///
     /// # Errors
-    /// If the two vectors differ in length or are empty, or as in [`QParams::per_tensor`].
+    /// If the two lists differ in length or are empty, or as in [`QParams::per_tensor`].
     pub fn per_channel(grid: Grid, scale: Vec<f32>, zero_point: Vec<i32>) -> Result<Self> {
         if scale.is_empty() || scale.len() != zero_point.len() {
             let detail = format!("{} scales but {} zero points", scale.len(), zero_point.len());
@@ -188,9 +189,11 @@ fn check(scale: f32, zero_point: i32) -> Result<()> {
 }
 
 /// The project's `z` from the common zero point: its negative.
+// book: zero_point
 pub fn zero_point_from_common(common: i32) -> i32 {
     -common
 }
+// book end
 
 /// The common zero point (PyTorch, ONNX, gemmlowp) from the project's `z`: its negative.
 pub fn zero_point_to_common(z: i32) -> i32 {
@@ -211,6 +214,7 @@ pub fn zero_point_to_common(z: i32) -> i32 {
 ///
 /// # Errors
 /// If `x` is NaN.
+// book: quantize_value
 pub fn quantize_value(x: f32, s: f32, z: i32, grid: Grid) -> Result<i32> {
     if x.is_nan() {
         return Err(Error::value("quantize", "NaN has no code"));
@@ -218,6 +222,7 @@ pub fn quantize_value(x: f32, s: f32, z: i32, grid: Grid) -> Result<i32> {
     let rounded = (f64::from(x) / f64::from(s)).round_ties_even();
     Ok((rounded - f64::from(z)).clamp(f64::from(grid.qmin), f64::from(grid.qmax)) as i32)
 }
+// book end
 
 /// Eq 3 for one code: `s (x_int + z)`, rounded once, to `f32`; the largest float where that would be beyond it, so that
 /// finite values have finite errors under every scale.
@@ -228,9 +233,11 @@ pub fn quantize_value(x: f32, s: f32, z: i32, grid: Grid) -> Result<i32> {
 /// assert_eq!(restore_value(-3, 2e38, 0), f32::MIN);
 /// ```
 #[inline]
+// book: restore_value
 pub fn restore_value(x_int: i32, s: f32, z: i32) -> f32 {
     restore_rounded((x_int + z) as f32, s)
 }
+// book end
 
 /// [`restore_value`] of `x_int + z` as a float.
 #[inline(always)]

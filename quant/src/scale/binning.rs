@@ -8,7 +8,9 @@ use super::Sample;
 use crate::Grid;
 
 /// `(c1 sqrt(E[x^2]) - c2 E|x|) / steps`; zero or negative where the form has no answer.
+// book: scale_from_moments
 pub(super) fn scale_from_moments(x: &Sample<'_>, grid: Grid, (c1, c2): (f64, f64)) -> f64 {
     let m = x.moments();
     (c1 * m.mean_square.sqrt() - c2 * m.mean_abs) / f64::from(grid.steps())
 }
+// book end

@@ -5,9 +5,9 @@
 //!
 //! | rule | scale | equation or source |
 //! |---|---|---|
-//! | `symmetric` | [`symmetric`] | `max abs(x) / 2^(b-1)`, `max x / (2^b - 1)` unsigned |
+//! | `symmetric` | [`symmetric`] | eq 4: `max abs(x) / 2^(b-1)`, `max x / (2^b - 1)` unsigned |
 //! | `heuristic` | [`heuristic`] | the scale of least mean squared error, by search |
-//! | `sawb` | [`sawb`] | `alpha = c1 sqrt(E[x^2]) - c2 E|x|`, published constants |
+//! | `sawb` | [`sawb`] | eq 5: `alpha = c1 sqrt(E[x^2]) - c2 E|x|`, published constants |
 //! | `sawb_refit` | [`sawb_refit`] | the same form, constants derived here for eq 1's grid |
 //! | `percentile` | [`percentile`] | the 99.9th percentile of `abs(x)` clips |
 

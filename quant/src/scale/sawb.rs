@@ -1,7 +1,7 @@
 //! `sawb`: statistics-aware weight binning, with the published constants.
 //!
 //! ```text
-//! alpha = c1 sqrt(E[x^2]) - c2 E|x|        s = alpha / 2^(b-1)
+//! eq 5   alpha = c1 sqrt(E[x^2]) - c2 E|x|        s = alpha / 2^(b-1)
 //! ```
 //!
 //! Source: Choi et al., "Accurate and Efficient 2-bit Quantized Neural Networks" (SysML 2019): the

@@ -9,7 +9,7 @@
 //! then fit, by least squares over the six, the line
 //!
 //! ```text
-//! alpha* / E|x|  =  c1 ( sqrt(E[x^2]) / E|x| )  -  c2
+//! alpha* / E|x|  =  c1 ( sqrt(E[x^2]) / E|x| )  -  c2                                            (2d)
 //! ```
 //!
 //! The distributions are normal, uniform, Laplace, logistic, triangle and von Mises (kappa = 1); an

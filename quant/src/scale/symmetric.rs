@@ -1,8 +1,8 @@
 //! `symmetric`: the largest value sets the scale.
 //!
 //! ```text
-//! signed    s = max|x| / 2^(b-1)
-//! unsigned  s = max x / (2^b - 1)
+//! eq 4   signed    s = max|x| / 2^(b-1)
+//!        unsigned  s = max x / (2^b - 1)
 //! ```
 //!
 //! On the signed grid `x = +max|x|` lands on `2^(b-1)`, one above `qmax`, and clips by one step: the
@@ -16,7 +16,9 @@ use crate::Grid;
 pub const RULE: ScaleRule =
     ScaleRule { name: "symmetric", summary: "the largest absolute value sets the scale", raw: scale };
 
+// book: scale
 fn scale(x: &Sample<'_>, grid: Grid) -> f64 {
     let largest = x.values().iter().fold(0.0f32, |m, &v| m.max(if grid.is_signed() { v.abs() } else { v }));
     f64::from(largest) / f64::from(grid.steps())
 }
+// book end

@@ -1,10 +1,10 @@
 //! Fake quantization: eq 1 and eq 3 at once, inside float training.
 //!
 //! ```text
-//! forward    x_hat = s ( clip(round(x / s) - z, qmin, qmax) + z )
-//! backward   dx = dx_hat                                  identity STE
-//!            dx = dx_hat where x is in the clip range,    clipped STE
+//! forward    x_hat = s ( clip(round(x / s) - z, qmin, qmax) + z )       (3a)
+//! backward   dx = dx_hat where x is in the clip range,    clipped STE   (3c)
 //!                 0 elsewhere
+//!            dx = dx_hat                                  identity STE  (3d)
 //! ```
 //!
 //! Rounding has zero gradient almost everywhere, so the straight-through estimator (Bengio et al.
@@ -95,7 +95,9 @@ impl Plain for Clip<'_> {
     fn run(self) {
         let (lo, hi) = self.range;
         for (dy, &x) in self.dy.iter_mut().zip(self.x) {
+            // book: clip
             *dy = if (x >= lo) & (x <= hi) { *dy } else { 0.0 };
+            // book end
         }
     }
 }

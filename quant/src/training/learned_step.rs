@@ -9,15 +9,15 @@
 //!             qmin           t <= qmin
 //! dx_hat/ds = round(t) - t   qmin < t < qmax      LSQ
 //!             0              qmin < t < qmax      PACT
-//!             qmax           t >= qmax
+//!             qmax           t >= qmax              (9c)
 //! ```
 //!
-//! *LSQ* (Esser et al., "Learned step size quantization", ICLR 2020, eq 3) feels the error of rounding inside the range:
-//! a larger step clips less and rounds more coarsely, and the gradient weighs both. *PACT* (Choi et al. 2018, eq 3) learns
+//! *LSQ* (Esser et al., "Learned step size quantization", ICLR 2020, its formula 3) feels the error of rounding inside the range:
+//! a larger step clips less and rounds more coarsely, and the gradient weighs both. *PACT* (Choi et al. 2018, its formula 3) learns
 //! the clipping value `alpha = s qmax` and looks at clipped values only, so that nothing but clipping moves it outward.
 //!
 //! The sum of `dx_hat/ds` over many values is far larger than a weight's gradient in relation to the value it moves;
-//! LSQ divides it by `sqrt(N qmax)` for `N` values (its section 2.2): [`gradient_scale`].
+//! LSQ divides it by `sqrt(N qmax)` for `N` values (its section 2.2): [`gradient_scale`], (9d).
 
 use engine::{Op, Record, Result, Tape, Tensor, Var};
 use rayon::prelude::*;
@@ -38,6 +38,7 @@ pub enum StepGradient {
 
 impl StepGradient {
     /// `dx_hat/ds` of one value.
+    // book: of
     pub fn of(self, x: f32, s: f32, grid: Grid) -> f32 {
         let (t, qmin, qmax) = (x / s, grid.qmin as f32, grid.qmax as f32);
         match self {
@@ -47,6 +48,7 @@ impl StepGradient {
             Self::Pact => 0.0,
         }
     }
+    // book end
 }
 
 /// Where a step comes from while a network is trained under quantization.
