@@ -15,7 +15,7 @@ use std::arch::x86_64::*;
 use super::lanes::Avx2Lanes;
 use super::micro::{Field, Micro, RegisterTile};
 use super::sweep::Rows;
-use super::ymm::{Acc, MultiplyAdd, multiply_lines};
+use super::ymm::{Acc, MultiplyAdd, multiply_groups};
 use super::{K_GROUP, NR, Tile};
 
 micro_kernel! {
@@ -67,7 +67,7 @@ impl RegisterTile for Maddubs16 {
                 let mut left = field.groups;
                 while left > 0 {
                     let groups = left.min(room);
-                    multiply_lines::<Self, MR>(&mut acc, x, &mut w, groups);
+                    multiply_groups::<Self, MR>(&mut acc, x, &mut w, groups);
                     x = x.map(|x| x.add(groups * K_GROUP));
                     (left, room) = (left - groups, room - groups);
                     if room == 0 {

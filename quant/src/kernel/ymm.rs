@@ -61,8 +61,7 @@ impl<I: MultiplyAdd, const MR: usize> RegisterTile for Ymm<I, MR> {
             let mut acc: Acc<MR> = [[_mm256_setzero_si256(); 2]; MR];
             let mut w: *const __m256i = field.w.cast();
             for segment in 0..field.segments {
-                let lines = field.groups * I::LAYOUT.lines_per_group();
-                multiply_lines::<I, MR>(&mut acc, x.at(segment * field.stride), &mut w, lines);
+                multiply_groups::<I, MR>(&mut acc, x.at(segment * field.stride), &mut w, field.groups);
             }
             for m in 0..MR {
                 for half in 0..2 {
@@ -73,29 +72,33 @@ impl<I: MultiplyAdd, const MR: usize> RegisterTile for Ymm<I, MR> {
     }
 }
 
-/// The innermost loop: the next `lines` lines of the panel by as many lanes of each row; `w` moves behind them.
+/// The innermost loop: the next `groups` groups of `k`, of the panel and of each row; `w` moves behind their lines.
 ///
 /// # Safety
-/// The CPU has the instructions of `I`; `w` leads to the lines, `x` to four bytes for each.
+/// The CPU has the instructions of `I`; `w` leads to the groups' lines, `x` to four bytes for each line.
 #[inline(always)]
-pub(super) unsafe fn multiply_lines<I: MultiplyAdd, const MR: usize>(
+pub(super) unsafe fn multiply_groups<I: MultiplyAdd, const MR: usize>(
     acc: &mut Acc<MR>,
     x: [*const u8; MR],
     w: &mut *const __m256i,
-    lines: usize,
+    groups: usize,
 ) {
     // SAFETY: the caller's promise.
     unsafe {
-        // book: multiply_lines
-        for k in 0..lines {
-            let line = [_mm256_load_si256(*w), _mm256_load_si256(w.add(1))];
-            for m in 0..MR {
-                let x = _mm256_set1_epi32(x[m].add(4 * k).cast::<i32>().read_unaligned());
-                for half in 0..2 {
-                    acc[m][half] = I::multiply_add(acc[m][half], x, line[half]);
+        // book: multiply_groups
+        let lines = I::LAYOUT.lines_per_group();
+        for group in 0..groups {
+            for i in 0..lines {
+                let line = [_mm256_load_si256(*w), _mm256_load_si256(w.add(1))];
+                for m in 0..MR {
+                    let codes =
+                        _mm256_set1_epi32(x[m].add(4 * (group * lines + i)).cast::<i32>().read_unaligned());
+                    for half in 0..2 {
+                        acc[m][half] = I::multiply_add(acc[m][half], codes, line[half]);
+                    }
                 }
+                *w = w.add(2);
             }
-            *w = w.add(2);
         }
         // book end
     }

@@ -30,16 +30,13 @@ pub(in super::super) struct Positions<T> {
 }
 
 /// Where the codes of a register tile's positions begin, in bytes from the beginning of their plane.
-pub(in super::super) enum Starts {
-    /// Neighbours in one row of the image: the first one's start, and the bytes from each to the next.
-    Neighbours {
-        /// Of the first position.
-        first: usize,
-        /// From a position to the next.
-        step: usize,
-    },
-    /// Anywhere.
-    Each([usize; MAX_MR]),
+pub(in super::super) struct Starts {
+    /// Of the first position.
+    first: usize,
+    /// From each position to the next, if all are neighbours in one row of the image.
+    step: Option<usize>,
+    /// Of each position, if they are not.
+    each: [usize; MAX_MR],
 }
 
 impl<T: RegisterTile> Positions<T> {
@@ -85,21 +82,20 @@ impl<T: RegisterTile> Iterator for Positions<T> {
         }
         let rows = T::MR.min(self.end - self.position);
         let at = At { position: self.position, y: self.y, x: self.x, rows, channel: 0 };
-        let mut first = self.start();
-        let starts = if rows == T::MR && self.x + T::MR <= self.cols {
+        let mut starts = Starts { first: self.start(), step: None, each: [0; MAX_MR] };
+        if rows == T::MR && self.x + T::MR <= self.cols {
+            starts.step = Some(self.col_step);
             self.advance(T::MR);
-            Starts::Neighbours { first, step: self.col_step }
         } else {
-            let mut starts = [0; MAX_MR];
+            let mut start = starts.first;
             for m in 0..T::MR {
                 if m < rows {
-                    first = self.start();
+                    start = self.start();
                     self.advance(1);
                 }
-                starts[m] = first;
+                starts.each[m] = start;
             }
-            Starts::Each(starts)
-        };
+        }
         self.position += rows;
         Some((at, starts))
     }
@@ -118,10 +114,7 @@ impl Rows<'_> {
     #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code))] // for `avx512vnni.rs`
     #[inline(always)]
     pub fn neighbours(&self) -> Option<*const u8> {
-        match *self.starts {
-            Starts::Neighbours { first, .. } => Some(self.codes.wrapping_add(first)),
-            Starts::Each(_) => None,
-        }
+        self.starts.step.map(|_| self.codes.wrapping_add(self.starts.first))
     }
 
     /// `offset` bytes behind the beginning of each position.
@@ -129,10 +122,10 @@ impl Rows<'_> {
     pub fn at<const MR: usize>(&self, offset: usize) -> [*const u8; MR] {
         let mut x = [self.codes.wrapping_add(offset); MR];
         for m in 0..MR {
-            x[m] = x[m].wrapping_add(match self.starts {
+            x[m] = x[m].wrapping_add(match self.starts.step {
                 // Computed, not kept: an array written as a vector and read one by one would wait for the store buffer.
-                Starts::Neighbours { first, step } => first + m * step,
-                Starts::Each(starts) => starts[m],
+                Some(step) => self.starts.first + m * step,
+                None => self.starts.each[m],
             });
         }
         x
