@@ -1,5 +1,6 @@
 //! Shared by the benchmarks: random operands, the layers of ResNet-20, and the table of results.
 
+pub mod ladder;
 pub mod table;
 
 use engine::rng::{Purpose, Rng};

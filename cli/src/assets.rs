@@ -6,12 +6,14 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use models::augment::Normalization;
-use models::cifar10::{Cifar10, ImageSet};
-use models::{Checkpoint, Network, import};
+use models::Network;
+use models::data::augment::Normalization;
+use models::data::cifar10::{Cifar10, ImageSet};
+use models::formats::{Opened, open};
 
 use crate::context::Context;
 use crate::exit::Failure;
+use crate::input::InputArgs;
 
 /// The trained network.
 const WEIGHTS: &str = "ResNet20.safetensors";
@@ -42,17 +44,19 @@ pub fn data(given: Option<&Path>) -> Result<PathBuf> {
     given.map_or_else(|| find(DATA, "--data DIR"), |path| Ok(path.to_path_buf()))
 }
 
-/// Reads a checkpoint, of a file that holds several networks the one under `key`, and notes what is worth knowing.
+/// Opens the network that `input` names, else the one that comes with the program, and notes what is worth knowing.
 ///
 /// # Errors
-/// If the file is missing or no checkpoint.
-pub fn load_checkpoint(context: &Context, path: &Path, key: Option<&str>) -> Result<Checkpoint> {
-    let checkpoint = import::load_checkpoint_of(path, key)?;
-    checkpoint.notes.iter().for_each(|note| context.note(format_args!("{}: {note}", path.display())));
-    Ok(checkpoint)
+/// If the file is missing or holds no network.
+pub fn open_network(context: &Context, input: &InputArgs) -> Result<(PathBuf, Opened)> {
+    let path = weights(input.weights.as_deref())?;
+    let normalization = normalization(input.normalization.as_deref())?;
+    let opened = open::open(&path, input.weights_key.as_deref(), normalization)?;
+    opened.notes.iter().for_each(|note| context.note(format_args!("{}: {note}", path.display())));
+    Ok((path, opened))
 }
 
-/// Loads the network `given`, else the one that comes with the program.
+/// Loads the float (or latent) weights of the network `given`, else of the one that comes with the program.
 ///
 /// # Errors
 /// If the file is missing or no network.
@@ -63,7 +67,9 @@ pub fn load_network(
     normalization: Option<Normalization>,
 ) -> Result<(PathBuf, Network)> {
     let path = weights(given)?;
-    let network = Network::from_checkpoint(load_checkpoint(context, &path, key)?, normalization)?;
+    let checkpoint = open::load_checkpoint_of(&path, key)?;
+    checkpoint.notes.iter().for_each(|note| context.note(format_args!("{}: {note}", path.display())));
+    let network = Network::from_checkpoint(checkpoint, normalization)?;
     Ok((path, network))
 }
 

@@ -16,12 +16,12 @@ use engine::kernel::{Isa, peak_flops};
 use engine::optim::{Decay, Schedule, Sgd};
 use engine::rng::{Purpose, Rng};
 use engine::{Float, Hook, Inference, Shape, Tensor};
-use models::augment::Normalization;
-use models::loader::Batch;
+use models::data::augment::Normalization;
+use models::data::loader::Batch;
 use models::{Network, Shortcut, Trainer};
 use quant::integer::linear::integer_matmul;
 use quant::kernel::plane::Plane;
-use quant::{FakeQuantHook, IntTensor, PackedWeights, Policy, QuantConfig, Ranges, Widths};
+use quant::{FakeQuantHook, IntTensor, PackedWeights, Policy, QuantConfig, Quantization, Widths};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -32,7 +32,6 @@ use crate::exit::Failure;
 
 /// Settings of `bench`.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct BenchArgs {
     /// What to measure
     #[arg(value_enum)]
@@ -119,7 +118,7 @@ pub fn run(args: BenchArgs, context: &Context) -> Result<()> {
             train(
                 &args,
                 context,
-                &mut FakeQuantHook::new(config, plan, Ranges::default(), true),
+                &mut FakeQuantHook::new(Quantization::new(config, plan), true),
                 Some(widths),
             )
         }
@@ -157,16 +156,15 @@ fn normal(shape: impl Into<Shape>) -> Tensor {
 
 fn train(args: &BenchArgs, context: &Context, hook: &mut dyn Hook, bits: Option<Widths>) -> Result<()> {
     let n = args.batch as usize;
-    let mut trainer = Trainer {
-        network: Network::fresh(20, Shortcut::B, Normalization::COURSE, 1)?,
-        sgd: Sgd::new(0.9, true, 5e-4, false),
-        schedule: Schedule { base: 0.01, warmup: 0, total: 1, decay: Decay::Constant },
-        smoothing: 0.1,
-        algorithm: args.algorithm.algorithm(),
-        teacher: None,
-        ema: None,
-        step: 0,
-    };
+    let network = Network::fresh(20, Shortcut::B, Normalization::COURSE, 1)?;
+    let mut trainer = Trainer::new(
+        network.graph.clone(),
+        network.params.clone(),
+        Sgd::new(0.9, true, 5e-4, false),
+        Schedule { base: 0.01, warmup: 0, total: 1, decay: Decay::Constant },
+    )
+    .with_smoothing(0.1)
+    .with_algorithm(args.algorithm.algorithm());
     let x = normal([n, 32, 32, 3]);
     let labels: Vec<usize> = (0..n).map(|i| i % 10).collect();
     let seconds = median_seconds(args.repeat, || {
@@ -174,7 +172,7 @@ fn train(args: &BenchArgs, context: &Context, hook: &mut dyn Hook, bits: Option<
         trainer.step(batch, hook)?;
         Ok(())
     })?;
-    let work = Work { multiply_adds: multiply_adds(&trainer.network).1, images: n, seconds };
+    let work = Work { multiply_adds: multiply_adds(&network).1, images: n, seconds };
     images(context, args.what, Isa::active(), &work, bits)
 }
 

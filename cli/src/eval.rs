@@ -10,9 +10,10 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use engine::ops::argmax;
 use engine::{Float, Hook};
-use models::cifar10::{CLASS_NAMES, CLASSES, ImageSet};
-use models::loader::Loader;
-use models::{Evaluation, Network, QuantizedNetwork, evaluate, int_model};
+use models::data::cifar10::{CLASS_NAMES, CLASSES, ImageSet};
+use models::data::loader::Loader;
+use models::formats::{Model, Opened};
+use models::{Evaluation, QuantizedNetwork, evaluate};
 use quant::FiniteHook;
 use quant::Quantization;
 use serde::{Deserialize, Serialize};
@@ -21,24 +22,15 @@ use serde_json::json;
 use crate::assets;
 use crate::context::Context;
 use crate::exit::Failure;
+use crate::input::InputArgs;
 use crate::progress::Progress;
 
 /// Settings of `eval`.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct EvalArgs {
-    /// The network: safetensors, or a PyTorch .pt/.th file [default: the one that comes with the program]
-    #[arg(long, value_name = "FILE")]
-    weights: Option<PathBuf>,
-    /// Which network of a file that holds several: the key, or the prefix of its names
-    #[arg(long, value_name = "KEY")]
-    weights_key: Option<String>,
-    /// CIFAR-10 in binary format [default: the slice that comes with the program]
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
-    /// mean,mean,mean/std,std,std, or course, true, imagenet [default: what the file says, else course]
-    #[arg(long, value_name = "MEAN/STD")]
-    normalization: Option<String>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    input: InputArgs,
     /// Which images
     #[arg(long, value_enum, default_value_t = Split::Test)]
     split: Split,
@@ -107,36 +99,21 @@ impl Arithmetic {
     }
 }
 
-/// A float network, or a quantized one with what makes integers of it.
-fn load(
-    context: &Context,
-    path: &Path,
-    key: Option<&str>,
-    normalization: Option<&str>,
-) -> Result<(Network, Option<Quantization>)> {
-    let normalization = assets::normalization(normalization)?;
-    let checkpoint = assets::load_checkpoint(context, path, key)?;
-    Ok(match QuantizedNetwork::from_checkpoint(&checkpoint, normalization)? {
-        Some(QuantizedNetwork { network, quantization }) => (network, Some(quantization)),
-        None => (Network::from_checkpoint(checkpoint, normalization)?, None),
-    })
-}
-
 /// Measures and prints.
 ///
 /// # Errors
 /// If the network or the data cannot be read.
 pub fn run(args: EvalArgs, context: &Context) -> Result<()> {
-    let path = assets::weights(args.weights.as_deref())?;
-    if int_model::is_model(&path) {
-        return integer_only::run(&args, context, &path);
-    }
-    let (network, quantization) =
-        load(context, &path, args.weights_key.as_deref(), args.normalization.as_deref())?;
+    let (path, Opened { model, metadata, .. }) = assets::open_network(context, &args.input)?;
+    let (network, quantization) = match model {
+        Model::Integer(graph) => return integer_only::run(&args, context, &path, graph, &metadata),
+        Model::Quantized(QuantizedNetwork { network, quantization }) => (network, Some(quantization)),
+        Model::Float(network) => (network, None),
+    };
     let default = if quantization.is_some() { Arithmetic::Integer } else { Arithmetic::Float };
     let arithmetic = args.arithmetic.unwrap_or(default);
     let mut hook = arithmetic.hook(quantization.as_ref(), &path)?;
-    let (set, folder) = args.split.open(args.data.as_deref())?;
+    let (set, folder) = args.split.open(args.input.data.as_deref())?;
     let images = args.limit.map_or(set.len(), |limit| set.len().min(limit as usize));
     let loader = Loader::evaluation(&set, args.batch as usize, network.normalization)
         .over((0..images).collect::<Vec<_>>());

@@ -49,6 +49,7 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
         return Some(match error {
             models::Error::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => 1,
             models::Error::Value(_) => 2,
+            models::Error::Training(_) => 1,
             models::Error::Engine(error) => engine_code(error),
             _ => 3,
         });

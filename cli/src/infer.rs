@@ -11,8 +11,8 @@ use std::time::Instant;
 
 use anyhow::Result;
 use clap::Args;
-use models::cifar10::{CHANNELS, CLASS_NAMES, CLASSES, RECORD_BYTES, SIDE, interleave};
-use models::{int_model, picture};
+use models::data::cifar10::{CHANNELS, CLASS_NAMES, CLASSES, RECORD_BYTES, SIDE, interleave};
+use models::{data::picture, formats::int_model};
 use quant::int_graph::{IntEngine, Workspace};
 use serde::Serialize;
 use serde_json::json;
@@ -136,7 +136,7 @@ impl Classifier<'_> {
         let mut file = File::open(path).map_err(io("open"))?;
         let len = file.metadata().map_err(io("open"))?.len() as usize;
         if !len.is_multiple_of(RECORD_BYTES) {
-            models::mmap::Bytes::map(path)?; // says so if a page or a pointer stands in place of the file
+            models::formats::mmap::Bytes::map(path)?; // says so if a page or a pointer stands in place of the file
         }
         let count = len / RECORD_BYTES;
         if count == 0 || !len.is_multiple_of(RECORD_BYTES) {

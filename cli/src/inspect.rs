@@ -6,6 +6,8 @@
 //! policy would leave in floats: the table shows what it would cost. `--bits` and `--method` ask that of a quantized
 //! network too.
 
+mod compare;
+mod inputs;
 mod integer_only;
 mod page;
 
@@ -13,32 +15,31 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
-use engine::{Hook, Layer, LayerQuant, Node, Operands, Tape, Tensor};
-use models::layout::torch_shape;
-use models::loader::Loader;
-use models::quantized::KEY;
-use models::{Network, QuantizedNetwork, evaluate, int_model, packed};
-use quant::{Mode, QParams, Quantization, ScaleRule, reset_scale_and_zero_point};
+use engine::{Layer, Node, Tensor};
+use models::formats::layout::torch_shape;
+use models::formats::{Model, Opened, packed};
+use models::nets::quantized::KEY;
+use models::{Network, QuantizedNetwork};
+use quant::{QParams, Quantization, ScaleRule, Symmetry, reset_scale_and_zero_point};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::assets;
 use crate::context::Context;
 use crate::exit::Failure;
+use crate::input::InputArgs;
 use crate::run_folder::RunFolder;
 use crate::text_table::text_table;
+use compare::{Compared, plot_layers_histogram};
+use inputs::inputs;
 use page::{HEAD, LayerReport, TensorReport, plot, range, report, table};
 
 /// Settings of `inspect`.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct InspectArgs {
-    /// The network [default: the one that comes with the program]
-    #[arg(long, value_name = "FILE")]
-    weights: Option<PathBuf>,
-    /// Which network of a file that holds several: the key, or the prefix of its names
-    #[arg(long, value_name = "KEY")]
-    weights_key: Option<String>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    input: InputArgs,
     /// Width to quantize to, 1 to 16 [default: what the file says, else 4]
     #[arg(long, value_name = "B", value_parser = clap::value_parser!(u32).range(1..=16))]
     bits: Option<u32>,
@@ -48,15 +49,12 @@ pub struct InspectArgs {
     /// Only these layers
     #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
     layers: Vec<String>,
-    /// CIFAR-10 in binary format, for activations [default: the slice that comes with the program]
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
+    /// Quantized networks (latent or packed files) to draw on the same axes, their grids and clipping ranges marked
+    #[arg(long, value_name = "FILE,..", value_delimiter = ',')]
+    compare: Vec<PathBuf>,
     /// Training images to take activations from; 0: only weights
     #[arg(long, value_name = "N", default_value_t = 128)]
     images: usize,
-    /// mean,mean,mean/std,std,std, or course, true, imagenet [default: what the file says, else course]
-    #[arg(long, value_name = "MEAN/STD")]
-    normalization: Option<String>,
     /// Folder of plots and report [default: runs/inspect-TIMESTAMP]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -74,10 +72,10 @@ impl Quantizers {
     fn of_weight(&self, layer: &str, w: &Tensor) -> Result<Option<QParams>> {
         Ok(match self {
             Self::Own(q) => {
-                q.plan.get(layer).map(|widths| q.config.weight_params(layer, w, widths.w)).transpose()?
+                q.plan.get(layer).map(|widths| q.weight_params(layer, w, widths.w)).transpose()?
             }
             Self::Asked { bits, method } => {
-                Some(reset_scale_and_zero_point(w, *bits, *method, Mode::Symmetric, true)?)
+                Some(reset_scale_and_zero_point(w, *bits, *method, Symmetry::Symmetric, true)?)
             }
         })
     }
@@ -87,7 +85,7 @@ impl Quantizers {
             Self::Own(q) => q.plan.get(layer).map(|widths| q.ranges.params(layer, widths.a)).transpose()?,
             Self::Asked { bits, .. } => {
                 let signed = range(x).0 < 0.0;
-                Some(reset_scale_and_zero_point(x, *bits, ScaleRule::SYMMETRIC, Mode::Symmetric, signed)?)
+                Some(reset_scale_and_zero_point(x, *bits, ScaleRule::SYMMETRIC, Symmetry::Symmetric, signed)?)
             }
         })
     }
@@ -109,32 +107,34 @@ impl Quantizers {
 /// # Errors
 /// If the network or the data cannot be read, a layer does not exist, or the folder cannot be written to.
 pub fn run(args: InspectArgs, context: &Context) -> Result<()> {
-    let path = assets::weights(args.weights.as_deref())?;
-    if int_model::is_model(&path) {
-        return integer_only::run(&args, context, &path);
-    }
-    let normalization = assets::normalization(args.normalization.as_deref())?;
-    let checkpoint = assets::load_checkpoint(context, &path, args.weights_key.as_deref())?;
-    let mut metadata = checkpoint.metadata.clone();
+    let (path, Opened { model, mut metadata, .. }) = assets::open_network(context, &args.input)?;
     metadata.retain(|key, _| key != KEY && key != packed::KEY); // long, and shown in the table
-    let (network, quantizers) = match QuantizedNetwork::from_checkpoint(&checkpoint, normalization)? {
-        Some(QuantizedNetwork { network, quantization }) if args.bits.is_none() && args.method.is_none() => {
+    let asked = args.bits.is_some() || args.method.is_some();
+    let (bits, method) = (args.bits.unwrap_or(4), args.method.unwrap_or(ScaleRule::SAWB));
+    let (network, quantizers) = match model {
+        Model::Integer(graph) => return integer_only::run(&args, context, &path, &graph, &metadata),
+        Model::Quantized(QuantizedNetwork { network, quantization }) if !asked => {
             (network, Quantizers::Own(Box::new(quantization)))
         }
-        _ => {
-            let (bits, method) = (args.bits.unwrap_or(4), args.method.unwrap_or(ScaleRule::SAWB));
-            (Network::from_checkpoint(checkpoint, normalization)?, Quantizers::Asked { bits, method })
+        Model::Quantized(QuantizedNetwork { network, .. }) | Model::Float(network) => {
+            (network, Quantizers::Asked { bits, method })
         }
     };
     let nodes = chosen(&network, &args.layers)?;
-    let inputs = inputs(&args, context, &network)?;
+    let inputs = inputs(&args, context, &network, None)?;
     let folder = RunFolder::create(context, args.out.as_deref(), &args)?;
 
+    let compared = args.compare.iter().map(|file| Compared::open(&args, context, file));
+    let compared = compared.collect::<Result<Vec<_>>>()?;
     let mut layers = Vec::new();
     let mut plots = Vec::new();
     for node in nodes {
         let w = network.params.get(&format!("{}.weight", node.name))?;
         let q = quantizers.of_weight(&node.name, w)?;
+        if !compared.is_empty() {
+            let x = inputs.iter().find(|(name, _)| *name == node.name).map(|(_, x)| x);
+            plots.extend(plot_layers_histogram(&node.name, w, x, &compared)?);
+        }
         plots.push(plot(&format!("{}: weights", node.name), w, q.as_ref())?);
         let activation = match inputs.iter().find(|(name, _)| *name == node.name) {
             None => None,
@@ -209,48 +209,4 @@ fn chosen<'a>(network: &'a Network, names: &[String]) -> Result<Vec<&'a Node>> {
         return Err(Failure::Usage(text).into());
     }
     Ok(all.into_iter().filter(|node| names.is_empty() || names.contains(&node.name)).collect())
-}
-
-/// What each layer sees on the first training images.
-fn inputs(args: &InspectArgs, context: &Context, network: &Network) -> Result<Vec<(String, Tensor)>> {
-    if args.images == 0 {
-        return Ok(Vec::new());
-    }
-    let data = assets::open_data(args.data.as_deref())?;
-    let images = args.images.min(data.train.len());
-    let loader =
-        Loader::evaluation(&data.train, 64, network.normalization).over((0..images).collect::<Vec<_>>());
-    let mut inputs = Inputs { seen: Vec::new() };
-    context.note(format_args!("activations of {images} images of {}", data.folder.display()));
-    evaluate(&network.graph, &network.params, loader.epoch(0), &mut inputs, |_| ())?;
-    let tensor = |(name, values): (String, Vec<f32>)| Ok((name, Tensor::from_vec([values.len()], values)?));
-    // Listed in the order of the network, in whatever order they were computed.
-    let order: Vec<&str> = network.graph.weighted().map(|node| node.name.as_str()).collect();
-    inputs.seen.sort_by_key(|(name, _)| order.iter().position(|layer| layer == name));
-    inputs.seen.into_iter().map(tensor).collect()
-}
-
-/// Keeps a sample of every layer's input.
-struct Inputs {
-    seen: Vec<(String, Vec<f32>)>,
-}
-
-/// Of each batch and layer, about so many values are kept.
-const KEPT: usize = 40_000;
-
-impl Hook for Inputs {
-    fn layer(&mut self, tape: &mut Tape, node: &Node, operands: Operands) -> engine::Result<LayerQuant> {
-        let values = tape.value(operands.x.var).data();
-        let place = self.seen.iter().position(|(name, _)| *name == node.name).unwrap_or_else(|| {
-            self.seen.push((node.name.clone(), Vec::new()));
-            self.seen.len() - 1
-        });
-        let kept = &mut self.seen[place].1;
-        // An odd stride meets all channels; the extremes decide the scale, so they are always among the kept.
-        let stride = (values.len() / KEPT) | 1;
-        kept.extend(values.iter().step_by(stride));
-        kept.extend(values.iter().copied().reduce(f32::min));
-        kept.extend(values.iter().copied().reduce(f32::max));
-        Ok(operands.into())
-    }
 }

@@ -12,26 +12,19 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::context::Context;
-use crate::experiment::{Recipe, Scores, Setup, Source, file_bytes, model_name, page, stream_bits};
+use crate::experiment::{
+    CalibrationSource, Recipe, Scores, Setup, file_bytes, model_name, page, residual_bits,
+};
+use crate::input::InputArgs;
 use crate::run_folder::RunFolder;
 use crate::{interrupt, settings};
 
 /// Settings of `ptq`.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct PtqArgs {
-    /// The float network [default: the one that comes with the program]
-    #[arg(long, value_name = "FILE")]
-    weights: Option<PathBuf>,
-    /// Which network of a file that holds several: the key, or the prefix of its names
-    #[arg(long, value_name = "KEY")]
-    weights_key: Option<String>,
-    /// CIFAR-10 in binary format [default: the slice that comes with the program]
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
-    /// mean,mean,mean/std,std,std, or course, true, imagenet [default: what the file says, else course]
-    #[arg(long, value_name = "MEAN/STD")]
-    normalization: Option<String>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    input: InputArgs,
     /// Bits of weights and activations
     #[arg(long, value_name = "WxAy", default_value = "W4A4")]
     bits: Widths,
@@ -42,14 +35,14 @@ pub struct PtqArgs {
     #[arg(long, value_name = "NAME", default_value = "course")]
     policy: Policy,
     /// Bits of residual sums and the average pool, for policy product [default: 8]
-    #[arg(long, value_name = "N", value_parser = stream_bits())]
-    stream_bits: Option<u32>,
+    #[arg(long, alias = "stream-bits", value_name = "N", value_parser = residual_bits())]
+    residual_bits: Option<u32>,
     /// Rule that chooses the range of activations: max, mse, percentile, moving_average, ...
-    #[arg(long, value_name = "RULE", default_value = "mse")]
+    #[arg(long, value_name = "RULE", default_value = "heuristic")]
     activation_rule: ActivationRule,
     /// Images to calibrate on
-    #[arg(long, value_enum, default_value_t = Source::Images)]
-    calibration: Source,
+    #[arg(long, value_enum, default_value_t = CalibrationSource::Images)]
+    calibration: CalibrationSource,
     /// How many of them
     #[arg(long, value_name = "N", default_value_t = 1000)]
     calibration_images: usize,
@@ -74,7 +67,7 @@ impl PtqArgs {
             source: self.calibration,
             images: self.calibration_images,
             correction: self.correction,
-            stream_bits: self.stream_bits,
+            residual_bits: self.residual_bits,
         }
     }
 }
@@ -86,15 +79,7 @@ impl PtqArgs {
 pub fn run(args: PtqArgs, context: &Context) -> Result<()> {
     let recipe = args.recipe();
     recipe.check()?;
-    let setup = Setup::open(
-        context,
-        args.weights.as_deref(),
-        args.weights_key.as_deref(),
-        args.normalization.as_deref(),
-        args.data.as_deref(),
-        None,
-        args.limit,
-    )?;
+    let setup = Setup::open(context, &args.input, None, args.limit)?;
     let folder = RunFolder::create(context, args.out.as_deref(), &args)?;
     interrupt::at_once(format!(
         "nothing is saved yet; begin again with the same command ({} may be used again)",
@@ -112,7 +97,7 @@ pub fn run(args: PtqArgs, context: &Context) -> Result<()> {
         ("command", command.clone()),
     ];
     let model = folder.path(model_name(setup.network.depth, args.bits));
-    let shadow = quantized.save(&model, &facts)?;
+    let latent = quantized.save(&model, &facts)?;
     let model_bytes = file_bytes(&model)?;
 
     let float_row = page::Row::float(top1_float, &setup.network);
@@ -137,14 +122,14 @@ pub fn run(args: PtqArgs, context: &Context) -> Result<()> {
         "bits": args.bits,
         "method": args.method,
         "policy": args.policy,
-        "stream_bits": args.stream_bits,
+        "residual_bits": args.residual_bits,
         "activation_rule": args.activation_rule,
         "correction": args.correction,
         "seed": context.seed,
         "model_bytes": model_bytes,
         "packed_bytes": quantized.quantization.packed_bytes(&quantized.network.params),
         "model": model,
-        "shadow": shadow,
+        "latent": latent,
         "report": report,
     }))
 }

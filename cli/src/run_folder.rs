@@ -20,14 +20,14 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::Result;
-use models::atomic;
+use models::formats::atomic;
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::context::Context;
 use crate::exit::Failure;
 use crate::settings;
-use inputs::Input;
+use inputs::InputFile;
 use lock::Lock;
 use name::{timestamp, unused};
 
@@ -118,13 +118,13 @@ impl RunFolder {
     /// # Errors
     /// If a file cannot be read, or is not the one that the run began with.
     pub fn pin(&self, context: &Context, files: &[(&str, &Path)]) -> Result<()> {
-        let all = files.iter().map(|(role, path)| Input::all(role, path)).collect::<Result<Vec<_>>>()?;
+        let all = files.iter().map(|(role, path)| InputFile::all(role, path)).collect::<Result<Vec<_>>>()?;
         let now = all.concat();
         let path = self.path(inputs::NAME);
         match fs::read_to_string(&path) {
             Ok(text) => {
                 let broken = |e| Failure::BadInput(format!("{}: {e}", path.display()));
-                let before: Vec<Input> = serde_json::from_str(&text).map_err(broken)?;
+                let before: Vec<InputFile> = serde_json::from_str(&text).map_err(broken)?;
                 inputs::check(&before, &now)
             }
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
@@ -178,24 +178,29 @@ impl RunFolder {
     /// # Errors
     /// If the file cannot be read or another line is no JSON.
     pub fn metrics(&self) -> Result<Vec<Value>> {
+        Ok(self.metrics_lines()?.into_iter().map(|(_, value)| value).collect())
+    }
+
+    /// The same, each with its text.
+    fn metrics_lines(&self) -> Result<Vec<(String, Value)>> {
         let path = self.path(METRICS);
         let text = match fs::read(&path) {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(e) => return Err(models::Error::io("read", &path, e).into()),
         };
-        let lines: Vec<&str> = text.lines().collect();
-        let mut values = Vec::with_capacity(lines.len());
-        for (i, line) in lines.iter().enumerate() {
+        let count = text.lines().count();
+        let mut lines = Vec::with_capacity(count);
+        for (i, line) in text.lines().enumerate() {
             match serde_json::from_str(line) {
-                Ok(value) => values.push(value),
-                Err(_) if i + 1 == lines.len() => {}
+                Ok(value) => lines.push((line.to_owned(), value)),
+                Err(_) if i + 1 == count => {}
                 Err(e) => {
                     return Err(Failure::BadInput(format!("{}: line {}: {e}", path.display(), i + 1)).into());
                 }
             }
         }
-        Ok(values)
+        Ok(lines)
     }
 
     /// Appends `last`, which the saved state remembers, if the file has lost it: whatever became of the metrics' last
@@ -209,14 +214,18 @@ impl RunFolder {
         if known { Ok(()) } else { self.append_metrics(last) }
     }
 
-    /// Keeps the lines of `metrics.jsonl` for which `keep` holds: a resumed run repeats the rest.
+    /// Keeps the lines of `metrics.jsonl` for which `keep` holds, byte for byte: a resumed run repeats the rest.
     ///
     /// # Errors
     /// As [`metrics`](Self::metrics), or if the file cannot be written to.
     pub fn retain_metrics(&self, keep: impl Fn(&Value) -> bool) -> Result<()> {
-        let lines: Vec<String> =
-            self.metrics()?.iter().filter(|m| keep(m)).map(|m| format!("{m}\n")).collect();
-        self.write(METRICS, lines.concat().as_bytes()).map(|_| ())
+        if !self.path(METRICS).exists() {
+            return Ok(());
+        }
+        let lines = self.metrics_lines()?;
+        let kept: String =
+            lines.iter().filter(|(_, m)| keep(m)).map(|(text, _)| format!("{text}\n")).collect();
+        self.write(METRICS, kept.as_bytes()).map(|_| ())
     }
 }
 

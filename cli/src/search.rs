@@ -24,6 +24,7 @@ use serde_json::{Map, Value, json};
 use crate::context::Context;
 use crate::exit::Failure;
 use crate::experiment::{Scores, Setup};
+use crate::input::InputArgs;
 use crate::progress::Progress;
 use crate::run_folder::RunFolder;
 use crate::text_table::text_table;
@@ -33,20 +34,10 @@ use ledger::Ledger;
 
 /// Settings of `search`.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct SearchArgs {
-    /// The float network [default: the one that comes with the program]
-    #[arg(long, value_name = "FILE")]
-    weights: Option<PathBuf>,
-    /// Which network of a file that holds several: the key, or the prefix of its names
-    #[arg(long, value_name = "KEY")]
-    weights_key: Option<String>,
-    /// CIFAR-10 in binary format [default: the slice that comes with the program]
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
-    /// mean,mean,mean/std,std,std, or course, true, imagenet [default: what the file says, else course]
-    #[arg(long, value_name = "MEAN/STD")]
-    normalization: Option<String>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    input: InputArgs,
     /// Accuracy to stay above, percent
     #[arg(long, value_name = "PERCENT", default_value_t = 85.0)]
     floor: f64,
@@ -85,9 +76,7 @@ pub fn run(args: SearchArgs, context: &Context) -> Result<()> {
         let text = "--min-bits must not exceed --max-bits, and --images must be at least 1";
         return Err(Failure::Usage(text.into()).into());
     }
-    let (weights, normalization) = (args.weights.as_deref(), args.normalization.as_deref());
-    let key = args.weights_key.as_deref();
-    let setup = Setup::open(context, weights, key, normalization, args.data.as_deref(), None, None)?;
+    let setup = Setup::open(context, &args.input, None, None)?;
     let folder = match &args.resume {
         Some(folder) => RunFolder::open(folder)?,
         None => RunFolder::create(context, args.out.as_deref(), &args)?,

@@ -1,9 +1,9 @@
 //! Where a verb's settings come from: defaults, then `--config FILE`, then the command line.
 //!
 //! A verb's arguments are a `clap::Args` struct that serde writes and reads too, so a run's `config.toml` is
-//! those arguments under the names of their flags (with `_` for `-`), and unknown keys are errors
-//! (`#[serde(deny_unknown_fields)]`); `out` and `resume` are not written. `--resume DIR` takes the settings of the run in `DIR`; a setting that is
-//! given again must be the same.
+//! those arguments under the names of their flags (with `_` for `-`), and unknown keys are errors; `out` and `resume`
+//! are not written. `--resume DIR` takes the settings of the run in `DIR`; a setting that is given again must be the
+//! same.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -86,6 +86,9 @@ impl Sources {
             );
         }
         let Some((path, _)) = self.resumed.as_ref().or(self.file.as_ref()) else { return Ok(parsed) };
+        for (path, table) in self.file.iter().chain(&self.resumed) {
+            check_keys::<S>(path, table)?;
+        }
         let settings = self.resolve_with(parsed, &["seed"])?;
         check(&settings, path)?;
         Ok(settings)
@@ -163,6 +166,40 @@ fn read(verb: &str, path: &Path) -> Result<(PathBuf, Table)> {
     }
 }
 
+/// The settings in a file of `verb`, with the defaults of what it leaves open.
+///
+/// # Errors
+/// If the file cannot be read, belongs to another verb, or has a value that its flag would refuse.
+pub fn from_file<S>(verb: &str, path: &Path) -> Result<S>
+where
+    S: Args + FromArgMatches + Serialize + DeserializeOwned,
+{
+    let (path, mut table) = read(verb, path)?;
+    check_keys::<S>(&path, &table)?;
+    table.remove("seed");
+    defaults::<S>()?.into_iter().for_each(|(key, value)| _ = table.entry(key).or_insert(value));
+    let broken = |e: toml::de::Error| Failure::BadInput(format!("{}: {}", path.display(), e.message()));
+    let settings: S = table.try_into().map_err(broken)?;
+    check(&settings, &path)?;
+    Ok(settings)
+}
+
+/// The defaults of a verb's settings.
+fn defaults<S: Args + FromArgMatches + Serialize>() -> Result<Table> {
+    let bare = S::augment_args(Command::new("cli")).try_get_matches_from(["cli"])?;
+    Ok(Table::try_from(S::from_arg_matches(&bare)?)?)
+}
+
+/// Refuses a key that is no flag of the verb.
+fn check_keys<S: Args>(path: &Path, table: &Table) -> Result<()> {
+    let command = S::augment_args(Command::new("cli"));
+    let known: Vec<&str> = command.get_arguments().map(|arg| arg.get_id().as_str()).collect();
+    let unknown = table.keys().find(|key| *key != "seed" && !known.contains(&key.as_str()));
+    let Some(key) = unknown else { return Ok(()) };
+    let text = format!("{}: unknown field `{key}`, expected one of {}", path.display(), known.join(", "));
+    Err(Failure::BadInput(text).into())
+}
+
 /// Flags that say where a run is, not what it does: they are kept out of `config.toml`.
 const PLACES: [&str; 2] = ["out", "resume"];
 
@@ -188,8 +225,7 @@ pub fn to_text(verb: &str, seed: u64, settings: &impl Serialize) -> Result<Strin
 
 /// The flags that repeat a run: those that are not defaults, each with its value.
 fn flags<S: Args + FromArgMatches + Serialize>(settings: &S) -> Result<Vec<(String, Option<String>)>> {
-    let bare = S::augment_args(Command::new("cli")).try_get_matches_from(["cli"])?;
-    let defaults = Table::try_from(S::from_arg_matches(&bare)?)?;
+    let defaults = defaults::<S>()?;
     let mut flags = Vec::new();
     for (key, value) in table_of(settings)? {
         let default = defaults.get(&key);

@@ -8,6 +8,7 @@ mod conv;
 mod gemm_f32;
 mod gemm_int8;
 mod infer;
+mod ladder;
 mod train_step;
 
 use std::hint::black_box;
@@ -126,13 +127,16 @@ fn main() {
     let mut speeds = Speeds::new();
     gemm_f32::bench(&mut speeds);
     gemm_int8::bench(&mut speeds);
+    ladder::bench(&mut speeds);
     conv::bench(&mut speeds);
     infer::bench(&mut speeds);
     train_step::bench(&mut speeds);
     speeds.criterion.final_summary();
     if !speeds.rows.is_empty() {
         println!("\nA multiply-add is two operations; Winograd's are counted as direct convolution's.\n");
-        println!("{}", table(&speeds.finish()));
+        let rows = speeds.finish();
+        println!("{}", table(&rows));
+        ladder::print(&rows);
     } else if speeds.ran > 0 {
         println!("\n{} benches ran once each; nothing was measured", speeds.ran);
     }

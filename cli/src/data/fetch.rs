@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Args;
 use flate2::read::GzDecoder;
-use models::cifar10::{Cifar10, FOLDER, RECORD_BYTES, RECORDS_PER_FILE};
+use models::data::cifar10::{Cifar10, FOLDER, RECORD_BYTES, RECORDS_PER_FILE};
 use serde_json::json;
 use ureq::http::{Response, StatusCode};
 use ureq::{Agent, Body};

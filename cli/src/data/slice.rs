@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use models::cifar10::Cifar10;
-use models::slice::{Exclusions, write};
+use models::data::cifar10::Cifar10;
+use models::data::slice::{Exclusions, write};
 use serde_json::json;
 
 use super::sums;

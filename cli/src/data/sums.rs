@@ -6,7 +6,7 @@ use std::io::Read;
 use std::path::Path;
 
 use anyhow::Result;
-use models::atomic;
+use models::formats::atomic;
 use sha2::{Digest, Sha256};
 
 /// Name of the list.

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use models::cifar10::{CLASS_NAMES, ImageSet, RECORD_BYTES};
+use models::data::cifar10::{CLASS_NAMES, ImageSet, RECORD_BYTES};
 use serde_json::json;
 
 use super::sums;

@@ -4,9 +4,10 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Result;
-use models::int_model;
-use models::loader::Loader;
-use quant::int_graph::IntEngine;
+use models::data::loader::Loader;
+use models::formats::int_model;
+use quant::int_graph::file::About;
+use quant::int_graph::{IntEngine, IntGraph};
 use serde_json::json;
 
 use super::{EvalArgs, per_class, say_accuracy, size};
@@ -17,21 +18,20 @@ use crate::progress::Progress;
 /// Measures and prints.
 ///
 /// # Errors
-/// If the file or the data cannot be read, or a flag asks for floats.
-pub fn run(args: &EvalArgs, context: &Context, path: &Path) -> Result<()> {
+/// If the data cannot be read, or a flag asks for floats.
+pub fn run(args: &EvalArgs, context: &Context, path: &Path, graph: IntGraph, about: &About) -> Result<()> {
     let refuse = |flag: &str, why: &str| {
         let text = format!("{flag}: {} is an integer-only network, {why}", path.display());
         Err(Failure::Usage(text).into())
     };
-    if args.normalization.is_some() {
+    if args.input.normalization.is_some() {
         return refuse("--normalization", "which has its normalisation inside");
     }
     if args.arithmetic.is_some_and(|arithmetic| arithmetic != super::Arithmetic::Integer) {
         return refuse("--arithmetic", "which has no other arithmetic");
     }
-    let (graph, about) = int_model::read(path)?;
     let engine = IntEngine::new(graph)?;
-    let (set, folder) = args.split.open(args.data.as_deref())?;
+    let (set, folder) = args.split.open(args.input.data.as_deref())?;
     let images = args.limit.map_or(set.len(), |limit| set.len().min(limit as usize));
     let loader = Loader::evaluation(&set, args.batch as usize, Default::default())
         .over((0..images).collect::<Vec<_>>());

@@ -6,8 +6,8 @@
 use std::fmt;
 
 use anyhow::Result;
-use models::loader::Loader;
-use models::{Evaluation, QuantizedNetwork, int_model};
+use models::data::loader::Loader;
+use models::{Evaluation, QuantizedNetwork, formats::int_model};
 use quant::int_graph::IntEngine;
 use serde::Serialize;
 

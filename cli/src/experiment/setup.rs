@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use engine::rng::{Purpose, Rng};
 use engine::{Float, Hook};
-use models::cifar10::Cifar10;
-use models::equalize::equalize;
-use models::loader::Loader;
+use models::data::cifar10::Cifar10;
+use models::data::loader::Loader;
+use models::nets::equalize::equalize;
 use models::{Evaluation, Network, evaluate};
 
 use crate::assets;
 use crate::context::Context;
+use crate::input::InputArgs;
 use crate::progress::Progress;
 
 /// Images computed at once in calibration and evaluation.
@@ -33,30 +34,29 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// Loads network (of a file that holds several, the one under `key`) and data, each the one given or the one that comes
-    /// with the program; at most `limit` training
-    /// and `test_limit` test images are used, the first ones.
+    /// Loads network and data; at most `limit` training and `test_limit` test images are used, the first ones.
     ///
     /// # Errors
     /// If either cannot be read.
     pub fn open(
         context: &Context,
-        weights: Option<&Path>,
-        key: Option<&str>,
-        normalization: Option<&str>,
-        data: Option<&Path>,
+        input: &InputArgs,
         limit: Option<u32>,
         test_limit: Option<u32>,
     ) -> Result<Self> {
-        let (path, mut network) =
-            assets::load_network(context, weights, key, assets::normalization(normalization)?)?;
+        let (path, mut network) = assets::load_network(
+            context,
+            input.weights.as_deref(),
+            input.weights_key.as_deref(),
+            assets::normalization(input.normalization.as_deref())?,
+        )?;
         for (layer, channel, factor) in equalize(&network.graph, &mut network.params)? {
             context.note(format_args!(
                 "{layer}, channel {channel}: divided by {factor}, which the batch norm behind it takes back; beside it \
                  the other channels' weights would round to zero"
             ));
         }
-        let data = assets::open_data(data)?;
+        let data = assets::open_data(input.data.as_deref())?;
         let first = |len: usize, limit: Option<u32>| limit.map_or(len, |limit| len.min(limit as usize));
         let test = Loader::evaluation(&data.test, BATCH, network.normalization)
             .over((0..first(data.test.len(), test_limit)).collect::<Vec<_>>());

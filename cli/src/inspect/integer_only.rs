@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use anyhow::Result;
-use models::int_model;
+
 use quant::int_graph::bitpack::packed_len;
+use quant::int_graph::file::About;
 use quant::int_graph::{IntGraph, IntNode, Op, ValueId};
 use quant::requantize::Requantize;
 use serde::Serialize;
@@ -17,7 +18,7 @@ use crate::text_table::text_table;
 
 /// A node.
 #[derive(Serialize)]
-struct Node {
+struct NodeRow {
     name: String,
     op: &'static str,
     /// Weights `[O, KH, KW, C]` or `[O, I]`; empty without.
@@ -27,12 +28,12 @@ struct Node {
     bytes: usize,
     multiply_adds: usize,
     inputs: Vec<ValueId>,
-    outputs: Vec<Output>,
+    outputs: Vec<OutputRow>,
 }
 
 /// A value that a node writes.
 #[derive(Serialize)]
-struct Output {
+struct OutputRow {
     value: ValueId,
     dims: [usize; 3],
     bits: u32,
@@ -44,7 +45,7 @@ struct Output {
     clip: Option<[i32; 2]>,
 }
 
-impl Node {
+impl NodeRow {
     fn new(graph: &IntGraph, node: &IntNode, multiply_adds: usize) -> Self {
         let weights = node.op.weights();
         let requantized: Vec<Option<&Requantize>> = match &node.op {
@@ -55,7 +56,7 @@ impl Node {
         };
         let output = |(value, q): (ValueId, Option<&Requantize>)| {
             let v = &graph.values()[value];
-            Output {
+            OutputRow {
                 value,
                 dims: v.dims,
                 bits: v.bits,
@@ -82,7 +83,8 @@ impl Node {
         let join = |numbers: &[usize], by: &str| {
             numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(by)
         };
-        let each = |f: &dyn Fn(&Output) -> String| self.outputs.iter().map(f).collect::<Vec<_>>().join(" ");
+        let each =
+            |f: &dyn Fn(&OutputRow) -> String| self.outputs.iter().map(f).collect::<Vec<_>>().join(" ");
         vec![
             self.name.clone(),
             self.op.into(),
@@ -101,25 +103,30 @@ impl Node {
 const HEAD: [&str; 10] =
     ["node", "op", "weights", "bits", "bytes", "reads", "writes", "dims", "code bits", "shifts"];
 
-/// Reads and prints.
+/// Prints what is in it.
 ///
 /// # Errors
-/// If the file cannot be read, or a flag asks what only a network with floats can answer.
-pub fn run(args: &InspectArgs, context: &Context, path: &Path) -> Result<()> {
+/// If a layer does not exist, or a flag asks what only a network with floats can answer.
+pub fn run(
+    args: &InspectArgs,
+    context: &Context,
+    path: &Path,
+    graph: &IntGraph,
+    about: &About,
+) -> Result<()> {
     let asked = [
         ("--bits", args.bits.is_some()),
         ("--method", args.method.is_some()),
-        ("--normalization", args.normalization.is_some()),
+        ("--normalization", args.input.normalization.is_some()),
     ];
     if let Some((flag, _)) = asked.iter().find(|(_, given)| *given) {
         let text = format!("{flag}: {} is an integer-only network, shown as it is", path.display());
         return Err(Failure::Usage(text).into());
     }
-    let (graph, about) = int_model::read(path)?;
     let all = graph.nodes().iter().zip(graph.multiply_adds());
-    let nodes: Vec<Node> = all
+    let nodes: Vec<NodeRow> = all
         .filter(|(node, _)| args.layers.is_empty() || args.layers.contains(&node.name))
-        .map(|(node, work)| Node::new(&graph, node, work))
+        .map(|(node, work)| NodeRow::new(graph, node, work))
         .collect();
     if let Some(unknown) = args.layers.iter().find(|name| nodes.iter().all(|node| node.name != **name)) {
         let known: Vec<&str> = graph.nodes().iter().map(|n| n.name.as_str()).collect();
@@ -137,10 +144,10 @@ pub fn run(args: &InspectArgs, context: &Context, path: &Path) -> Result<()> {
         work as f64 / 1e6
     );
     context.say(&facts)?;
-    for (key, value) in &about {
+    for (key, value) in about {
         context.say(format_args!("  {key}: {value}"))?;
     }
-    context.say(text_table(&HEAD, 3, &nodes.iter().map(Node::row).collect::<Vec<_>>()))?;
+    context.say(text_table(&HEAD, 3, &nodes.iter().map(NodeRow::row).collect::<Vec<_>>()))?;
     context.result(&json!({
         "weights": path,
         "weights_bytes": weights_bytes,

@@ -10,7 +10,6 @@ use crate::run_folder::RunFolder;
 
 /// One line of the search's `metrics.jsonl`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Measured {
     /// Bits of each layer, in the network's order.
     bits: Vec<u32>,

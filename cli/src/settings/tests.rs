@@ -6,7 +6,6 @@ use serde::Deserialize;
 use super::*;
 
 #[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Settings {
     #[arg(long, default_value_t = 0.1)]
     lr: f64,

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use engine::optim::{Decay, Ema, Schedule, Sgd};
-use models::augment::{Augment, Normalization};
-use models::cifar10::Cifar10;
-use models::loader::Loader;
+use engine::optim::{Decay, Schedule, Sgd};
+use models::data::augment::{Augment, Normalization};
+use models::data::cifar10::Cifar10;
+use models::data::loader::Loader;
 use models::{Checkpoint, Network, Shortcut, Trainer};
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +18,6 @@ use crate::exit::Failure;
 
 /// Settings of `train`.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct TrainArgs {
     /// CIFAR-10 in binary format [default: the slice that comes with the program]
     #[arg(long, value_name = "DIR")]
@@ -156,8 +155,7 @@ pub(super) fn network(args: &TrainArgs, context: &Context, state: Option<&Checkp
 }
 
 /// The network with its optimizer.
-pub(super) fn trainer(args: &TrainArgs, network: Network, batches: usize) -> Trainer {
-    let ema = (args.ema > 0.0).then(|| Ema::new(args.ema as f32, &network.params));
+pub(super) fn trainer(args: &TrainArgs, network: &Network, batches: usize) -> Trainer {
     let schedule = Schedule {
         base: args.lr as f32,
         warmup: (args.warmup * batches as f64).round() as usize,
@@ -165,14 +163,8 @@ pub(super) fn trainer(args: &TrainArgs, network: Network, batches: usize) -> Tra
         decay: Decay::Cosine { end: 0.0 },
     };
     let sgd = Sgd::new(args.momentum as f32, args.nesterov, args.weight_decay as f32, args.decay_all);
-    Trainer {
-        network,
-        sgd,
-        schedule,
-        smoothing: args.smoothing as f32,
-        algorithm: args.algorithm.algorithm(),
-        teacher: None,
-        ema,
-        step: 0,
-    }
+    Trainer::new(network.graph.clone(), network.params.clone(), sgd, schedule)
+        .with_smoothing(args.smoothing as f32)
+        .with_ema(args.ema as f32)
+        .with_algorithm(args.algorithm.algorithm())
 }

@@ -1,11 +1,11 @@
 //! What an answer must satisfy. Each check takes the function and panics where it is wrong, or not written yet.
 
 use engine::{Tape, Tensor};
-use quant::fake_quantize::fake_quantize_on;
 use quant::integer::bound::{accumulator_bound, fits_i32};
+use quant::numbers::uniform::quantize_value;
 use quant::scale::Sample;
 use quant::scale::code_sweep::best_scale;
-use quant::uniform::quantize_value;
+use quant::training::fake_quantize::fake_quantize_on;
 use quant::{Grid, MovingAverage, QParams, Range, Ste, StepGradient};
 
 use crate::Answer;

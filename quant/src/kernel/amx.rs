@@ -30,7 +30,8 @@ use std::ops::Range;
 
 use super::lanes::Avx512Lanes;
 use super::pack::Layout;
-use super::sweep::{Field, Sums};
+use super::micro::Field;
+use super::sweep::Sums;
 use super::{At, Epilogue, Id, K_GROUP, Layer, MicroKernel, NR, Scratch, Tile};
 use registers::{Config, ROW_BYTES, ROWS, available};
 
@@ -98,7 +99,7 @@ impl Cut {
     }
 }
 
-/// Runs the layer: as [`super::sweep`] says, two registers of positions by two panels at a time.
+/// Runs the layer: the loops `ic`, `jr` and `ir` of [`super::sweep`], two registers of positions by two panels at a time.
 ///
 /// # Safety
 /// The CPU has AMX for bytes and AVX-512 F and BW; the layer was checked.
@@ -106,21 +107,22 @@ impl Cut {
 pub(super) unsafe fn sweep<E: Epilogue>(layer: &Layer<'_>, scratch: &mut Scratch, epilogue: &mut E) {
     let cut = Cut::new(layer);
     let config = Config::new(cut.rows, cut.chunk);
-    let bytes = layer.segments * layer.groups * K_GROUP * cut.rows;
-    let (registers, block) = (layer.rows * cut.per_row, (BLOCK_BYTES / bytes).next_multiple_of(2).max(2));
+    let register_bytes = layer.segments * layer.groups * K_GROUP * cut.rows;
+    let (registers, panels) = (layer.rows * cut.per_row, layer.panels.count());
+    let mc = (BLOCK_BYTES / register_bytes).next_multiple_of(2).max(2); // in registers, not positions
     // SAFETY: the configuration is of palette 1 and within its limits; the rest is the caller's promise.
     unsafe {
         asm!("ldtilecfg [{}]", in(reg) &raw const config, options(nostack, readonly));
-        for first in (0..registers).step_by(block) {
-            let block = first..registers.min(first + block);
-            let mut panel = 0;
-            while panel < layer.panels.count() {
-                if layer.panels.count() - panel >= 2 {
-                    tiles::<2, E>(layer, &cut, panel, block.clone(), &mut scratch.sums, epilogue);
-                    panel += 2;
+        for ic in (0..registers).step_by(mc) {
+            let block = ic..registers.min(ic + mc);
+            let mut jr = 0;
+            while jr < panels {
+                if panels - jr >= 2 {
+                    tiles::<2, E>(layer, &cut, jr, block.clone(), &mut scratch.sums, epilogue);
+                    jr += 2;
                 } else {
-                    tiles::<1, E>(layer, &cut, panel, block.clone(), &mut scratch.sums, epilogue);
-                    panel += 1;
+                    tiles::<1, E>(layer, &cut, jr, block.clone(), &mut scratch.sums, epilogue);
+                    jr += 1;
                 }
             }
         }
@@ -128,7 +130,8 @@ pub(super) unsafe fn sweep<E: Epilogue>(layer: &Layer<'_>, scratch: &mut Scratch
     }
 }
 
-/// All tiles of `P` panels over a block of registers, in pairs.
+/// All tiles of the `P` panels from `jr` on, over a block of registers, in pairs. The tile registers themselves are one half
+/// of the double buffer here, the two [`Sums`] together the other.
 ///
 /// # Safety
 /// As [`sweep`], which configured the registers for this cut; the panels exist.
@@ -136,19 +139,19 @@ pub(super) unsafe fn sweep<E: Epilogue>(layer: &Layer<'_>, scratch: &mut Scratch
 unsafe fn tiles<const P: usize, E: Epilogue>(
     layer: &Layer<'_>,
     cut: &Cut,
-    panel: usize,
+    jr: usize,
     block: Range<usize>,
     sums: &mut Sums,
     epilogue: &mut E,
 ) {
-    let field = Field::new(layer, panel, 1);
+    let field = Field::new(layer, jr, 1);
     let step = layer.col_step;
     let mut waiting: Option<[At; 2]> = None;
-    let mut register = block.start;
-    while register < block.end || waiting.is_some() {
+    let mut ir = block.start;
+    while ir < block.end || waiting.is_some() {
         // Without a second one, the first is computed twice.
-        let pair = [register, (register + 1).min(block.end - 1)].map(|i| cut.at(layer, i));
-        let next = (register < block.end).then_some(pair);
+        let pair = [ir, (ir + 1).min(block.end - 1)].map(|i| cut.at(layer, i));
+        let next = (ir < block.end).then_some(pair);
         let start = |plane: &[u8], at: At| plane.as_ptr().wrapping_add(at.y * layer.row_step + at.x * step);
         let starts = |plane: usize| pair.map(|at| start(layer.planes[plane], at));
         // SAFETY: the caller's contract: `check` bounded every position's codes.
@@ -159,11 +162,8 @@ unsafe fn tiles<const P: usize, E: Epilogue>(
             // While these products run, what becomes of the ones before: their sums are read before the new ones take their
             // place in memory, so that no load has to wait for a store.
             if let Some(pair) = waiting {
-                for (at, [low, high]) in pair.into_iter().zip(sums.iter().map(|buffer| &buffer.tiles)) {
-                    for p in 0..P {
-                        let at = At { channel: (panel + p) * NR, ..at };
-                        epilogue.tile::<Avx512Lanes>(&[&low[p], &high[p]][..layer.planes.len()], at);
-                    }
+                for (at, buffer) in pair.into_iter().zip(&*sums) {
+                    buffer.finish::<Avx512Lanes, E>(at, jr..jr + P, layer.planes.len(), epilogue);
                 }
             }
             let [a, b] = &mut *sums;
@@ -175,7 +175,7 @@ unsafe fn tiles<const P: usize, E: Epilogue>(
                 }
             }
         }
-        (waiting, register) = (next, register + 2);
+        (waiting, ir) = (next, ir + 2);
     }
 }
 

@@ -13,34 +13,34 @@
 use std::arch::x86_64::*;
 
 use super::lanes::Avx2Lanes;
-use super::pack::Layout;
-use super::sweep::{self, Field, Micro, RegisterTile, Rows};
-use super::{Epilogue, Id, K_GROUP, Layer, MicroKernel, NR, Scratch, Tile};
+use super::micro::{Field, Micro, RegisterTile};
+use super::sweep::Rows;
+use super::ymm::{Acc, MultiplyAdd, multiply_lines};
+use super::{K_GROUP, NR, Tile};
+
+micro_kernel! {
+    name: avx2_w4,
+    isa: "avx2",
+    available: is_x86_feature_detected!("avx2"),
+    features: "avx2",
+    max_weight: 8,
+    tiles: Maddubs16,
+}
 
 const MR: usize = 6;
 /// `n` times `max |w|`: how far 16 bits go.
 const ROOM: usize = i16::MAX as usize / (2 * u8::MAX as usize);
 
-/// The table's line.
-pub const KERNEL: MicroKernel = MicroKernel {
-    name: "avx2_w4",
-    isa: "avx2",
-    tile: [MR, NR],
-    max_weight: 8,
-    layout: Layout::Quads,
-    available: || is_x86_feature_detected!("avx2"),
-    id: Id::avx2_w4,
-};
+/// `vpmaddubsw`, then `vpaddw`: sums of 16 bits, two in each lane, four codes a lane.
+pub(super) struct Maddubs16;
 
-/// # Safety
-/// The CPU has AVX2; the layer was checked.
-#[target_feature(enable = "avx2")]
-pub(super) unsafe fn sweep<E: Epilogue>(layer: &Layer<'_>, scratch: &mut Scratch, epilogue: &mut E) {
-    // SAFETY: the caller's promise is this function's.
-    unsafe { sweep::sweep::<Maddubs16, E>(layer, scratch, epilogue) }
+impl MultiplyAdd for Maddubs16 {
+    #[inline(always)]
+    unsafe fn multiply_add(acc: __m256i, x: __m256i, w: __m256i) -> __m256i {
+        // SAFETY: the caller vouches for the instructions.
+        unsafe { _mm256_add_epi16(acc, _mm256_maddubs_epi16(x, w)) }
+    }
 }
-
-struct Maddubs16;
 
 impl Micro for Maddubs16 {
     type Lanes = Avx2Lanes;
@@ -52,12 +52,13 @@ impl RegisterTile for Maddubs16 {
     const MR: usize = MR;
     const PANELS: usize = 1;
 
+    /// The tile of `ymm.rs`, save that its sums move to memory as often as 16 bits ask for it.
     #[inline(always)]
-    unsafe fn run(field: &Field, x: &Rows, tiles: &mut [Tile; 2], row: usize) {
+    unsafe fn run(field: &Field, x: &Rows<'_>, tiles: &mut [Tile; 2], row: usize) {
         // SAFETY: the caller vouches for the instructions, the codes and the lines; a tile's row is 64 bytes.
         unsafe {
             let mut w: *const __m256i = field.w.cast();
-            let mut acc = [[_mm256_setzero_si256(); 2]; MR];
+            let mut acc: Acc<MR> = [[_mm256_setzero_si256(); 2]; MR];
             let most = ROOM / (field.max_weight as usize).max(1);
             let (mut room, mut first) = (most, true);
             let tile = tiles[0][row..row + MR].as_mut_ptr().cast();
@@ -66,16 +67,7 @@ impl RegisterTile for Maddubs16 {
                 let mut left = field.groups;
                 while left > 0 {
                     let groups = left.min(room);
-                    for group in 0..groups {
-                        let line = [_mm256_load_si256(w), _mm256_load_si256(w.add(1))];
-                        for m in 0..MR {
-                            let x = _mm256_set1_epi32(x[m].add(group * K_GROUP).cast::<i32>().read_unaligned());
-                            for half in 0..2 {
-                                acc[m][half] = _mm256_add_epi16(acc[m][half], _mm256_maddubs_epi16(x, line[half]));
-                            }
-                        }
-                        w = w.add(2);
-                    }
+                    multiply_lines::<Self, MR>(&mut acc, x, &mut w, groups);
                     x = x.map(|x| x.add(groups * K_GROUP));
                     (left, room) = (left - groups, room - groups);
                     if room == 0 {
@@ -96,7 +88,7 @@ impl RegisterTile for Maddubs16 {
 /// # Safety
 /// The CPU has AVX2; `tile` leads to `MR` rows of sixteen sums.
 #[inline(always)]
-unsafe fn widen(acc: &mut [[__m256i; 2]; MR], tile: *mut i32, first: bool) {
+unsafe fn widen(acc: &mut Acc<MR>, tile: *mut i32, first: bool) {
     // SAFETY: the caller's promise.
     unsafe {
         for m in 0..MR {

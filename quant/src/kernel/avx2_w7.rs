@@ -17,70 +17,29 @@
 
 use std::arch::x86_64::*;
 
-use super::lanes::Avx2Lanes;
-use super::pack::Layout;
-use super::sweep::{self, Field, Micro, RegisterTile, Rows};
-use super::{Epilogue, Id, K_GROUP, Layer, MicroKernel, NR, Scratch, Tile};
+use super::ymm::{MultiplyAdd, Ymm};
 
-const MR: usize = 4;
-
-/// The table's line.
-pub const KERNEL: MicroKernel = MicroKernel {
-    name: "avx2_w7",
+micro_kernel! {
+    name: avx2_w7,
     isa: "avx2",
-    tile: [MR, NR],
+    available: is_x86_feature_detected!("avx2"),
+    features: "avx2",
     max_weight: 64,
-    layout: Layout::Quads,
-    available: || is_x86_feature_detected!("avx2"),
-    id: Id::avx2_w7,
-};
-
-/// # Safety
-/// The CPU has AVX2; the layer was checked.
-#[target_feature(enable = "avx2")]
-pub(super) unsafe fn sweep<E: Epilogue>(layer: &Layer<'_>, scratch: &mut Scratch, epilogue: &mut E) {
-    // SAFETY: the caller's promise is this function's.
-    unsafe { sweep::sweep::<Maddubs, E>(layer, scratch, epilogue) }
+    tiles: Ymm<Maddubs, 4>,
 }
 
-struct Maddubs;
+/// `vpmaddubsw`, then `vpmaddwd` with ones: four codes a lane.
+pub(super) struct Maddubs;
 
-impl Micro for Maddubs {
-    type Lanes = Avx2Lanes;
-    type Wide = Self;
-    type Narrow = Self;
-}
-
-impl RegisterTile for Maddubs {
-    const MR: usize = MR;
-    const PANELS: usize = 1;
-
+impl MultiplyAdd for Maddubs {
     #[inline(always)]
-    unsafe fn run(field: &Field, x: &Rows, tiles: &mut [Tile; 2], row: usize) {
-        // SAFETY: the caller vouches for the instructions, the codes and the lines; a tile's row is 64 bytes.
+    unsafe fn multiply_add(acc: __m256i, x: __m256i, w: __m256i) -> __m256i {
+        // SAFETY: the caller vouches for the instructions.
         unsafe {
-            let ones = _mm256_set1_epi16(1);
-            let mut acc = [[_mm256_setzero_si256(); 2]; MR];
-            let mut w: *const __m256i = field.w.cast();
-            for segment in 0..field.segments {
-                let x: [*const u8; MR] = x.at(segment * field.stride);
-                for group in 0..field.groups {
-                    let line = [_mm256_load_si256(w), _mm256_load_si256(w.add(1))];
-                    for m in 0..MR {
-                        let x = _mm256_set1_epi32(x[m].add(group * K_GROUP).cast::<i32>().read_unaligned());
-                        for half in 0..2 {
-                            let pairs = _mm256_maddubs_epi16(x, line[half]);
-                            acc[m][half] = _mm256_add_epi32(acc[m][half], _mm256_madd_epi16(pairs, ones));
-                        }
-                    }
-                    w = w.add(2);
-                }
-            }
-            for m in 0..MR {
-                for half in 0..2 {
-                    _mm256_storeu_si256(tiles[0][row + m].as_mut_ptr().add(8 * half).cast(), acc[m][half]);
-                }
-            }
+            // book: multiply_add
+            let pairs = _mm256_maddubs_epi16(x, w);
+            _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
+            // book end
         }
     }
 }
@@ -88,8 +47,9 @@ impl RegisterTile for Maddubs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::pack::Panels;
+    use crate::kernel::pack::{Layout, Panels};
     use crate::kernel::tests::Collect;
+    use crate::kernel::{Layer, Scratch};
 
     /// The deliberate breakage: this tile on weights of 8 bits, past the check that forbids it. The suite of
     /// `kernel/tests.rs` compares with `sweep_ref` as this test does, so a table that let it through would fail.

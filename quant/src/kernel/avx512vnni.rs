@@ -24,34 +24,23 @@
 use std::arch::x86_64::*;
 
 use super::lanes::Avx512Lanes;
-use super::pack::{Layout, Line};
-use super::sweep::{self, Field, Micro, RegisterTile, Rows};
-use super::{Epilogue, Id, K_GROUP, Layer, MicroKernel, NR, Scratch, Tile};
+use super::micro::{Field, Micro, RegisterTile};
+use super::pack::Line;
+use super::sweep::Rows;
+use super::{K_GROUP, Tile};
 
-/// The table's line.
-pub const KERNEL: MicroKernel = MicroKernel {
-    name: "avx512vnni",
+micro_kernel! {
+    name: avx512vnni,
     isa: "avx512vnni",
-    tile: [8, 2 * NR],
+    available: is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512vnni"),
+    features: "avx512f,avx512bw,avx512vnni",
     max_weight: 128,
-    layout: Layout::Quads,
-    available: || {
-        is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("avx512vnni")
-    },
-    id: Id::avx512vnni,
-};
-
-/// # Safety
-/// The CPU has AVX-512 F, BW and VNNI; the layer was checked.
-#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-pub(super) unsafe fn sweep<E: Epilogue>(layer: &Layer<'_>, scratch: &mut Scratch, epilogue: &mut E) {
-    // SAFETY: the caller's promise is this function's.
-    unsafe { sweep::sweep::<Avx512Vnni, E>(layer, scratch, epilogue) }
+    tiles: Avx512Vnni,
 }
 
-struct Avx512Vnni;
+pub(super) struct Avx512Vnni;
 
 impl Micro for Avx512Vnni {
     type Lanes = Avx512Lanes;
@@ -60,17 +49,17 @@ impl Micro for Avx512Vnni {
 }
 
 /// `MR` rows by `P` panels of one register each.
-struct Zmm<const MR: usize, const P: usize>;
+pub(super) struct Zmm<const MR: usize, const P: usize>;
 
 impl<const MR: usize, const P: usize> RegisterTile for Zmm<MR, P> {
     const MR: usize = MR;
     const PANELS: usize = P;
 
     #[inline(always)]
-    unsafe fn run(field: &Field, x: &Rows, tiles: &mut [Tile; 2], row: usize) {
+    unsafe fn run(field: &Field, x: &Rows<'_>, tiles: &mut [Tile; 2], row: usize) {
         // SAFETY: the caller vouches for the instructions, the codes and the lines; a tile's row is 64 bytes.
         unsafe {
-            let acc = match (x.first(), field.third) {
+            let acc = match (x.neighbours(), field.third) {
                 (Some(x), 1) => Self::slide::<1>(field, x),
                 (Some(x), 4) => Self::slide::<4>(field, x),
                 (Some(x), 8) => Self::slide::<8>(field, x),
@@ -108,7 +97,7 @@ impl<const MR: usize, const P: usize> Zmm<MR, P> {
     /// # Safety
     /// As [`RegisterTile::run`].
     #[inline(always)]
-    unsafe fn each(field: &Field, x: &Rows) -> [[__m512i; P]; MR] {
+    unsafe fn each(field: &Field, x: &Rows<'_>) -> [[__m512i; P]; MR] {
         // SAFETY: the caller's promise.
         unsafe {
             let mut acc = [[_mm512_setzero_si512(); P]; MR];

@@ -92,6 +92,7 @@ impl<'a> Layer<'a> {
     }
 }
 
+// book: sweep_ref
 /// Every sum as the formula reads, in 64 bits: `[plane][position][channel]`, channels up to a multiple of
 /// [`NR`].
 pub fn sweep_ref(layer: &Layer<'_>) -> Vec<i64> {
@@ -109,3 +110,4 @@ pub fn sweep_ref(layer: &Layer<'_>) -> Vec<i64> {
     }
     sums
 }
+// book end

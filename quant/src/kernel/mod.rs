@@ -16,9 +16,13 @@
 //! the range of its weights ([`MicroKernel::max_weight`]), so it is chosen when the weights are packed
 //! ([`select`]). `QUANT_ISA=scalar|avx2|avxvnni|avx512vnni|amx|neon|neondot` forces an instruction set
 //! ([`forced`]). All kernels give the same bits, and one test suite runs over the table: a new one is a
-//! file here and a line there.
+//! file here, which begins with `micro_kernel!`, and a line there.
 //!
-//! `docs/kernels.md` draws the register tiles and derives their sizes.
+//! # Reading
+//! `layer.rs` is the problem and its definition ([`sweep_ref`]); `pack.rs` the weights; `scalar.rs` the simplest register tile;
+//! `sweep.rs` the loops around every tile; `ymm.rs` the tile of 256 bits, with `avx2.rs`, `avx2_w7.rs`, `avx2_w4.rs` and
+//! `avxvnni.rs` for its multiplications; `requantize.rs` what becomes of the sums. `docs/kernels.md` goes up the same ladder
+//! and says what each rung gains.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::OnceLock;
@@ -27,6 +31,7 @@ use engine::{Error, Result};
 
 pub mod lanes;
 mod layer;
+mod micro;
 pub mod pack;
 mod peak;
 pub mod plane;
@@ -35,6 +40,8 @@ pub mod store;
 mod sweep;
 #[cfg(test)]
 mod tests;
+#[cfg(target_arch = "x86_64")]
+mod ymm;
 
 pub use lanes::Lanes;
 pub use layer::{At, Epilogue, Layer, sweep_ref};
@@ -83,6 +90,42 @@ pub struct MicroKernel {
     pub layout: Layout,
     available: fn() -> bool,
     id: Id,
+}
+
+/// What a kernel's file begins with. Defines `KERNEL`, its line of the table, and `sweep`, which is where its instructions
+/// are switched on: the loops, the register tile and the epilogue are all inlined there and compiled for them.
+macro_rules! micro_kernel {
+    (
+        name: $name:ident,
+        isa: $isa:literal,
+        available: $available:expr,
+        $(features: $features:literal,)?
+        max_weight: $max_weight:literal,
+        tiles: $micro:ty $(,)?
+    ) => {
+        /// The table's line.
+        pub const KERNEL: super::MicroKernel = super::MicroKernel {
+            name: stringify!($name),
+            isa: $isa,
+            tile: super::micro::widest::<$micro>(),
+            max_weight: $max_weight,
+            layout: <$micro as super::micro::Micro>::LAYOUT,
+            available: || $available,
+            id: super::Id::$name,
+        };
+
+        /// # Safety
+        /// The CPU has the instructions; the layer was checked.
+        $(#[target_feature(enable = $features)])?
+        pub(super) unsafe fn sweep<E: super::Epilogue>(
+            layer: &super::Layer<'_>,
+            scratch: &mut super::Scratch,
+            epilogue: &mut E,
+        ) {
+            // SAFETY: the caller's promise is this function's.
+            unsafe { super::sweep::sweep::<$micro, E>(layer, scratch, epilogue) }
+        }
+    };
 }
 
 /// Declares the modules, the table and the one `match` that enters a kernel.

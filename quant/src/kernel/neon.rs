@@ -23,33 +23,23 @@
 use std::arch::aarch64::*;
 
 use super::lanes::NeonLanes;
-use super::pack::Layout;
-use super::sweep::{self, Field, Micro, RegisterTile, Rows};
-use super::{Epilogue, Id, K_GROUP, Layer, MicroKernel, NR, Scratch, Tile};
+use super::micro::{Field, Micro, RegisterTile};
+use super::sweep::Rows;
+use super::{K_GROUP, Tile};
 
 const MR: usize = 2;
 
-/// The table's line.
-pub const KERNEL: MicroKernel = MicroKernel {
-    name: "neon",
+micro_kernel! {
+    name: neon,
     isa: "neon",
-    tile: [MR, NR],
-    max_weight: 128,
-    layout: Layout::Quads,
     // On a big-endian machine the bytes of a broadcast word come in the other order.
-    available: || cfg!(target_endian = "little"),
-    id: Id::neon,
-};
-
-/// # Safety
-/// The layer was checked.
-#[target_feature(enable = "neon")]
-pub(super) unsafe fn sweep<E: Epilogue>(layer: &Layer<'_>, scratch: &mut Scratch, epilogue: &mut E) {
-    // SAFETY: the caller's promise is this function's.
-    unsafe { sweep::sweep::<Neon, E>(layer, scratch, epilogue) }
+    available: cfg!(target_endian = "little"),
+    features: "neon",
+    max_weight: 128,
+    tiles: Neon,
 }
 
-struct Neon;
+pub(super) struct Neon;
 
 impl Micro for Neon {
     const OFFSET: i32 = 128;
@@ -63,7 +53,7 @@ impl RegisterTile for Neon {
     const PANELS: usize = 1;
 
     #[inline(always)]
-    unsafe fn run(field: &Field, x: &Rows, tiles: &mut [Tile; 2], row: usize) {
+    unsafe fn run(field: &Field, x: &Rows<'_>, tiles: &mut [Tile; 2], row: usize) {
         // SAFETY: the caller vouches for the instructions, the codes and the lines; a tile's row is 64 bytes.
         unsafe {
             let mut acc = [[vdupq_n_s32(0); 8]; MR];

@@ -21,33 +21,23 @@ use std::arch::aarch64::*;
 use std::arch::{asm, is_aarch64_feature_detected};
 
 use super::lanes::NeonLanes;
-use super::pack::Layout;
-use super::sweep::{self, Field, Micro, RegisterTile, Rows};
-use super::{Epilogue, Id, K_GROUP, Layer, MicroKernel, NR, Scratch, Tile};
+use super::micro::{Field, Micro, RegisterTile};
+use super::sweep::Rows;
+use super::{K_GROUP, Tile};
 
 const MR: usize = 4;
 
-/// The table's line.
-pub const KERNEL: MicroKernel = MicroKernel {
-    name: "neondot",
+micro_kernel! {
+    name: neondot,
     isa: "neondot",
-    tile: [MR, NR],
-    max_weight: 128,
-    layout: Layout::Quads,
     // On a big-endian machine the bytes of a broadcast word come in the other order.
-    available: || cfg!(target_endian = "little") && is_aarch64_feature_detected!("dotprod"),
-    id: Id::neondot,
-};
-
-/// # Safety
-/// The CPU has the dot product; the layer was checked.
-#[target_feature(enable = "neon,dotprod")]
-pub(super) unsafe fn sweep<E: Epilogue>(layer: &Layer<'_>, scratch: &mut Scratch, epilogue: &mut E) {
-    // SAFETY: the caller's promise is this function's.
-    unsafe { sweep::sweep::<NeonDot, E>(layer, scratch, epilogue) }
+    available: cfg!(target_endian = "little") && is_aarch64_feature_detected!("dotprod"),
+    features: "neon,dotprod",
+    max_weight: 128,
+    tiles: NeonDot,
 }
 
-struct NeonDot;
+pub(super) struct NeonDot;
 
 impl Micro for NeonDot {
     const OFFSET: i32 = 128;
@@ -88,7 +78,7 @@ impl RegisterTile for NeonDot {
     const PANELS: usize = 1;
 
     #[inline(always)]
-    unsafe fn run(field: &Field, x: &Rows, tiles: &mut [Tile; 2], row: usize) {
+    unsafe fn run(field: &Field, x: &Rows<'_>, tiles: &mut [Tile; 2], row: usize) {
         // SAFETY: the caller vouches for the instructions, the codes and the lines; a tile's row is 64 bytes.
         unsafe {
             let flip = vdupq_n_u8(128);

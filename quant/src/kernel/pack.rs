@@ -27,6 +27,14 @@ impl Layout {
             Self::Pairs => 2,
         }
     }
+
+    /// Bytes of a weight, and of the code it is multiplied by.
+    pub const fn weight_bytes(self) -> usize {
+        match self {
+            Self::Quads => 1,
+            Self::Pairs => 2,
+        }
+    }
 }
 
 /// 64 bytes of weights.

@@ -49,6 +49,12 @@ mod x86 {
     use std::arch::x86_64::*;
     use std::hint::black_box;
 
+    use crate::kernel::avx2::Madd;
+    use crate::kernel::avx2_w4::Maddubs16;
+    use crate::kernel::avx2_w7::Maddubs;
+    use crate::kernel::avxvnni::Vex;
+    use crate::kernel::ymm::MultiplyAdd;
+
     /// Independent sums.
     const CHAINS: usize = 12;
 
@@ -61,7 +67,7 @@ mod x86 {
             "avx512vnni" => avx512vnni as Chains,
             "avxvnni" => avxvnni,
             #[cfg(target_os = "linux")]
-            "amx" => super::super::amx::products,
+            "amx" => crate::kernel::amx::products,
             "avx2_w4" => avx2_w4,
             "avx2_w7" => avx2_w7,
             "avx2" => avx2,
@@ -69,24 +75,41 @@ mod x86 {
         })
     }
 
-    /// A loop of `$steps` over chains of `$instruction`, of which each multiplies `$bytes` codes. The operand `x` passes
+    /// A loop of `steps` over chains of one multiplication, of which each takes `$codes` codes. The operand `x` passes
     /// through an empty `asm!`, so that the compiler takes it for new in each round.
     macro_rules! chains {
-        ($name:ident, $features:literal, $register:ident, $zero:ident, $set1:ident, $codes:literal, |$acc:ident, $x:ident, $w:ident| $step:expr) => {
+        ($name:ident, $features:literal, $register:ident, $zero:ident, $set1:ident, $codes:literal, $multiply_add:expr) => {
             #[target_feature(enable = $features)]
             unsafe fn $name(steps: usize) -> usize {
-                let (mut $x, $w) = ($set1(black_box(3)), $set1(black_box(5)));
+                let (mut x, w) = ($set1(black_box(3)), $set1(black_box(5)));
                 let mut acc = [$zero(); CHAINS];
                 for _ in 0..steps {
-                    for $acc in &mut acc {
-                        // SAFETY: no instruction at all.
-                        unsafe { asm!("/* {0} */", inout($register) $x, options(nomem, nostack, preserves_flags)) };
-                        *$acc = $step;
+                    for acc in &mut acc {
+                        // SAFETY: no instruction at all; then one that this function has.
+                        unsafe {
+                            asm!("/* {0} */", inout($register) x, options(nomem, nostack, preserves_flags));
+                            *acc = $multiply_add(*acc, x, w);
+                        }
                     }
                 }
                 black_box(&acc);
                 steps * CHAINS * $codes
             }
+        };
+    }
+
+    /// The same with a multiplication of 256-bit tiles.
+    macro_rules! ymm_chains {
+        ($name:ident, $features:literal, $codes:literal, $multiplication:ty) => {
+            chains!(
+                $name,
+                $features,
+                ymm_reg,
+                _mm256_setzero_si256,
+                _mm256_set1_epi32,
+                $codes,
+                <$multiplication>::multiply_add
+            );
         };
     }
 
@@ -97,21 +120,12 @@ mod x86 {
         _mm512_setzero_si512,
         _mm512_set1_epi32,
         64,
-        |acc, x, w| _mm512_dpbusd_epi32(*acc, x, w)
+        _mm512_dpbusd_epi32
     );
-    chains!(avxvnni, "avx2,avxvnni", ymm_reg, _mm256_setzero_si256, _mm256_set1_epi32, 32, |acc, x, w| {
-        _mm256_dpbusd_avx_epi32(*acc, x, w)
-    });
-    chains!(avx2_w4, "avx2", ymm_reg, _mm256_setzero_si256, _mm256_set1_epi32, 32, |acc, x, w| {
-        _mm256_add_epi16(*acc, _mm256_maddubs_epi16(x, w))
-    });
-    chains!(avx2_w7, "avx2", ymm_reg, _mm256_setzero_si256, _mm256_set1_epi32, 32, |acc, x, w| {
-        let pairs = _mm256_maddubs_epi16(x, w);
-        _mm256_add_epi32(*acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
-    });
-    chains!(avx2, "avx2", ymm_reg, _mm256_setzero_si256, _mm256_set1_epi32, 16, |acc, x, w| {
-        _mm256_add_epi32(*acc, _mm256_madd_epi16(x, w))
-    });
+    ymm_chains!(avxvnni, "avx2,avxvnni", 32, Vex);
+    ymm_chains!(avx2_w4, "avx2", 32, Maddubs16);
+    ymm_chains!(avx2_w7, "avx2", 32, Maddubs);
+    ymm_chains!(avx2, "avx2", 16, Madd);
 }
 
 /// A layer of 8 KiB of codes and 8 KiB of weights.

@@ -2,29 +2,19 @@
 #![allow(unsafe_code)]
 
 use super::lanes::ScalarLanes;
-use super::pack::Layout;
-use super::sweep::{self, Field, Micro, RegisterTile, Rows};
-use super::{Epilogue, Id, K_GROUP, Layer, MicroKernel, NR, Scratch, Tile};
+use super::micro::{Field, Micro, RegisterTile};
+use super::sweep::Rows;
+use super::{K_GROUP, NR, Tile};
 
-/// The table's line.
-pub const KERNEL: MicroKernel = MicroKernel {
-    name: "scalar",
+micro_kernel! {
+    name: scalar,
     isa: "scalar",
-    tile: [4, NR],
+    available: true,
     max_weight: 128,
-    layout: Layout::Quads,
-    available: || true,
-    id: Id::scalar,
-};
-
-/// # Safety
-/// The layer was checked.
-pub(super) unsafe fn sweep<E: Epilogue>(layer: &Layer<'_>, scratch: &mut Scratch, epilogue: &mut E) {
-    // SAFETY: the caller's promise is this function's.
-    unsafe { sweep::sweep::<Scalar, E>(layer, scratch, epilogue) }
+    tiles: Scalar,
 }
 
-struct Scalar;
+pub(super) struct Scalar;
 
 impl Micro for Scalar {
     type Lanes = ScalarLanes;
@@ -37,7 +27,8 @@ impl RegisterTile for Scalar {
     const PANELS: usize = 1;
 
     #[inline(always)]
-    unsafe fn run(field: &Field, x: &Rows, tiles: &mut [Tile; 2], row: usize) {
+    unsafe fn run(field: &Field, x: &Rows<'_>, tiles: &mut [Tile; 2], row: usize) {
+        // book: tile
         let mut acc = [[0i32; NR]; 4];
         for segment in 0..field.segments {
             let x: [*const u8; 4] = x.at(segment * field.stride);
@@ -56,5 +47,6 @@ impl RegisterTile for Scalar {
             }
         }
         tiles[0][row..row + 4].copy_from_slice(&acc);
+        // book end
     }
 }

@@ -43,11 +43,13 @@ impl<L: Lanes> Constants<L> {
     unsafe fn codes<const RESIDUAL: bool>(&self, sums: *const i32, r: *const u8) -> L {
         // SAFETY: the caller's promise.
         unsafe {
+            // book: codes
             let mut v = L::add_wide(L::load(sums).mul(self.m), self.b);
             if RESIDUAL {
                 v = L::add_wide(v, L::load_u8(r).shl(self.k_r).mul(self.m_r));
             }
             L::upper(v).sra(self.t)
+            // book end
         }
     }
 }
