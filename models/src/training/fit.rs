@@ -102,6 +102,7 @@ impl<L: Learner> Fit<L> {
         let (start, before) = (Instant::now(), self.tally.images);
         let mut rate = 0.0;
         watch.begin(epoch, first, batches);
+        // book: epoch
         for batch in images.epoch_from(epoch, first) {
             rate = self.learner.rate();
             let progress = self.learner.learn(batch).map_err(|e| Error::Training(Box::new(e)))?;
@@ -120,6 +121,7 @@ impl<L: Learner> Fit<L> {
                 return Ok(Ended::Stopped);
             }
         }
+        // book end
         let seconds = start.elapsed().as_secs_f64();
         let metrics = EpochMetrics {
             epoch: epoch + 1,

@@ -1,7 +1,7 @@
 //! The form that SAWB's two rules share: a clipping value from two moments.
 //!
 //! ```text
-//! alpha = c1 sqrt(E[x^2]) - c2 E|x|        s = alpha / 2^(b-1)  signed,  alpha / (2^b - 1)  unsigned
+//! eq 5   alpha = c1 sqrt(E[x^2]) - c2 E|x|        s = alpha / 2^(b-1)  signed,  alpha / (2^b - 1)  unsigned
 //! ```
 
 use super::Sample;
