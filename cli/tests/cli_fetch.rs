@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 
 use common::{Result, records, run_in, text};
 use flate2::{Compression, write::GzEncoder};
-use models::cifar10::Cifar10;
+use models::data::cifar10::Cifar10;
 use sha2::{Digest, Sha256};
 
 /// An archive like the official one, of fewer images; and something that must not be unpacked.

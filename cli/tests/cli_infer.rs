@@ -34,10 +34,10 @@ fn policy_product_saves_a_small_file_that_gives_what_was_measured() {
         assert!((0.0..=100.0).contains(&json[key].as_f64().unwrap()), "{key}");
     }
     let path = |key: &str| dir.path().join(json[key].as_str().unwrap());
-    let (model, shadow) = (path("model"), path("shadow"));
+    let (model, latent) = (path("model"), path("latent"));
     let size = fs::metadata(&model).unwrap().len();
     assert_eq!(json["model_bytes"], size);
-    assert!(size < fs::metadata(&shadow).unwrap().len() / 3, "{size}");
+    assert!(size < fs::metadata(&latent).unwrap().len() / 3, "{size}");
 
     let base = ["eval", "--weights", text(&model), "--data", text(&folder), "--json"];
     let eval = run_in(dir.path(), &base).json();
@@ -48,9 +48,9 @@ fn policy_product_saves_a_small_file_that_gives_what_was_measured() {
         run_in(dir.path(), &[&base[..], &flag].concat()).refused(2, &[flag[0], "integer-only network"]);
     }
     // The float weights are a checkpoint, which gives the same integers layer by layer.
-    let floats = ["eval", "--weights", text(&shadow), "--data", text(&folder), "--json"];
+    let floats = ["eval", "--weights", text(&latent), "--data", text(&folder), "--json"];
     assert_eq!(run_in(dir.path(), &floats).json()["top1"], json["top1_layers"]);
-    run_in(dir.path(), &["ptq", "--weights", text(&model)]).refused(3, &["integer-only network", "shadow"]);
+    run_in(dir.path(), &["ptq", "--weights", text(&model)]).refused(3, &["integer-only network", "latent"]);
 
     let inspect = run_in(dir.path(), &["inspect", "--weights", text(&model), "--json"]).json();
     let nodes = inspect["nodes"].as_array().unwrap();
@@ -62,11 +62,11 @@ fn policy_product_saves_a_small_file_that_gives_what_was_measured() {
     assert!(nodes[2]["outputs"][0]["shift"].is_u64() && nodes[2]["bytes"] == 1152);
     run_in(dir.path(), &["inspect", "--weights", text(&model), "--bits", "4"]).refused(2, &["--bits"]);
 
-    let wide = made(dir.path(), &folder, "W4A4", &["--out", "b", "--stream-bits", "16"]);
-    assert_eq!(wide["stream_bits"], 16);
-    let course = ["ptq", "--stream-bits", "16"];
-    run_in(dir.path(), &course).refused(2, &["--stream-bits", "--policy product"]);
-    assert_eq!(run_in(dir.path(), &["ptq", "--policy", "product", "--stream-bits", "9"]).code, 2);
+    let wide = made(dir.path(), &folder, "W4A4", &["--out", "b", "--residual-bits", "16"]);
+    assert_eq!(wide["residual_bits"], 16);
+    let course = ["ptq", "--residual-bits", "16"];
+    run_in(dir.path(), &course).refused(2, &["--residual-bits", "--policy product"]);
+    assert_eq!(run_in(dir.path(), &["ptq", "--policy", "product", "--residual-bits", "9"]).code, 2);
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn qat_keeps_the_best_epochs_integer_only_network() {
     let arguments = [&base[..], &["--weights", text(&weights), "--data", text(&folder)]].concat();
     let json = run_in(dir.path(), &arguments).json();
     assert_eq!(json["top1_int"], json["top1_best"]);
-    assert!(json["top1_layers"].is_number() && dir.path().join(json["shadow"].as_str().unwrap()).exists());
+    assert!(json["top1_layers"].is_number() && dir.path().join(json["latent"].as_str().unwrap()).exists());
     let model = dir.path().join(json["model"].as_str().unwrap());
     let eval = ["eval", "--weights", text(&model), "--data", text(&folder), "--json"];
     let eval = run_in(dir.path(), &eval).json();

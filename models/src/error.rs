@@ -91,6 +91,9 @@ pub enum Error {
     /// An argument outside its range.
     #[error("{0}")]
     Value(String),
+    /// A step of training failed: the run has diverged, say.
+    #[error("training: {0}")]
+    Training(Box<Error>),
     /// The engine refused.
     #[error(transparent)]
     Engine(#[from] engine::Error),
@@ -109,4 +112,4 @@ impl Error {
 }
 
 /// Result of an operation on data or checkpoints.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,39 +1,22 @@
 //! Part III: data and networks.
+//!
+//! Four wings, by what a reader looks for:
+//!
+//! 1. [`nets`]: the residual networks, and a network together with how it is quantized.
+//! 2. [`data`]: CIFAR-10 and other pictures, their augmentation, batches of an epoch, made-up samples.
+//! 3. [`training`]: one step of SGD, with or without quantization; the epochs around it; evaluation.
+//! 4. [`formats`]: the files in which networks come and go.
 
 pub mod assets;
-pub mod atomic;
-pub mod augment;
-pub mod checkpoint;
-pub mod cifar10;
-pub mod element;
-pub mod equalize;
+pub mod data;
 mod error;
-pub mod import;
-pub mod int_model;
-pub mod layout;
-pub mod loader;
-pub mod mmap;
-mod network;
-pub mod npy;
-pub mod packed;
-pub mod pickle;
-pub mod picture;
-pub mod placeholder;
-pub mod qat;
-pub mod quantized;
-mod resnet;
-pub mod saved;
-pub mod slice;
-pub mod state_dict;
-pub mod synthetic;
-pub mod torch_file;
-pub mod torch_global;
-mod trainer;
+pub mod formats;
+pub mod nets;
+pub mod training;
 
-pub use checkpoint::Checkpoint;
 pub use error::{Error, Result};
-pub use network::Network;
-pub use qat::QatTrainer;
-pub use quantized::QuantizedNetwork;
-pub use resnet::{Shortcut, resnet};
-pub use trainer::{Evaluation, Progress, Teacher, Trainer, evaluate};
+pub use formats::checkpoint::Checkpoint;
+pub use nets::{Network, QuantizedNetwork, Shortcut, resnet};
+pub use training::{
+    Ended, EpochMetrics, Evaluation, Fit, Learner, QatTrainer, Tally, Teacher, Trainer, evaluate,
+};

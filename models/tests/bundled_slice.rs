@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf};
 
-use models::{assets, cifar10::Cifar10, slice};
+use models::{assets, data::cifar10::Cifar10, data::slice};
 use sha2::{Digest, Sha256};
 
 #[test]

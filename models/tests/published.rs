@@ -4,7 +4,10 @@
 use std::path::PathBuf;
 
 use engine::Float;
-use models::{augment::Normalization, cifar10::Cifar10, evaluate, import::load_network, loader::Loader};
+use models::{
+    data::augment::Normalization, data::cifar10::Cifar10, data::loader::Loader, evaluate,
+    formats::open::load_network,
+};
 
 fn top1(file: &str, normalization: Option<Normalization>) -> Option<f64> {
     let shared = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared"));

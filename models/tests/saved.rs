@@ -4,7 +4,7 @@
 use std::io::{Cursor, Read, Write};
 use std::path::Path;
 
-use models::{Checkpoint, Error, torch_file};
+use models::{Checkpoint, Error, formats::torch_file};
 
 macro_rules! saved {
     ($name:literal) => {

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use models::{Checkpoint, Error, torch_file};
+use models::{Checkpoint, Error, formats::torch_file};
 use proptest::prelude::*;
 
 const TINY: [&[u8]; 3] = [

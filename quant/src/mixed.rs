@@ -6,13 +6,13 @@
 //! 1. *Sensitivity*: the accuracy with one layer at `b` bits and all others at the most, for every
 //!    layer and `b`.
 //! 2. *Allocation*: as if drops added up, choose for each layer the `b` that minimises
-//!    `bytes + lambda * drop`. One number, lambda, sweeps from careless to careful; bisection finds the
+//!    `bytes + lambda * drop` (6b). One number, lambda, sweeps from careless to careful; bisection finds the
 //!    smallest allocation that really stays above the floor.
 //! 3. *Greedy descent*: from there take one bit from one layer at a time, trying the cheapest
 //!    predicted drop per byte first, as long as the measured accuracy holds.
 //! 4. *Exchange*: give one layer a bit back if another can then lose more bytes.
 //!
-//! Every configuration that was measured is kept; [`Outcome::front`] are those not beaten in both
+//! Every configuration that was measured is kept; [`SearchOutcome::front`] are those not beaten in both
 //! size and accuracy.
 
 use std::collections::HashMap;
@@ -28,16 +28,18 @@ pub struct LayerSize {
     pub scales: usize,
 }
 
-/// Bytes of the weights: `ceil(n b / 8)` packed, and 4 for each `f32` scale.
+/// Bytes of the weights (6a): `ceil(n b / 8)` packed, and 4 for each `f32` scale.
 ///
 /// ```
 /// use quant::mixed::{LayerSize, size_bytes};
 /// let layers = [LayerSize { name: "a".into(), weights: 9, scales: 1 }];
 /// assert_eq!(size_bytes(&layers, &[3]), 4 + 4); // 27 bits need 4 bytes
 /// ```
+// book: size_bytes
 pub fn size_bytes(layers: &[LayerSize], bits: &[u32]) -> usize {
     layers.iter().zip(bits).map(|(l, &b)| (l.weights * b as usize).div_ceil(8) + 4 * l.scales).sum()
 }
+// book end
 
 /// What bounds the search.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -65,7 +67,7 @@ pub struct Point {
 
 /// Result of [`search`].
 #[derive(Clone, Debug, PartialEq)]
-pub struct Outcome {
+pub struct SearchOutcome {
     /// Accuracy with every layer at the most bits.
     pub baseline: f64,
     /// `sensitivity[layer][b - min_bits]`: accuracy with only that layer at `b` bits.
@@ -91,7 +93,7 @@ pub fn search<E>(
     layers: &[LayerSize],
     options: Options,
     evaluate: impl FnMut(&[u32]) -> Result<f64, E>,
-) -> Result<Outcome, E> {
+) -> Result<SearchOutcome, E> {
     let Options { floor, min_bits, max_bits, .. } = options;
     assert!(1 <= min_bits && min_bits <= max_bits && max_bits <= 8, "bits must be 1 to 8");
     let mut ledger = Ledger { layers, evaluate, measured: HashMap::new() };
@@ -139,7 +141,7 @@ pub fn search<E>(
         reached = reached.max(p.accuracy);
         better
     });
-    Ok(Outcome { baseline, sensitivity, best, front: points, evaluations })
+    Ok(SearchOutcome { baseline, sensitivity, best, front: points, evaluations })
 }
 
 /// The evaluation, and everything it has said.

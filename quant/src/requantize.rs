@@ -24,9 +24,8 @@
 //! `M` counts as 0 where `acc` can be nothing but 0: a channel whose weights all round to zero. `k` is 0 unless some `|M| >= 1/2`, `t` as large as `|m| < 2^31` allows: the largest channel keeps all 31 bits. One
 //! `k` and one `t` per layer; a channel whose `M` is `2^j` times smaller keeps `31 - j` bits.
 //!
-//! Why the division is by `2^32` and then `2^t`: the upper half of a 64-bit product is free on every instruction set,
-//! and the rest is a 32-bit shift. Related: Jacob et al., "Quantization and training of neural networks for efficient
-//! integer-arithmetic-only inference" (CVPR 2018), eq 6, with one multiplier per layer and the bias in int32.
+//! The division is by `2^32` first and then by `2^t`, so that what lies between the two is a 32-bit number. Related: Jacob et al., "Quantization and training of neural networks for efficient
+//! integer-arithmetic-only inference" (CVPR 2018), its formula 6, with one multiplier per layer and the bias in int32.
 
 use engine::{Error, Result};
 
@@ -131,7 +130,7 @@ impl Requantize {
     }
 
     /// Whether nothing can overflow: `|v| < 2^63` and `acc << k`, `r << k_r` within 32 bits, for everything within
-    /// `bounds`. (An accumulator of more than 32 bits is made of two, see [`crate::kernel::requantize`].)
+    /// `bounds`. (An accumulator of more than 32 bits is made of two.)
     pub fn is_safe(&self, bounds: &Bounds) -> bool {
         let (k_r, m_r) = self.residual.unwrap_or((0, 0));
         let r = i128::from(bounds.residual) << k_r;
@@ -145,6 +144,7 @@ impl Requantize {
     }
 
     /// Eq 7 as it reads, in 128 bits.
+    // book: apply_ref
     pub fn apply_ref(&self, channel: usize, acc: i64, r: i64) -> i32 {
         let (k_r, m_r) = self.residual.unwrap_or((0, 0));
         let v = (i128::from(acc) << self.left) * i128::from(self.multiplier[channel])
@@ -152,6 +152,7 @@ impl Requantize {
             + i128::from(self.bias[channel]);
         (v >> (32 + self.shift)).clamp(i128::from(self.lo), i128::from(self.hi)) as i32
     }
+    // book end
 }
 
 /// `round(x 2^e)`, if its absolute value is below `2^31`.

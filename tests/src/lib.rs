@@ -1,1 +1,3 @@
-//! Shared by the cross-crate tests: where fixtures and optional large data are found.
+//! Shared by the cross-crate tests: what holds the documentation to the source.
+
+pub mod book;

@@ -3,11 +3,11 @@
 
 use engine::Float;
 use engine::fast::Algorithm;
-use engine::optim::{Decay, Ema, Schedule, Sgd};
-use models::augment::{Augment, Normalization};
-use models::cifar10::ImageSet;
-use models::loader::Loader;
-use models::{Checkpoint, Network, Shortcut, Trainer};
+use engine::optim::{Decay, Schedule, Sgd};
+use models::data::augment::{Augment, Normalization};
+use models::data::cifar10::ImageSet;
+use models::data::loader::Loader;
+use models::{Checkpoint, Learner, Network, Shortcut, Trainer};
 
 /// Records of a fixed pattern: what matters here is the arithmetic, not the pictures.
 fn images(n: usize) -> ImageSet {
@@ -20,23 +20,21 @@ fn train(threads: usize) -> Checkpoint {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
     pool.install(|| {
         let network = Network::fresh(20, Shortcut::B, Normalization::COURSE, 7).unwrap();
-        let ema = Some(Ema::new(0.9, &network.params));
-        let mut trainer = Trainer {
-            network,
-            sgd: Sgd::new(0.9, true, 5e-4, false),
-            schedule: Schedule { base: 0.1, warmup: 2, total: 3, decay: Decay::Cosine { end: 0.0 } },
-            smoothing: 0.1,
-            algorithm: Algorithm::default(),
-            teacher: None,
-            ema,
-            step: 0,
-        };
+        let mut trainer = Trainer::new(
+            network.graph,
+            network.params,
+            Sgd::new(0.9, true, 5e-4, false),
+            Schedule { base: 0.1, warmup: 2, total: 3, decay: Decay::Cosine { end: 0.0 } },
+        )
+        .with_smoothing(0.1)
+        .with_algorithm(Algorithm::default())
+        .with_ema(0.9);
         let loader = Loader::training(&images(57), 19, Normalization::COURSE, Augment::STANDARD, 7);
         for batch in loader.prefetch(0, 0, 2) {
             trainer.step(batch, &mut Float).unwrap();
         }
         assert_eq!(trainer.step, 3);
-        trainer.checkpoint()
+        trainer.state()
     })
 }
 

@@ -3,7 +3,7 @@
 use engine::kernel::Isa;
 use engine::rng::{Purpose, Rng};
 use engine::{Float, Inference, Role, Tensor};
-use models::augment::Normalization;
+use models::data::augment::Normalization;
 use models::{Network, Shortcut};
 
 /// A network whose batch norms do something: random statistics and coefficients.

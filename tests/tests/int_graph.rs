@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use engine::rng::{Purpose, Rng};
 use engine::{Role, Tensor};
-use models::augment::Normalization;
-use models::loader::Loader;
-use models::synthetic::noise_images;
+use models::data::augment::Normalization;
+use models::data::loader::Loader;
+use models::data::synthetic::noise_images;
 use models::{Network, QuantizedNetwork, Shortcut, evaluate};
 use quant::int_graph::reference::{self, Trace};
 use quant::int_graph::{IntEngine, IntGraph, IntNode, Op, Value};
@@ -43,7 +43,7 @@ fn network(
     };
     let quantizer = Quantizer::new(config)
         .with_activation_rule(ActivationRule::Scale(ScaleRule::HEURISTIC))
-        .with_stream_bits(stream);
+        .with_residual_bits(stream);
     QuantizedNetwork::calibrate(&network, &quantizer, loader.epoch(0)).unwrap()
 }
 
@@ -155,7 +155,7 @@ fn the_float_simulation_gives_the_same_classes_and_nearly_the_same_logits() {
         let simulated = evaluate(graph, params, loader.epoch(0), &mut hook, |_| {}).unwrap();
         let engine = IntEngine::new(quantized.lower().unwrap()).unwrap();
         let images: Vec<u8> =
-            (0..set.len()).flat_map(|i| models::cifar10::interleave(set.image(i))).collect();
+            (0..set.len()).flat_map(|i| models::data::cifar10::interleave(set.image(i))).collect();
         let logits = engine.run(&images).unwrap();
         let real: Vec<f32> = logits.chunks(10).flat_map(|l| engine.graph().real_logits(l)).collect();
         let spread = simulated.logits.iter().fold(0f32, |a, l| a.max(l.abs()));

@@ -6,16 +6,14 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use engine::fast::Algorithm;
-use engine::kernel::Isa;
 use engine::optim::{Decay, Schedule, Sgd};
 use engine::{Float, Hook, Tensor};
 use models::assets::INTEGER_MODEL;
-use models::augment::Normalization;
-use models::loader::Batch;
-use models::{Network, Shortcut, Trainer, int_model};
+use models::data::augment::Normalization;
+use models::data::loader::Batch;
+use models::{Network, Shortcut, Trainer, formats::int_model};
 use quant::int_graph::IntEngine;
-use quant::{FakeQuantHook, Policy, QuantConfig, Ranges};
+use quant::{FakeQuantHook, Policy, QuantConfig, Quantization};
 
 /// The system's allocator, counting.
 struct Counting;
@@ -79,19 +77,17 @@ fn a_step_at_batch_128_stays_below_600_mib_and_later_ones_allocate_only_small_ch
     for quantized in [false, true] {
         engine::clear_arena();
         PEAK.store(LIVE.load(Relaxed), Relaxed);
-        let mut trainer = Trainer {
-            network: Network::fresh(20, Shortcut::B, Normalization::COURSE, 1).unwrap(),
-            sgd: Sgd::new(0.9, true, 5e-4, false),
-            schedule: Schedule { base: 0.01, warmup: 0, total: 9, decay: Decay::Constant },
-            smoothing: 0.1,
-            algorithm: Algorithm::Winograd(Isa::active()),
-            teacher: None,
-            ema: None,
-            step: 0,
-        };
+        let network = Network::fresh(20, Shortcut::B, Normalization::COURSE, 1).unwrap();
+        let mut trainer = Trainer::new(
+            network.graph,
+            network.params,
+            Sgd::new(0.9, true, 5e-4, false),
+            Schedule { base: 0.01, warmup: 0, total: 9, decay: Decay::Constant },
+        )
+        .with_smoothing(0.1);
         let config = QuantConfig::default();
-        let plan = Policy::Course.plan(&trainer.network.graph, config.bits);
-        let mut fake = FakeQuantHook::new(config, plan, Ranges::default(), true);
+        let plan = Policy::Course.plan(&trainer.graph, config.bits);
+        let mut fake = FakeQuantHook::new(Quantization::new(config, plan), true);
         let hook: &mut dyn Hook = if quantized { &mut fake } else { &mut Float };
         step(&mut trainer, hook, &x);
         // The second step may meet another order of tasks, and so ask for a thread's first buffer.

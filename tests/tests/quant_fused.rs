@@ -4,10 +4,10 @@ use engine::fast::Algorithm;
 use engine::kernel::Isa;
 use engine::optim::{Decay, Schedule, Sgd};
 use engine::{Hook, Input, LayerQuant, Node, Operands, Params, Result, Tape, Tensor};
-use models::augment::Normalization;
-use models::loader::Batch;
+use models::data::augment::Normalization;
+use models::data::loader::Batch;
 use models::{Network, Shortcut, Trainer};
-use quant::{FakeQuantHook, Policy, QuantConfig, Ranges};
+use quant::{FakeQuantHook, Policy, QuantConfig, Quantization};
 
 /// The hook with its inputs quantized by an operation of their own.
 struct Apart(FakeQuantHook);
@@ -26,23 +26,20 @@ fn train(bits: &str, algorithm: Algorithm, wrap: impl Fn(FakeQuantHook) -> Box<d
     let network = Network::fresh(8, Shortcut::B, Normalization::COURSE, 7).unwrap();
     let config = QuantConfig { bits: bits.parse().unwrap(), ..QuantConfig::default() };
     let plan = Policy::Course.plan(&network.graph, config.bits);
-    let mut hook = wrap(FakeQuantHook::new(config, plan, Ranges::default(), true));
-    let mut trainer = Trainer {
-        network,
-        sgd: Sgd::new(0.9, true, 5e-4, false),
-        schedule: Schedule { base: 0.1, warmup: 0, total: 2, decay: Decay::Constant },
-        smoothing: 0.0,
-        algorithm,
-        teacher: None,
-        ema: None,
-        step: 0,
-    };
+    let mut hook = wrap(FakeQuantHook::new(Quantization::new(config, plan), true));
+    let mut trainer = Trainer::new(
+        network.graph,
+        network.params,
+        Sgd::new(0.9, true, 5e-4, false),
+        Schedule { base: 0.1, warmup: 0, total: 2, decay: Decay::Constant },
+    )
+    .with_algorithm(algorithm);
     for number in 0..2 {
         let x = Tensor::from_fn([5, 32, 32, 3], |i| ((i * 37 + number * 11) % 101) as f32 / 25.0 - 2.0);
         let labels = (0..5).collect();
         trainer.step(Batch { number, indices: (0..5).collect(), x, labels }, hook.as_mut()).unwrap();
     }
-    trainer.network.params
+    trainer.params
 }
 
 #[test]

@@ -6,10 +6,10 @@ use engine::fast::Algorithm;
 use engine::kernel::Isa;
 use engine::optim::{Decay, Schedule, Sgd};
 use engine::{Float, Hook};
-use models::augment::Normalization;
-use models::loader::Batch;
+use models::data::augment::Normalization;
+use models::data::loader::Batch;
 use models::{Network, Shortcut, Trainer};
-use quant::{FakeQuantHook, Policy, QuantConfig, Ranges};
+use quant::{FakeQuantHook, Policy, QuantConfig, Quantization};
 
 use crate::{Bench, Speeds};
 
@@ -23,7 +23,7 @@ pub fn bench(speeds: &mut Speeds) {
         step(speeds, format!("W8A8 {kernel}"), algorithm, |network| {
             let config = QuantConfig::default();
             let plan = Policy::Course.plan(&network.graph, config.bits);
-            FakeQuantHook::new(config, plan, Ranges::default(), true)
+            FakeQuantHook::new(Quantization::new(config, plan), true)
         });
     }
 }
@@ -35,18 +35,17 @@ fn step<H: Hook + Send>(
     algorithm: Algorithm,
     hook: impl FnOnce(&Network) -> H,
 ) {
-    let mut trainer = Trainer {
-        network: Network::fresh(20, Shortcut::B, Normalization::COURSE, 1).expect("depth 20"),
-        sgd: Sgd::new(0.9, true, 5e-4, false),
-        schedule: Schedule { base: 0.01, warmup: 0, total: 1, decay: Decay::Constant },
-        smoothing: 0.1,
-        algorithm,
-        teacher: None,
-        ema: None,
-        step: 0,
-    };
-    let mut hook = hook(&trainer.network);
-    let layers = trainer.network.graph.multiply_adds(32);
+    let network = Network::fresh(20, Shortcut::B, Normalization::COURSE, 1).expect("depth 20");
+    let mut trainer = Trainer::new(
+        network.graph.clone(),
+        network.params.clone(),
+        Sgd::new(0.9, true, 5e-4, false),
+        Schedule { base: 0.01, warmup: 0, total: 1, decay: Decay::Constant },
+    )
+    .with_smoothing(0.1)
+    .with_algorithm(algorithm);
+    let mut hook = hook(&network);
+    let layers = network.graph.multiply_adds(32);
     let forward: usize = layers.iter().map(|(_, n)| n).sum();
     let bench = Bench {
         group: "train_step",

@@ -6,8 +6,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use engine::Tensor;
-use models::augment::Normalization;
-use models::cifar10::RECORD_BYTES;
+use models::data::augment::Normalization;
+use models::data::cifar10::RECORD_BYTES;
 use models::{Checkpoint, Network, Shortcut};
 
 /// The program, away from whatever the environment says.

@@ -59,6 +59,7 @@ pub trait Hook {
         Ok(None)
     }
 
+    // book: layer
     /// What the layer computes with; asked once per layer and pass. A hook may put leaves of its own on the tape (step
     /// sizes that are learned) and find their gradients there after the backward pass.
     ///
@@ -67,12 +68,13 @@ pub trait Hook {
     fn layer(&mut self, _: &mut Tape, _: &Node, operands: Operands) -> Result<LayerQuant> {
         Ok(operands.into())
     }
+    // book end
 
     /// What a residual sum sees as its second input, or a pool as its only one.
     ///
     /// # Errors
     /// As for [`compute`](Self::compute).
-    fn edge(&mut self, _: &mut Tape, _: &Node, x: Incoming) -> Result<Var> {
+    fn activation(&mut self, _: &mut Tape, _: &Node, x: Incoming) -> Result<Var> {
         Ok(x.var)
     }
 

@@ -2,15 +2,15 @@
 //! (Hinton, Vinyals, Dean, "Distilling the knowledge in a neural network", 2015, section 2):
 //!
 //! ```text
-//! L     = (1 - share) CE(x, labels) + share T^2 KL( softmax(t / T) || softmax(x / T) ), mean over the batch
-//! dL/dx = (1 - share) (p - q) / N   + share T ( softmax(x / T) - softmax(t / T) ) / N
+//! L     = (1 - share) CE(x, labels) + share T^2 KL( softmax(t / T) || softmax(x / T) ), mean over the batch   (9e)
+//! dL/dx = (1 - share) (p - q) / N   + share T ( softmax(x / T) - softmax(t / T) ) / N                      (9f)
 //! ```
 //!
 //! `CE` is [`cross_entropy`] with its `p` and `q`. The factor `T^2` keeps the two terms' gradients of one size when the
 //! temperature changes. The teacher's logits are constants.
 
 use super::cross_entropy::{cross_entropy, softmax};
-use crate::{Context, Error, Op, Result, Tape, Tensor, Var};
+use crate::{Error, Op, Record, Result, Tape, Tensor, Var};
 
 /// How much a teacher counts.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -78,7 +78,7 @@ impl Op for Distill {
         "distill"
     }
 
-    fn backward(&self, _: &Context<'_>, dy: Tensor) -> Vec<Option<Tensor>> {
+    fn backward(&self, _: &Record<'_>, dy: Tensor) -> Vec<Option<Tensor>> {
         let dy = dy.data()[0];
         let mut dx = self.soft.clone();
         dx.data_mut().iter_mut().for_each(|v| *v *= dy);

@@ -2,7 +2,7 @@
 
 use crate::Params;
 
-/// Averaged parameters: `average = decay * average + (1 - decay) * current` after every step. Batch norm's running
+/// Averaged parameters: `average = decay * average + (1 - decay) * current` after every step (9b). Batch norm's running
 /// statistics are averaged likewise, so that they belong to the averaged weights.
 #[derive(Clone, Debug)]
 pub struct Ema {
@@ -19,6 +19,7 @@ impl Ema {
     }
 
     /// Takes in the parameters after a step.
+    // book: update
     pub fn update(&mut self, current: &Params) {
         for (average, current) in self.params.iter_mut().zip(current.iter()) {
             for (a, c) in average.value.data_mut().iter_mut().zip(current.value.data()) {
@@ -26,6 +27,7 @@ impl Ema {
             }
         }
     }
+    // book end
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 //! Learning-rate schedules: linear warm-up, then constant, steps, or half a cosine
-//! (Loshchilov and Hutter 2017, equation 5, without restarts).
+//! (Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts", 2017, without the restarts): (9a).
 
 /// The course of the learning rate after warm-up.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,10 +46,12 @@ impl Schedule {
                 self.base * factor.powi(reached as i32)
             }
             Decay::Cosine { end } => {
+                // book: cosine
                 let span = self.total.saturating_sub(self.warmup).max(1);
                 let t = ((step - self.warmup) as f64 / span as f64).min(1.0);
                 let share = 0.5 * (1.0 + (std::f64::consts::PI * t).cos());
                 end + (self.base - end) * share as f32
+                // book end
             }
         }
     }

@@ -1,7 +1,7 @@
 //! SGD with momentum (Nesterov or heavy ball) and weight decay, as PyTorch defines it:
 //!
 //! `g = dw + weight_decay * w`, `v = momentum * v + g` (`v = g` in the first step),
-//! `w = w - lr * (g + momentum * v)` with Nesterov, else `w = w - lr * v`.
+//! `w = w - lr * (g + momentum * v)` with Nesterov (0f), else `w = w - lr * v`.
 
 use crate::{Error, Params, Result, Role, Tensor};
 
@@ -40,9 +40,11 @@ impl Sgd {
             let velocity = velocity.get_or_insert_with(|| Tensor::zeros(grad.shape()));
             let momentum = if first { 0.0 } else { self.momentum };
             for ((w, dw), v) in param.value.data_mut().iter_mut().zip(grad.data()).zip(velocity.data_mut()) {
+                // book: step
                 let g = dw + decay * *w;
                 *v = momentum * *v + g;
                 *w -= lr * if self.nesterov { g + self.momentum * *v } else { *v };
+                // book end
             }
         }
         Ok(())

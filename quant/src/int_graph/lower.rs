@@ -22,10 +22,10 @@ use engine::{Error, Layer, NodeId, Result};
 
 use super::validate::acc_bounds;
 use super::{IntGraph, IntNode, Op, Value, ValueId};
+use crate::integer::bias::product_scales;
 use crate::integer::bound::fits_i32;
-use crate::integer::weights::product_scales;
+use crate::numbers::uniform::quantize_value;
 use crate::requantize::{Bounds, RealMap, Requantize};
-use crate::uniform::quantize_value;
 use crate::{QParams, quantize_bias};
 pub use source::Source;
 use source::wanted;

@@ -1,7 +1,7 @@
 //! How wide an accumulator must be, proven before anything is added up.
 //!
 //! ```text
-//! | sum (x_int + z_x) w_int + b_int |  <=  max|x_int + z_x| * sum|w_int| + |b_int|
+//! | sum (x_int + z_x) w_int + b_int |  <=  max|x_int + z_x| * sum|w_int| + |b_int|      (4c)
 //! ```
 //!
 //! If the right side is below `2^31` for every output channel, 32 bits hold every result. Partial sums
@@ -22,9 +22,11 @@ pub enum Accumulators {
 }
 
 /// `max|x| * sum|w| + |b|`: what no accumulator of the channel can exceed.
+// book: accumulator_bound
 pub fn accumulator_bound(largest_x: i64, sum_abs_w: i64, b: i64) -> i64 {
     largest_x.saturating_mul(sum_abs_w).saturating_add(b.saturating_abs())
 }
+// book end
 
 /// Whether 32 bits hold anything within the bound.
 pub fn fits_i32(bound: i64) -> bool {

@@ -4,7 +4,7 @@
 use engine::{Error, Result, Tensor};
 
 use super::accumulate::Convolution;
-use super::weights::product_scales;
+use super::bias::product_scales;
 use super::window::{Image, Window};
 use super::{Accumulators, Activation, PackedWeights};
 use crate::kernel::MicroKernel;
@@ -64,6 +64,7 @@ pub fn integer_conv2d_with<X: Activation>(
 ///
 /// # Errors
 /// As [`integer_conv2d`]; or if the weights have a zero point, or scales that do not fit.
+#[doc(alias = "quantized_conv2d_function")]
 pub fn quantized_conv2d<X: Activation>(
     x_int: &IntTensor<X>,
     q_x: &QParams,
@@ -73,6 +74,8 @@ pub fn quantized_conv2d<X: Activation>(
     stride: usize,
     padding: usize,
 ) -> Result<Tensor> {
+    // book: quantized_conv2d
     let scale = product_scales("quantized_conv2d", q_x, q_w, w.outputs())?;
     Ok(integer_conv2d(x_int, q_x.zero_points()[0], w, b_int, stride, padding)?.rescale(&scale))
+    // book end
 }

@@ -1,4 +1,4 @@
-//! Integer convolution as its formula reads: what every kernel and every path must equal, bit for bit.
+//! Integer convolution as its formula reads (the bracket of eq 6): what is computed anywhere must equal it, bit for bit.
 
 use engine::ops::extent;
 
@@ -23,6 +23,7 @@ pub fn integer_conv2d_ref<X: Activation>(
     let mut y = Vec::with_capacity(n * oh * ow * o);
     for i in 0..n * oh * ow * o {
         let (image, oy, ox, channel) = (i / (oh * ow * o), i / (ow * o) % oh, i / o % ow, i % o);
+        // book: sum
         let mut sum = b_int.map_or(0, |b| b[channel]);
         for k in 0..kh * kw * c {
             let (ky, kx, kc) = (k / (kw * c), k / c % kw, k % c);
@@ -34,6 +35,7 @@ pub fn integer_conv2d_ref<X: Activation>(
             sum += i64::from(x.to_i32() + z_x) * i64::from(w_int.data()[channel * kh * kw * c + k].to_i32());
         }
         y.push(sum);
+        // book end
     }
     IntTensor::from_vec([n, oh, ow, o], y).expect("as many as the shape holds")
 }

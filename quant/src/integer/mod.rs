@@ -14,7 +14,7 @@
 //! (128, 32768), so both it and `z_x` are a constant `d` added to an unsigned code `u`, and
 //!
 //! ```text
-//! sum (u + d) w  =  sum u w  +  d sum w
+//! sum (u + d) w  =  sum u w  +  d sum w                                                    (4b)
 //! ```
 //!
 //! where `sum w` of each output channel, its column sum, is known when the weights are packed: the whole
@@ -23,6 +23,7 @@
 
 mod accumulate;
 pub mod activation;
+pub mod bias;
 pub mod bound;
 pub mod conv2d;
 pub mod conv2d_ref;
@@ -31,8 +32,9 @@ pub mod weights;
 mod window;
 
 pub use activation::Activation;
+pub use bias::quantize_bias;
 pub use bound::Accumulators;
 pub use conv2d::{integer_conv2d, quantized_conv2d};
 pub use conv2d_ref::integer_conv2d_ref;
 pub use linear::{integer_linear, integer_linear_ref, quantized_linear};
-pub use weights::{PackedWeights, quantize_bias};
+pub use weights::PackedWeights;

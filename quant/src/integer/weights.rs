@@ -1,12 +1,12 @@
-//! Weights ready for the integer layers, and the bias in integers.
+//! Weights ready for the integer layers.
 
 use std::borrow::Cow;
 
 use engine::{Error, Result};
 
+use crate::IntTensor;
 use crate::kernel::pack::Panels;
 use crate::kernel::{self, K_GROUP, MicroKernel};
-use crate::{Granularity, IntTensor, QParams};
 
 /// Integer weights `[O, KH, KW, C]` or `[O, I]`, packed once for the micro-kernel that suits their range.
 #[derive(Clone)]
@@ -94,47 +94,4 @@ impl PackedWeights {
     pub fn outputs(&self) -> usize {
         self.dims[0]
     }
-}
-
-/// `b_int = round(b / (s_x s_w))`, half to even, of absolute value up to `2^53`: all that `f64` holds exactly, and what
-/// leaves 64 bits room for the products.
-///
-/// 32 bits would not do: a step is as small as the weights, and a bias of 0.5 beside weights around 1e-7 is 6e9 steps.
-///
-/// # Errors
-/// If a quotient is not a number or larger; the message names the channel.
-pub fn quantize_bias(b: &[f32], s: &[f64]) -> Result<Vec<i64>> {
-    const LARGEST: f64 = (1u64 << 53) as f64;
-    let code = |(channel, (&b, &s)): (usize, (&f32, &f64))| {
-        let exact = (f64::from(b) / s).round_ties_even();
-        // NaN is in no range.
-        if (-LARGEST..=LARGEST).contains(&exact) {
-            return Ok(exact as i64);
-        }
-        let detail = format!("channel {channel}: {b} is not a number of steps of {s:e} up to 2^53");
-        Err(Error::value("bias", detail))
-    };
-    b.iter().zip(s).enumerate().map(code).collect()
-}
-
-/// `s_x s_w` of each output channel, after checking that eq 6 applies: activations per tensor, weights
-/// symmetric, scales one or one per output channel.
-pub(crate) fn product_scales(
-    op: &'static str,
-    q_x: &QParams,
-    q_w: &QParams,
-    outputs: usize,
-) -> Result<Vec<f64>> {
-    if q_x.granularity() != Granularity::PerTensor {
-        return Err(Error::value(op, "activations must have one scale for the whole tensor"));
-    }
-    if let Some(z) = q_w.zero_points().iter().find(|&&z| z != 0) {
-        return Err(Error::value(op, format!("weights must have zero_point 0, got {z}")));
-    }
-    if q_w.granularity() == Granularity::PerChannel && q_w.scales().len() != outputs {
-        let detail = format!("{} weight scales for {outputs} output channels", q_w.scales().len());
-        return Err(Error::shape(op, detail));
-    }
-    let s_x = f64::from(q_x.scales()[0]);
-    Ok((0..outputs).map(|o| s_x * f64::from(q_w.channel(o).0)).collect())
 }

@@ -24,6 +24,7 @@
 
 mod pending;
 mod positions;
+mod rows;
 
 use std::ops::Range;
 
@@ -32,7 +33,7 @@ use super::{At, Epilogue, K_GROUP, Layer, MAX_MR, Tile};
 use pending::Pending;
 pub(super) use pending::Sums;
 use positions::Positions;
-pub(super) use positions::Rows;
+pub(super) use rows::Rows;
 
 /// Memory the kernels need; one per thread, kept from layer to layer.
 #[derive(Default)]

@@ -1,7 +1,7 @@
 //! A moving average of each batch's extremes, so that one odd batch does not set the scale for good.
 //!
 //! ```text
-//! max <- decay * max + (1 - decay) * max of the batch        and the same for min
+//! max <- decay * max + (1 - decay) * max of the batch        and the same for min    (5a)
 //! ```
 //!
 //! The first batch sets the average; after it, a batch's influence halves every 69 batches at decay
@@ -29,6 +29,7 @@ impl MovingAverage {
     }
 
     /// Takes in the range of a batch.
+    // book: update
     pub fn update(&mut self, batch: Range) {
         let mix = |old: f32, new: f32| self.decay * old + (1.0 - self.decay) * new;
         self.range = Some(match self.range {
@@ -36,6 +37,7 @@ impl MovingAverage {
             None => batch,
         });
     }
+    // book end
 }
 
 impl Default for MovingAverage {

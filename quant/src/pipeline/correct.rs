@@ -19,7 +19,8 @@ use std::collections::BTreeMap;
 use engine::ops::BatchStats;
 use engine::{Float, Graph, Hook, Params, Result, Tensor};
 
-use super::{Correction, Quantization};
+use super::Correction;
+use crate::Quantization;
 
 /// What the float network does with the correction's images, measured once and compared with any number of
 /// quantizations.
@@ -73,6 +74,7 @@ impl Reference {
                 add(&mut shift.var_q, q.var.iter().map(|&v| f64::from(v)));
             }
         }
+        // book: correct
         for (name, shift) in shifts {
             let mean = params.get_mut(&format!("{name}.running_mean"))?;
             for (m, s) in mean.data_mut().iter_mut().zip(&shift.mean) {
@@ -87,6 +89,7 @@ impl Reference {
                 }
             }
         }
+        // book end
         self.correct_logits(&mut params, quantization)?;
         Ok(params)
     }

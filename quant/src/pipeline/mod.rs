@@ -30,19 +30,16 @@
 //! ```
 //!
 //! 1. [`Quantizer`]: what is chosen, and the float network made a [`Quantized`] one.
-//! 2. [`calibrate`]: the ranges of activations.
+//! 2. [`calibrate`](mod@calibrate): the ranges of activations.
 //! 3. [`correct`]: batch norms take back what rounding did.
-//! 4. [`Quantization`]: everything that makes integers of floats, and the hooks that compute with it.
-//! 5. [`rules`]: the names of the choices.
+//! 4. [`rules`]: the names of the choices.
 
 pub mod calibrate;
 pub mod correct;
-pub mod quantization;
 pub mod quantizer;
 pub mod rules;
 
 pub use calibrate::calibrate;
 pub use correct::Reference;
-pub use quantization::Quantization;
 pub use quantizer::{Quantized, Quantizer};
 pub use rules::{ActivationRule, Correction};

@@ -1,7 +1,7 @@
 //! The exact minimum of the squared error over all scales: a sweep over the scales at which a code changes.
 //!
 //! With the codes `k_i` held fixed the error is a quadratic of the scale, and nearest codes are the best codes of a
-//! scale, so the true error is the least of those quadratics:
+//! scale, so the true error is the least of those quadratics (2a):
 //!
 //! ```text
 //! E(s)      =  min over k of  E_k(s),       E_k(s) = sum_i w_i (x_i - s k_i)^2

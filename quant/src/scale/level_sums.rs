@@ -90,8 +90,9 @@ impl LevelSums {
         error.max(0.0) / self.total()
     }
 
-    /// The best scale for the codes that `s` assigns, `sum x x_int / sum x_int^2` (least squares). Its
+    /// The best scale for the codes that `s` assigns, `sum x x_int / sum x_int^2` (least squares, (2b)). Its
     /// error is never above that of `s`. `None` if every code is zero.
+    // book: improve
     pub fn improve(&self, s: f64, grid: Grid) -> Option<f64> {
         let (mut numerator, mut denominator) = (0.0, 0.0);
         self.for_each_level(s, grid, |k, [w, wx, _]| {
@@ -100,6 +101,7 @@ impl LevelSums {
         });
         (denominator > 0.0 && numerator > 0.0).then(|| numerator / denominator)
     }
+    // book end
 
     /// `f(code, sums over its run)` for every code that has values.
     fn for_each_level(&self, s: f64, grid: Grid, mut f: impl FnMut(f64, [f64; 3])) {

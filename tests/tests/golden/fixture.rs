@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use engine::{Shape, Tensor};
-use models::layout;
+use models::formats::layout;
 use safetensors::SafeTensors;
 
 /// A safetensors file, whole.

@@ -5,8 +5,8 @@ use engine::fast::Algorithm;
 use engine::ops;
 use engine::optim::{Decay, Schedule, Sgd};
 use engine::{Float, Tape, Tensor};
-use models::augment::Normalization;
-use models::loader::Batch;
+use models::data::augment::Normalization;
+use models::data::loader::Batch;
 use models::{Network, Shortcut, Trainer};
 
 use crate::fixture::{Golden, assert_close};
@@ -31,16 +31,13 @@ fn open(shortcut: Shortcut) -> Case {
     });
     let labels: Vec<usize> = golden.i32("batch.labels").iter().map(|&l| l as usize).collect();
     let batch = Batch { number: 0, indices: (0..n).collect(), x, labels };
-    let trainer = Trainer {
-        network,
-        sgd: Sgd::new(0.9, true, 5e-4, true),
-        schedule: Schedule { base: 0.05, warmup: 0, total: 10, decay: Decay::Constant },
-        smoothing: 0.0,
-        algorithm: Algorithm::default(),
-        teacher: None,
-        ema: None,
-        step: 0,
-    };
+    let trainer = Trainer::new(
+        network.graph,
+        network.params,
+        Sgd::new(0.9, true, 5e-4, true),
+        Schedule { base: 0.05, warmup: 0, total: 10, decay: Decay::Constant },
+    )
+    .with_algorithm(Algorithm::default());
     Case { golden, trainer, batch }
 }
 
@@ -51,13 +48,12 @@ fn first_logits_and_every_gradient() {
     for shortcut in BOTH {
         let Case { golden, mut trainer, batch } = open(shortcut);
         let mut tape = Tape::new();
-        let network = &mut trainer.network;
-        let forward =
-            network.graph.forward_train(&mut network.params, &mut tape, batch.x, &mut Float).unwrap();
+        let Trainer { graph, params, .. } = &mut trainer;
+        let forward = graph.forward_train(params, &mut tape, batch.x, &mut Float).unwrap();
         assert_close("logits", tape.value(forward.output), &golden.tensor("step0.logits"), 1e-4);
         let loss = ops::cross_entropy(&mut tape, forward.output, &batch.labels, 0.0).unwrap();
         tape.backward(loss, Tensor::scalar(1.0)).unwrap();
-        for (param, var) in network.params.iter().zip(&forward.params).filter(|(p, _)| p.role.trainable()) {
+        for (param, var) in params.iter().zip(&forward.params).filter(|(p, _)| p.role.trainable()) {
             let key = format!("step0.grad.{}", param.name);
             let got = tape.grad(var.expect("used")).expect("a gradient");
             assert_close(&key, got, &golden.tensor(&key), 1e-3);
@@ -70,7 +66,7 @@ fn parameters_after_one_step() {
     for shortcut in BOTH {
         let Case { golden, mut trainer, batch } = open(shortcut);
         trainer.step(batch, &mut Float).unwrap();
-        for param in trainer.network.params.iter() {
+        for param in trainer.params.iter() {
             let key = format!("step1.{}", param.name);
             assert_close(&key, &param.value, &golden.tensor(&key), 1e-4);
         }

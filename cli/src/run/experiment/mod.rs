@@ -1,0 +1,30 @@
+//! What the quantization experiments (`ptq`, `qat`, `table`, `search`) share.
+//!
+//! 1. [`Setup`]: a float network, a data set, seeded subsets of its images.
+//! 2. [`Recipe`]: everything chosen about a post-training quantization, and its three steps.
+//! 3. [`Scores`]: one quantized network, simulated and in integers, side by side.
+//! 4. [`aware`]: quantization-aware training that can be stopped and resumed.
+//! 5. [`page`]: the report.
+
+pub mod aware;
+pub mod page;
+mod recipe;
+mod scores;
+mod setup;
+
+pub use recipe::{CalibrationSource, Recipe, SteChoice, StepChoice, residual_bits};
+pub use scores::{Scores, in_integers};
+pub use setup::Setup;
+
+/// The name of the file a quantized network is saved to, such as `ResNet20_W4A4.safetensors`.
+pub fn model_name(depth: usize, bits: quant::Widths) -> String {
+    format!("ResNet{depth}_{bits}.safetensors")
+}
+
+/// Bytes of a file.
+///
+/// # Errors
+/// If it is not there.
+pub fn file_bytes(path: &std::path::Path) -> anyhow::Result<usize> {
+    Ok(std::fs::metadata(path).map_err(|e| models::Error::io("open", path, e))?.len() as usize)
+}

@@ -1,0 +1,32 @@
+//! Files: every format in which networks come and go.
+//!
+//! | format | read | written | module |
+//! |---|---|---|---|
+//! | safetensors, weights in floats | yes | yes | [`checkpoint`] |
+//! | safetensors, weights packed at their width | yes | yes | [`packed`] |
+//! | the integer-only network | yes | yes | [`int_model`] |
+//! | PyTorch's `.pt`, `.pth`, `.th` | yes | no | [`torch_file`] over [`pickle`] |
+//!
+//! [`open`] tells them apart by their contents. [`saved`] says which files a quantized network is kept in. No format
+//! knows another, and all of them know [`checkpoint`], which knows none.
+
+pub mod atomic;
+pub mod checkpoint;
+pub mod element;
+mod foreign;
+pub mod int_model;
+mod latent_path;
+pub mod layout;
+pub mod mmap;
+pub mod open;
+pub mod packed;
+pub mod pickle;
+pub mod placeholder;
+pub(crate) mod safetensors_file;
+pub mod saved;
+pub mod state_dict;
+pub mod torch_file;
+
+pub use foreign::canonical_name;
+pub use latent_path::latent_path;
+pub use open::{Model, Opened};

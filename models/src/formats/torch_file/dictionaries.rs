@@ -1,0 +1,110 @@
+//! The state dictionary in the object that was saved, wherever it is.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use crate::formats::pickle::{Heap, Object, Value};
+use crate::formats::state_dict::{self, Place};
+use crate::{Error, Result};
+
+/// Keys and values of a dictionary.
+type Items = [(Value, Value)];
+
+/// Where the weights were found.
+pub(super) struct Found {
+    /// What stands before their names.
+    pub(super) prefix: String,
+    /// Whether they are a network's of this family, not just any tensors.
+    pub(super) is_network: bool,
+    note: Option<String>,
+}
+
+impl Found {
+    /// What the user should know.
+    pub(super) fn note(&self) -> Option<String> {
+        self.note.clone()
+    }
+}
+
+/// The items of the dictionary that holds the weights, and where it was found.
+pub(super) fn weights<'a>(
+    path: &Path,
+    heap: &'a Heap,
+    root: Value,
+    key: Option<&str>,
+) -> Result<(&'a Items, Found)> {
+    let dictionaries = all(heap, root);
+    let mut places = Vec::new();
+    for (place, items) in &dictionaries {
+        let names = items.iter().filter_map(|&(key, _)| heap.text(key));
+        for prefix in state_dict::prefixes(names.clone()) {
+            // An inert object in place of a weight is found here and refused by name later.
+            places.push((Place { path: place.clone(), prefix }, *items));
+        }
+    }
+    let only_places = places.iter().map(|(place, _)| place.clone()).collect();
+    let chosen = state_dict::choose(only_places, key).map_err(|text| Error::malformed(path, text))?;
+    if let Some(chosen) = chosen {
+        let (place, items) =
+            places.into_iter().find(|(place, _)| *place == chosen).expect("chosen among them");
+        return Ok((items, Found { note: place.note(), prefix: place.prefix, is_network: true }));
+    }
+    any_tensors(path, heap, root)
+        .map(|items| (items, Found { prefix: String::new(), is_network: false, note: None }))
+}
+
+/// Every dictionary in `root`, once, with the keys that lead to it.
+fn all(heap: &Heap, root: Value) -> Vec<(String, &Items)> {
+    let (mut found, mut seen) = (Vec::new(), HashSet::new());
+    let mut waiting = vec![(String::new(), root)];
+    while let Some((path, value)) = waiting.pop() {
+        let Value::Object(id) = value else { continue };
+        if !seen.insert(id) {
+            continue;
+        }
+        let below = |name: String| if path.is_empty() { name } else { format!("{path}.{name}") };
+        match heap.get(value) {
+            Some(Object::Dict(items)) => {
+                for &(key, value) in items {
+                    waiting.extend(heap.text(key).map(|key| (below(key.to_owned()), value)));
+                }
+                found.push((path, items.as_slice()));
+            }
+            Some(Object::Sequence(values)) if values.len() <= 64 => {
+                waiting.extend(values.iter().enumerate().map(|(i, &value)| (below(i.to_string()), value)));
+            }
+            _ => {}
+        }
+    }
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    found
+}
+
+/// Without a network of this family: the tensors under a well-known key, or those of the root, so that the message about
+/// what is missing can name what is there.
+fn any_tensors<'a>(path: &Path, heap: &'a Heap, root: Value) -> Result<&'a Items> {
+    let items = match heap.get(root) {
+        Some(Object::Dict(items)) => items,
+        Some(Object::Inert(global)) => {
+            return Err(Error::Refused { path: path.to_path_buf(), global: global.clone() });
+        }
+        _ => return Err(Error::malformed(path, "holds no dictionary; save `model.state_dict()`")),
+    };
+    for wanted in ["state_dict", "model_state_dict", "model", "net"] {
+        let found = items.iter().find(|(key, _)| heap.text(*key) == Some(wanted));
+        match found.map(|&(_, value)| (heap.get(value), heap.dict(value))) {
+            Some((_, Some(inner))) => return Ok(inner),
+            Some((Some(Object::Inert(global)), _)) => {
+                return Err(Error::Refused { path: path.to_path_buf(), global: global.clone() });
+            }
+            _ => {}
+        }
+    }
+    if items.iter().any(|&(_, value)| matches!(heap.get(value), Some(Object::Tensor(_)))) {
+        return Ok(items);
+    }
+    let keys: Vec<&str> = items.iter().filter_map(|&(key, _)| heap.text(key)).take(8).collect();
+    let detail =
+        format!("holds no state_dict, only the keys [{}]; save `model.state_dict()`", keys.join(", "));
+    Err(Error::malformed(path, detail))
+}

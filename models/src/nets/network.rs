@@ -1,0 +1,76 @@
+//! A network ready to run: graph, parameters, and the normalisation its images need.
+
+use engine::{Graph, Params, Shape};
+
+use crate::data::augment::Normalization;
+use crate::{Checkpoint, Result, Shortcut, resnet};
+
+/// A residual network with its parameters.
+#[derive(Clone, Debug)]
+pub struct Network {
+    /// Layers: `6 n + 2`.
+    pub depth: usize,
+    /// How blocks that halve the image bring their input along.
+    pub shortcut: Shortcut,
+    /// The layers.
+    pub graph: Graph,
+    /// Their parameters.
+    pub params: Params,
+    /// What the network expects of its images.
+    pub normalization: Normalization,
+}
+
+impl Network {
+    /// A network with fresh parameters drawn from `seed`.
+    ///
+    /// # Errors
+    /// If the depth is not a CIFAR ResNet's.
+    pub fn fresh(depth: usize, shortcut: Shortcut, normalization: Normalization, seed: u64) -> Result<Self> {
+        let graph = resnet(depth, shortcut)?;
+        let params = graph.init(seed)?;
+        Ok(Self { depth, shortcut, graph, params, normalization })
+    }
+
+    /// A network with the parameters of a checkpoint: depth and shortcut are read off the tensors' names. The
+    /// normalisation is `normalization` where given, else the checkpoint's, else the course's.
+    ///
+    /// # Errors
+    /// If the tensors are not exactly those of a CIFAR ResNet.
+    pub fn from_checkpoint(checkpoint: Checkpoint, normalization: Option<Normalization>) -> Result<Self> {
+        let names: Vec<&str> = checkpoint.tensors.iter().map(|(n, _)| n.as_str()).collect();
+        let blocks =
+            (0..).take_while(|b| names.contains(&format!("layer1.{b}.conv1.weight").as_str())).count();
+        let shortcut = if names.iter().any(|n| n.contains("downsample")) { Shortcut::B } else { Shortcut::A };
+        let depth = 6 * blocks.max(1) + 2;
+        let normalization = match normalization {
+            Some(given) => given,
+            None => checkpoint.normalization()?.unwrap_or_default(),
+        };
+        let mut network = Self::fresh(depth, shortcut, normalization, 0)?;
+        let tensors = checkpoint.into_expected(&network.expected())?;
+        for (param, (_, tensor)) in network.params.iter_mut().zip(tensors) {
+            param.value = tensor;
+        }
+        Ok(network)
+    }
+
+    /// Names and shapes of all parameters.
+    pub fn expected(&self) -> Vec<(String, Shape)> {
+        self.params.iter().map(|p| (p.name.clone(), p.value.shape())).collect()
+    }
+
+    /// A checkpoint of `params`, which may be this network's own or an average of them.
+    pub fn checkpoint(&self, params: &Params) -> Checkpoint {
+        let tensors = params.iter().map(|p| (p.name.clone(), p.value.clone())).collect();
+        let mut checkpoint = Checkpoint { tensors, ..Checkpoint::default() };
+        self.describe(&mut checkpoint);
+        checkpoint
+    }
+
+    /// Says in the metadata of a checkpoint of this network what it is.
+    pub fn describe(&self, checkpoint: &mut Checkpoint) {
+        checkpoint.set("arch", format!("resnet{}", self.depth));
+        checkpoint.set("shortcut", self.shortcut);
+        checkpoint.set_normalization(&self.normalization);
+    }
+}

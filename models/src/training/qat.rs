@@ -1,0 +1,155 @@
+//! Quantization-aware training: the float weights learn under fake quantization.
+//!
+//! Every forward pass rounds weights and activations as the integers will; the backward pass sees through the
+//! rounding by a straight-through estimator and moves the float *latent* weights. Weight scales are recomputed
+//! in every pass, activation ranges follow a moving average of the batches', batch norm trains as usual.
+
+use quant::{FakeQuantHook, Quantization, Quantized, Ranges};
+
+use super::{Learner, Tally, Trainer};
+use crate::data::loader::Batch;
+use crate::{Checkpoint, Error, Result};
+
+/// The key of a state's metadata that holds the activation ranges.
+const RANGES: &str = "ranges";
+/// The key that holds the learned steps, where there are any.
+const STEPS: &str = "learned_steps";
+
+/// A quantized network in training.
+#[derive(Clone, Debug)]
+pub struct QatTrainer {
+    /// The float weights and the optimizer.
+    pub trainer: Trainer,
+    /// Widths, rules and the moving ranges.
+    pub hook: FakeQuantHook,
+}
+
+impl QatTrainer {
+    /// Starts from a quantized network: `trainer` holds its weights, and the ranges of `quantization` are the averages'
+    /// first values.
+    pub fn new(trainer: Trainer, quantization: Quantization) -> Self {
+        Self { trainer, hook: FakeQuantHook::new(quantization, true) }
+    }
+
+    /// The quantized network as it stands: averaged weights where there is an average.
+    pub fn quantized(&self) -> Quantized {
+        Quantized {
+            graph: self.trainer.graph.clone(),
+            params: self.trainer.averaged().clone(),
+            quantization: self.hook.learned(),
+        }
+    }
+}
+
+impl Learner for QatTrainer {
+    fn learn(&mut self, batch: Batch) -> Result<Tally> {
+        let before = self.hook.steps.clone();
+        let result = self.trainer.step(batch, &mut self.hook)?;
+        if let Some(ema) = &self.trainer.ema {
+            self.hook.steps.average(&before, ema.decay);
+        }
+        Ok(result)
+    }
+
+    fn steps(&self) -> usize {
+        self.trainer.step
+    }
+
+    fn rate(&self) -> f32 {
+        self.trainer.rate()
+    }
+
+    /// The float training's, with ranges and learned steps.
+    fn state(&self) -> Checkpoint {
+        let mut state = self.trainer.state();
+        state.set(
+            RANGES,
+            serde_json::to_string(&self.hook.quantization.ranges).expect("numbers and names are JSON"),
+        );
+        if !self.hook.steps.steps.is_empty() {
+            state.set(STEPS, serde_json::to_string(&self.hook.steps).expect("numbers and names are JSON"));
+        }
+        state
+    }
+
+    fn restore(&mut self, state: Checkpoint) -> Result<()> {
+        let broken = |detail: &str| Error::malformed(&state.path, format!("metadata `{RANGES}`: {detail}"));
+        let json = state.metadata.get(RANGES).ok_or_else(|| broken("is missing"))?;
+        let ranges: Ranges = serde_json::from_str(json).map_err(|e| broken(&e.to_string()))?;
+        let steps = state.metadata.get(STEPS).map(|json| serde_json::from_str(json)).transpose();
+        let steps = steps.map_err(|e| Error::malformed(&state.path, format!("metadata `{STEPS}`: {e}")))?;
+        self.trainer.restore(state)?;
+        self.hook.quantization.ranges = ranges;
+        self.hook.steps = steps.unwrap_or_default();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use engine::optim::{Decay, Schedule, Sgd};
+    use quant::{QuantConfig, Quantizer};
+
+    use super::*;
+    use crate::data::augment::{Augment, Normalization};
+    use crate::data::loader::Loader;
+    use crate::data::synthetic::noise_images;
+    use crate::{Network, QuantizedNetwork, Shortcut};
+
+    fn start() -> (QatTrainer, Loader) {
+        let network = Network::fresh(8, Shortcut::B, Normalization::TRUE, 3).unwrap();
+        let set = noise_images(24, 4, &Normalization::TRUE, 1).unwrap();
+        let loader = Loader::training(&set, 8, network.normalization, Augment::STANDARD, 5);
+        let config = QuantConfig { bits: "W4A4".parse().unwrap(), ..QuantConfig::default() };
+        let quantizer = Quantizer::new(config);
+        let quantized = QuantizedNetwork::calibrate(&network, &quantizer, loader.epoch(0)).unwrap();
+        let schedule = Schedule { base: 0.05, warmup: 0, total: 6, decay: Decay::Cosine { end: 0.0 } };
+        let sgd = Sgd::new(0.9, true, 1e-4, false);
+        let trainer = Trainer::new(network.graph, quantized.network.params, sgd, schedule).with_ema(0.5);
+        (QatTrainer::new(trainer, quantized.quantization), loader)
+    }
+
+    #[test]
+    fn the_loss_falls_and_the_ranges_move() {
+        let (mut qat, loader) = start();
+        let before = qat.hook.quantization.ranges.clone();
+        let mut losses = Vec::new();
+        for epoch in 0..2 {
+            for batch in loader.epoch(epoch) {
+                losses.push(qat.learn(batch).unwrap().mean_loss());
+            }
+        }
+        assert!(losses[5] < 0.8 * losses[0], "{losses:?}");
+        assert_ne!(qat.hook.quantization.ranges, before);
+        assert_eq!(&qat.quantized().params, qat.trainer.averaged());
+    }
+
+    #[test]
+    fn a_resumed_run_continues_to_the_same_bits() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.safetensors");
+        let (mut whole, loader) = start();
+        let (mut first, _) = start();
+        for (i, batch) in loader.epoch(0).enumerate() {
+            whole.learn(batch.clone()).unwrap();
+            if i < 2 {
+                first.learn(batch).unwrap();
+            }
+        }
+        first.state().write(&path).unwrap();
+        let (mut second, _) = start();
+        second.restore(Checkpoint::read(&path).unwrap()).unwrap();
+        assert_eq!(second.trainer.step, 2);
+        loader.epoch_from(0, 2).for_each(|batch| _ = second.learn(batch).unwrap());
+        assert_eq!(second.trainer.params, whole.trainer.params);
+        assert_eq!(second.hook.quantization.ranges, whole.hook.quantization.ranges);
+        assert_eq!(second.trainer.averaged(), whole.trainer.averaged());
+    }
+
+    #[test]
+    fn a_float_runs_state_is_refused() {
+        let (mut qat, _) = start();
+        let state = qat.trainer.state();
+        assert!(qat.restore(state).unwrap_err().to_string().contains("metadata `ranges`: is missing"));
+    }
+}

@@ -1,0 +1,76 @@
+//! Learned steps in [`FakeQuantHook`]: they stand on the tape like weights, and become ranges and fixed scales when
+//! training is over.
+
+use engine::{Node, Result, Tape, Var};
+
+use super::FakeQuantHook;
+use crate::training::learned_step::{fake_quantize_learned_on, gradient_scale};
+use crate::{Grid, QParams, Quantization, Range, Widths};
+
+impl FakeQuantHook {
+    /// Widths, rules and ranges as they stand, for evaluation: learned steps (their averages) have become ranges and
+    /// fixed weight scales.
+    pub fn learned(&self) -> Quantization {
+        let mut learned = self.quantization.clone();
+        for (name, step) in &self.steps.steps {
+            match name.strip_suffix(".weight") {
+                Some(layer) => _ = learned.weight_scales.insert(layer.to_owned(), vec![step.average]),
+                None => {
+                    let bits = learned.plan.get(name).map_or(8, |widths| widths.a);
+                    learned
+                        .ranges
+                        .0
+                        .extend(range_of_step(step.average, bits).ok().map(|r| (name.clone(), r)));
+                }
+            }
+        }
+        learned
+    }
+
+    /// The input `x` of `node` under a learned step; `None` if its step is not learned (nor can be: a signed input).
+    pub(super) fn learned_input(&mut self, tape: &mut Tape, node: &Node, x: Var) -> Result<Option<Var>> {
+        let (Some(Widths { a, .. }), Some(gradient)) =
+            (self.quantization.plan.get(&node.name), self.quantization.config.activation_step.gradient())
+        else {
+            return Ok(None);
+        };
+        let calibrated = self.quantization.ranges.params(&node.name, a)?;
+        if !self.training || calibrated.channel(0).1 != 0 {
+            return Ok(None);
+        }
+        let value = self.steps.value(&node.name, || Ok(calibrated.scales()[0]))?;
+        // Through the range, as evaluation takes it: the two differ in the last bit otherwise.
+        let range = range_of_step(value, a)?;
+        let (value, grid) = (range.params(a)?.scales()[0], Grid::unsigned(a)?);
+        self.quantization.ranges.0.insert(node.name.clone(), range);
+        let values = tape.value(x).len() / tape.value(x).dims()[0].max(1);
+        let s = self.steps.place(tape, &node.name, value, gradient_scale(values, grid));
+        fake_quantize_learned_on(tape, x, s, grid, self.quantization.config.activation_ste, gradient)
+            .map(Some)
+    }
+
+    /// The weight `w` of `node` under a learned step, and its quantizer; `None` if its step is not learned.
+    pub(super) fn learned_weight(
+        &mut self,
+        tape: &mut Tape,
+        node: &Node,
+        w: Var,
+        bits: u32,
+    ) -> Result<Option<(Var, QParams)>> {
+        let Some(gradient) = self.quantization.config.weight_step.gradient().filter(|_| self.training) else {
+            return Ok(None);
+        };
+        let name = format!("{}.weight", node.name);
+        let first = || Ok(self.quantization.weight_params(&node.name, tape.value(w), bits)?.scales()[0]);
+        let value = self.steps.value(&name, first)?;
+        let grid = Grid::signed(bits)?;
+        let s = self.steps.place(tape, &name, value, gradient_scale(tape.value(w).len(), grid));
+        let w = fake_quantize_learned_on(tape, w, s, grid, self.quantization.config.weight_ste, gradient)?;
+        Ok(Some((w, QParams::per_tensor(grid, value, 0)?)))
+    }
+}
+
+/// The range that the unsigned grid of `bits` bits covers with the step `s`.
+fn range_of_step(s: f32, bits: u32) -> Result<Range> {
+    Ok(Range { min: 0.0, max: s * Grid::unsigned(bits)?.qmax as f32 })
+}

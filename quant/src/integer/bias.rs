@@ -1,0 +1,58 @@
+//! The scale of an integer sum, `s_x s_w`, and the bias in its steps.
+//!
+//! ```text
+//! eq 8   b_int = round( b / (s_x s_w) )        half to even, 64 bits
+//! ```
+//!
+//! A sum of products `(x_int + z_x) w_int` counts in steps of `s_x s_w`; what is added to it must count in the same.
+
+use engine::{Error, Result};
+
+use crate::{Granularity, QParams};
+
+/// `b_int = round(b / (s_x s_w))` (eq 8), half to even, of absolute value up to `2^53`: all that `f64` holds exactly, and what
+/// leaves 64 bits room for the products.
+///
+/// 32 bits would not do: a step is as small as the weights, and a bias of 0.5 beside weights around 1e-7 is 6e9 steps.
+///
+/// # Errors
+/// If a quotient is not a number or larger; the message names the channel.
+// book: quantize_bias
+pub fn quantize_bias(b: &[f32], s: &[f64]) -> Result<Vec<i64>> {
+    const LARGEST: f64 = (1u64 << 53) as f64;
+    let code = |(channel, (&b, &s)): (usize, (&f32, &f64))| {
+        let exact = (f64::from(b) / s).round_ties_even();
+        // NaN is in no range.
+        if (-LARGEST..=LARGEST).contains(&exact) {
+            return Ok(exact as i64);
+        }
+        let detail = format!("channel {channel}: {b} is not a number of steps of {s:e} up to 2^53");
+        Err(Error::value("bias", detail))
+    };
+    b.iter().zip(s).enumerate().map(code).collect()
+}
+// book end
+
+/// `s_x s_w` of each output channel, after checking that eq 6 applies: activations per tensor, weights
+/// symmetric, scales one or one per output channel.
+pub(crate) fn product_scales(
+    op: &'static str,
+    q_x: &QParams,
+    q_w: &QParams,
+    outputs: usize,
+) -> Result<Vec<f64>> {
+    if q_x.granularity() != Granularity::PerTensor {
+        return Err(Error::value(op, "activations must have one scale for the whole tensor"));
+    }
+    if let Some(z) = q_w.zero_points().iter().find(|&&z| z != 0) {
+        return Err(Error::value(op, format!("weights must have zero_point 0, got {z}")));
+    }
+    if q_w.granularity() == Granularity::PerChannel && q_w.scales().len() != outputs {
+        let detail = format!("{} weight scales for {outputs} output channels", q_w.scales().len());
+        return Err(Error::shape(op, detail));
+    }
+    // book: product_scales
+    let s_x = f64::from(q_x.scales()[0]);
+    Ok((0..outputs).map(|o| s_x * f64::from(q_w.channel(o).0)).collect())
+    // book end
+}

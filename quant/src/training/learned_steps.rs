@@ -1,0 +1,139 @@
+//! The learned steps of a network in training: each layer's weight step and input step, moved by gradient descent.
+//!
+//! ```text
+//! v <- 0.9 v + g ds        g = 1 / sqrt(N qmax), LSQ section 2.2
+//! s <- s - rate v          never below a thousandth of the step the training began with
+//! ```
+//!
+//! No weight decay: the paper's recipe. Steps live beside the network's parameters rather than among them, since
+//! they belong to the quantization: when training ends they become the activation ranges and fixed weight scales of an
+//! ordinary quantized network.
+
+use std::collections::BTreeMap;
+
+use engine::{Result, Tape, Tensor, Var};
+use serde::{Deserialize, Serialize};
+
+/// Share of the old velocity kept.
+const MOMENTUM: f32 = 0.9;
+/// The smallest a step may become, as a share of its first value.
+const FLOOR: f32 = 1e-3;
+
+/// One learned step.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LearnedValue {
+    /// The step `s`.
+    pub value: f32,
+    /// Its velocity.
+    pub velocity: f32,
+    /// Its moving average, for evaluation; the value itself where nothing is averaged.
+    pub average: f32,
+    /// What it began with.
+    pub first: f32,
+}
+
+/// All learned steps, by the name of what they quantize: `<layer>.weight`, or `<layer>` for the layer's input.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct LearnedSteps {
+    /// By name.
+    pub steps: BTreeMap<String, LearnedValue>,
+    /// Of the pass at hand: what stands where on the tape, and its gradient scale.
+    #[serde(skip)]
+    placed: Vec<Placed>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Placed {
+    name: String,
+    var: Var,
+    gradient_scale: f32,
+}
+
+impl LearnedSteps {
+    /// The current value of `name`, `first()` if it is met for the first time.
+    ///
+    /// # Errors
+    /// If `first` fails.
+    pub fn value(&mut self, name: &str, first: impl FnOnce() -> Result<f32>) -> Result<f32> {
+        if let Some(step) = self.steps.get(name) {
+            return Ok(step.value);
+        }
+        let first = first()?;
+        let step = LearnedValue { value: first, velocity: 0.0, average: first, first };
+        self.steps.insert(name.to_owned(), step);
+        Ok(first)
+    }
+
+    /// Puts `value` on the tape as the step of `name` in this pass.
+    pub fn place(&mut self, tape: &mut Tape, name: &str, value: f32, gradient_scale: f32) -> Var {
+        let var = tape.leaf(Tensor::scalar(value), true);
+        self.placed.push(Placed { name: name.to_owned(), var, gradient_scale });
+        var
+    }
+
+    /// Moves every step that stands on `tape` by its gradient, and takes it off.
+    pub fn learn(&mut self, tape: &Tape, rate: f32) {
+        for Placed { name, var, gradient_scale } in self.placed.drain(..) {
+            let (Some(ds), Some(step)) = (tape.grad(var), self.steps.get_mut(&name)) else { continue };
+            step.velocity = MOMENTUM * step.velocity + gradient_scale * ds.data()[0];
+            step.value = (step.value - rate * step.velocity).max(FLOOR * step.first);
+            step.average = step.value;
+        }
+    }
+
+    /// Lets the averages follow: `average <- decay average + (1 - decay) value`, from `before`'s averages.
+    pub fn average(&mut self, before: &Self, decay: f32) {
+        for (name, step) in &mut self.steps {
+            let old = before.steps.get(name).map_or(step.value, |s| s.average);
+            step.average = decay * old + (1.0 - decay) * step.value;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::training::learned_step::{StepGradient, fake_quantize_learned_on};
+    use crate::{Grid, Ste};
+
+    #[test]
+    fn a_step_follows_its_gradient_with_momentum() {
+        let mut steps = LearnedSteps::default();
+        let grid = Grid::unsigned(2).unwrap();
+        let mut expected = (0.5f32, 0.0f32);
+        for _ in 0..3 {
+            let mut tape = Tape::new();
+            let s = steps.value("fc", || Ok(0.5)).unwrap();
+            let s = steps.place(&mut tape, "fc", s, 0.1);
+            let x = tape.leaf(Tensor::full([4], 9.0), false);
+            let y = fake_quantize_learned_on(&mut tape, x, s, grid, Ste::Clipped, StepGradient::Lsq).unwrap();
+            tape.backward(y, Tensor::full([4], 1.0)).unwrap();
+            steps.learn(&tape, 0.01);
+            expected.1 = 0.9 * expected.1 + 0.1 * 12.0; // four values beyond qmax = 3
+            expected.0 -= 0.01 * expected.1;
+        }
+        let step = steps.steps["fc"];
+        assert_eq!((step.value, step.velocity, step.first), (expected.0, expected.1, 0.5));
+        let json = serde_json::to_string(&steps).unwrap();
+        assert_eq!(serde_json::from_str::<LearnedSteps>(&json).unwrap(), steps);
+    }
+
+    #[test]
+    fn a_step_stays_positive_and_averages_follow() {
+        let mut steps = LearnedSteps::default();
+        let s = steps.value("fc", || Ok(0.5)).unwrap();
+        let mut tape = Tape::new();
+        let var = steps.place(&mut tape, "fc", s, 1.0);
+        let x = tape.leaf(Tensor::full([4], 9.0), false);
+        let grid = Grid::unsigned(2).unwrap();
+        let y = fake_quantize_learned_on(&mut tape, x, var, grid, Ste::Clipped, StepGradient::Pact).unwrap();
+        tape.backward(y, Tensor::full([4], 1.0)).unwrap();
+        let before = steps.clone();
+        steps.learn(&tape, 1e6);
+        assert_eq!(steps.steps["fc"].value, 0.5e-3);
+        steps.average(&before, 0.75);
+        assert_eq!(steps.steps["fc"].average, 0.75 * 0.5 + 0.25 * 0.5e-3);
+    }
+}
