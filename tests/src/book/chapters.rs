@@ -30,8 +30,8 @@ pub fn without_exercises(page: &Page) -> Option<Problem> {
         return None;
     }
     let all = lines(&page.text);
-    let headings = all.iter().filter(|line| line.role == Role::Text && line.text.starts_with("## "));
-    let last = headings.last().filter(|line| line.text.trim() == "## Exercises");
+    let mut headings = all.iter().filter(|line| line.role == Role::Text && line.text.starts_with("## "));
+    let last = headings.next_back().filter(|line| line.text.trim() == "## Exercises");
     let numbered = |from: usize| all[from..].iter().any(|line| line.text.starts_with("1. "));
     let in_code = |from: usize| all[from..].iter().any(|line| line.text.contains("](exercises/src/"));
     match last {

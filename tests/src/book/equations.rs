@@ -32,9 +32,11 @@ pub fn named(line: &str) -> Vec<String> {
     let lower = line.to_lowercase();
     for word in ["eq ", "equation ", "equations "] {
         for (at, _) in lower.match_indices(word) {
-            let whole = !lower[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
+            if lower[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_') {
+                continue; // the end of another word
+            }
             let mut rest = lower[at + word.len()..].trim_start();
-            while whole {
+            loop {
                 let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
                 if digits == 0 {
                     break;
