@@ -20,6 +20,7 @@
 pub mod analysis;
 mod calibrate;
 pub mod entry;
+pub mod equalize;
 pub mod fake_quantize;
 pub mod hook;
 pub mod int_graph;
@@ -34,6 +35,7 @@ pub mod pipeline;
 pub mod policy;
 pub mod requantize;
 pub mod round_slice;
+pub mod rounding;
 pub mod scale;
 pub mod simulate;
 pub mod uniform;

@@ -57,14 +57,28 @@ impl Reference {
     /// # Errors
     /// If a layer has no range.
     pub fn correct(&self, quantization: &Quantization, correction: Correction) -> Result<Params> {
-        let mut params = self.params.clone();
+        self.correct_from(&self.params, quantization, correction)
+    }
+
+    /// [`correct`](Self::correct) where the quantized network has parameters of its own: weights whose rounding was
+    /// learned, say. Its statistics are brought back to those of the float network.
+    ///
+    /// # Errors
+    /// If a layer has no range.
+    pub fn correct_from(
+        &self,
+        params: &Params,
+        quantization: &Quantization,
+        correction: Correction,
+    ) -> Result<Params> {
+        let (start, mut params) = (params, params.clone());
         if correction == Correction::None {
             return Ok(params);
         }
         let mut shifts: BTreeMap<&str, Shift> = BTreeMap::new();
         for (x, in_float) in self.batches.iter().zip(&self.statistics) {
             let mut hook = quantization.simulated();
-            let quantized = self.graph.batch_statistics(&self.params, x.clone(), &mut hook)?;
+            let quantized = self.graph.batch_statistics(start, x.clone(), &mut hook)?;
             for ((name, f), (_, q)) in in_float.iter().zip(quantized) {
                 let shift = shifts.entry(name).or_default();
                 shift.batches += 1.0;
