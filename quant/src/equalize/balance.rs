@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use engine::ops::EPS;
 use engine::{Graph, Layer, Params, Result};
 
-use crate::{Granularity, Grid, Plan, ScaleRule};
+use crate::{Grid, Plan, ScaleRule};
 
 /// Factors of channels beyond this, either way, are not taken: a channel of nothing but noise keeps its place.
 const LARGEST: f32 = 1024.0;
@@ -82,7 +82,38 @@ fn divide(params: &mut Params, norm: &str, factors: &[f64]) -> Result<()> {
     Ok(())
 }
 
-/// [`balance`] as scales of a configuration of this granularity: with a scale for each channel there is nothing to do.
-pub fn applies(granularity: Granularity) -> bool {
-    granularity == Granularity::PerTensor
+#[cfg(test)]
+mod tests {
+    use engine::Tensor;
+
+    use super::*;
+    use crate::equalize::tests::{network, outputs};
+    use crate::{Policy, QParams, fake_quantize};
+
+    #[test]
+    fn channels_round_as_by_their_own_scales_and_the_network_stays_the_same() {
+        let (graph, mut params) = network();
+        let (want, before) = (outputs(&graph, &params), params.clone());
+        let plan = Policy::Course.plan(&graph, "W3A4".parse().unwrap());
+        let scales = balance(&graph, &mut params, &plan, ScaleRule::HEURISTIC).unwrap();
+        assert_eq!(scales.keys().collect::<Vec<_>>(), ["conv1", "conv2"]);
+        for (got, want) in outputs(&graph, &params).iter().zip(&want) {
+            assert!((got - want).abs() <= 1e-5 * (1.0 + want.abs()), "{got} instead of {want}");
+        }
+        // The error of the whole tensor's one scale, relative to each channel, is that of a scale per channel.
+        let grid = Grid::signed(3).unwrap();
+        let noise = |w: &[f32], s: f32| {
+            let w = Tensor::from_vec([w.len()], w.to_vec()).unwrap();
+            let w_hat = fake_quantize(&w, &QParams::per_tensor(grid, s, 0).unwrap()).unwrap();
+            let error: f32 = w.data().iter().zip(w_hat.data()).map(|(a, b)| (a - b).powi(2)).sum();
+            error / w.data().iter().map(|w| w * w).sum::<f32>()
+        };
+        let [old, new] = [&before, &params].map(|p| p.get("conv1.weight").unwrap().data());
+        let row = old.len() / 8;
+        for (old, new) in old.chunks(row).zip(new.chunks(row)) {
+            let own = ScaleRule::HEURISTIC.scale(old, grid).unwrap();
+            let (own, one) = (noise(old, own), noise(new, scales["conv1"][0]));
+            assert!((own - one).abs() < 1e-4, "{own} {one}");
+        }
+    }
 }

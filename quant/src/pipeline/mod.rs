@@ -32,9 +32,11 @@
 //! 1. [`Quantizer`]: what is chosen, and the float network made a [`Quantized`] one.
 //! 2. [`calibrate`]: the ranges of activations.
 //! 3. [`correct`]: batch norms take back what rounding did.
+//!    [`analytic`]: the means without data.
 //! 4. [`Quantization`]: everything that makes integers of floats, and the hooks that compute with it.
 //! 5. [`rules`]: the names of the choices.
 
+pub mod analytic;
 pub mod calibrate;
 pub mod correct;
 pub mod quantization;

@@ -128,8 +128,15 @@ mod tests {
         let var = tape.leaf(v.clone(), true);
         let y = soft.soft_on(&mut tape, var).unwrap();
         tape.backward(y, dw.clone()).unwrap();
+        let (e, mut checked) = (1e-2, 0);
         for i in 0..v.len() {
-            let e = 1e-2;
+            let h = rectified_sigmoid(v.data()[i]);
+            let code = soft.floor[i] + h;
+            let kink = [h, 1.0 - h, (code + 4.0).abs(), (code - 3.0).abs()].iter().any(|d| *d < 0.02);
+            if kink {
+                continue; // there the two sides differ
+            }
+            checked += 1;
             let at = |d: f32| {
                 let moved = Tensor::from_fn(v.shape(), |j| v.data()[j] + if i == j { d } else { 0.0 });
                 f64::from(soft.soft(&moved).data()[i])
@@ -138,5 +145,6 @@ mod tests {
             let got = f64::from(tape.grad(var).unwrap().data()[i]);
             assert!((got - want).abs() < 2e-4, "{i}: {got} {want}");
         }
+        assert!(checked > 15, "{checked}");
     }
 }

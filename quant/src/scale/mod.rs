@@ -10,11 +10,13 @@
 //! | `sawb` | [`sawb`] | `alpha = c1 sqrt(E[x^2]) - c2 E|x|`, published constants |
 //! | `sawb_refit` | [`sawb_refit`] | the same form, constants derived here for eq 1's grid |
 //! | `percentile` | [`percentile`] | the 99.9th percentile of `abs(x)` clips |
+//! | `entropy` | [`entropy`] | the least Kullback-Leibler divergence of the codes from the values |
 
 use engine::{Error, Result};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub mod code_sweep;
+pub mod entropy;
 pub mod level_sums;
 pub mod max_abs;
 pub mod mse;
@@ -30,7 +32,8 @@ pub use sample::Sample;
 use crate::Grid;
 
 /// Every rule, in the order they are shown.
-pub const TABLE: [ScaleRule; 5] = [max_abs::RULE, mse::RULE, sawb::RULE, sawb_refit::RULE, percentile::RULE];
+pub const TABLE: [ScaleRule; 6] =
+    [max_abs::RULE, mse::RULE, sawb::RULE, sawb_refit::RULE, percentile::RULE, entropy::RULE];
 
 /// A way to choose the scale.
 #[derive(Clone, Copy)]
@@ -54,6 +57,8 @@ impl ScaleRule {
     pub const SAWB_REFIT: Self = sawb_refit::RULE;
     /// [`percentile`].
     pub const PERCENTILE: Self = percentile::RULE;
+    /// [`entropy`].
+    pub const ENTROPY: Self = entropy::RULE;
 
     /// The rule of this name.
     ///
