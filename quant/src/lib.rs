@@ -57,7 +57,7 @@ pub use integer::{
 pub use learned_step::{StepGradient, StepRule};
 pub use learned_steps::LearnedSteps;
 pub use observer::{Histogram, MinMax, MovingAverage, Observer, Range};
-pub use pipeline::{ActivationRule, Correction, Quantization, Quantized, Quantizer, Reference};
+pub use pipeline::{ActivationRule, Correction, Quantization, Quantized, Quantizer, Reference, Sequence, Step};
 pub use policy::{Plan, Policy, QuantConfig};
 pub use scale::ScaleRule;
 pub use simulate::SimulateHook;

@@ -60,8 +60,8 @@ impl Reference {
         self.correct_from(&self.params, quantization, correction)
     }
 
-    /// [`correct`](Self::correct) where the quantized network has parameters of its own: weights whose rounding was
-    /// learned, say. Its statistics are brought back to those of the float network.
+    /// [`correct`](Self::correct) where the quantized network has weights of its own (their rounding was learned, say), but
+    /// the float network's `gamma` and `beta`: the shifts are those of its statistics from the float network's.
     ///
     /// # Errors
     /// If a layer has no range.
@@ -89,11 +89,13 @@ impl Reference {
         }
         for (name, shift) in shifts {
             let mean = params.get_mut(&format!("{name}.running_mean"))?;
+            mean.clone_from(self.params.get(&format!("{name}.running_mean"))?);
             for (m, s) in mean.data_mut().iter_mut().zip(&shift.mean) {
                 *m += (s / shift.batches) as f32;
             }
             if correction == Correction::BatchNorm {
                 let var = params.get_mut(&format!("{name}.running_var"))?;
+                var.clone_from(self.params.get(&format!("{name}.running_var"))?);
                 for ((v, q), f) in var.data_mut().iter_mut().zip(&shift.var_q).zip(&shift.var_f) {
                     // A channel that is constant, in either network, stays as it is.
                     let ratio = if *f > 0.0 && *q > 0.0 { q / f } else { 1.0 };

@@ -33,6 +33,7 @@
 //! 2. [`calibrate`]: the ranges of activations.
 //! 3. [`correct`]: batch norms take back what rounding did.
 //!    [`analytic`]: the means without data.
+//!    [`sequence`]: several corrections by their names, one after another.
 //! 4. [`Quantization`]: everything that makes integers of floats, and the hooks that compute with it.
 //! 5. [`rules`]: the names of the choices.
 
@@ -42,9 +43,11 @@ pub mod correct;
 pub mod quantization;
 pub mod quantizer;
 pub mod rules;
+pub mod sequence;
 
 pub use calibrate::calibrate;
 pub use correct::Reference;
 pub use quantization::Quantization;
 pub use quantizer::{Quantized, Quantizer};
 pub use rules::{ActivationRule, Correction};
+pub use sequence::{Sequence, Step};

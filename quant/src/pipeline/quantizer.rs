@@ -1,5 +1,7 @@
 //! A float network and what is chosen about its quantization, on the way to integers.
 
+use std::collections::BTreeMap;
+
 use engine::optim::Sgd;
 use engine::{Graph, Params, Result, Tape, Tensor, ops};
 
@@ -41,6 +43,31 @@ impl Quantizer {
         Self { stream_bits: Some(bits), ..self }
     }
 
+    /// Keeps these weight scales instead of choosing them by the rule.
+    #[must_use]
+    pub fn with_fixed_scales(mut self, scales: BTreeMap<String, Vec<f32>>) -> Self {
+        self.config.fixed_scales.extend(scales);
+        self
+    }
+
+    /// What is chosen beside the plan.
+    pub fn config(&self) -> &QuantConfig {
+        &self.config
+    }
+
+    /// The widths of each layer of `graph`.
+    ///
+    /// # Errors
+    /// If the bits of the residual stream are not 1 to 16.
+    pub fn plan(&self, graph: &Graph) -> Result<Plan> {
+        let from_policy = || self.config.policy.plan(graph, self.config.bits);
+        let mut plan = self.plan.clone().unwrap_or_else(from_policy);
+        if let Some(bits) = self.stream_bits {
+            plan.set_stream_bits(bits)?;
+        }
+        Ok(plan)
+    }
+
     /// The network `graph` with `params`, quantized: its ranges are those that the float network shows on `images`,
     /// batches `[N, H, W, C]` as the network takes them.
     ///
@@ -52,11 +79,7 @@ impl Quantizer {
         params: &Params,
         images: impl Iterator<Item = Tensor>,
     ) -> Result<Quantized> {
-        let from_policy = || self.config.policy.plan(graph, self.config.bits);
-        let mut plan = self.plan.clone().unwrap_or_else(from_policy);
-        if let Some(bits) = self.stream_bits {
-            plan.set_stream_bits(bits)?;
-        }
+        let plan = self.plan(graph)?;
         let ranges = calibrate(graph, params, &plan, self.activation_rule, images)?;
         let quantization = Quantization { config: self.config.clone(), plan, ranges };
         Ok(Quantized { graph: graph.clone(), params: params.clone(), quantization })

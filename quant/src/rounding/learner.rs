@@ -69,18 +69,18 @@ impl<'a> Learner<'a> {
                 hook.learn_step(&node.name, widths.a)?;
             }
         }
-        let rate = |name: &str, role: Role| match role {
+        let rate = |name: &str, role: Role, value: &Tensor| match role {
             Role::Weight => {
                 let learned = name.strip_suffix(".weight").and_then(|layer| hook.weights.get(layer))?;
                 Some(match learned {
                     Learned::Rounding(_) => method.weight_rate,
-                    Learned::Free(q) => method.weight_rate * q.scales()[0],
+                    Learned::Free(_) => method.weight_rate * rms(value),
                 })
             }
             Role::Norm | Role::Bias => method.norms.then_some(method.norm_rate),
             Role::Running => None,
         };
-        let rates = params.iter().map(|p| rate(&p.name, p.role)).collect();
+        let rates = params.iter().map(|p| rate(&p.name, p.role, &p.value)).collect();
         Ok(Self { method, sub, params, hook, optimizers: Default::default(), rates })
     }
 
@@ -179,6 +179,11 @@ impl<'a> Learner<'a> {
         }
         Ok(())
     }
+}
+
+/// The root mean square.
+fn rms(w: &Tensor) -> f32 {
+    (w.data().iter().map(|&w| f64::from(w).powi(2)).sum::<f64>() / w.len().max(1) as f64).sqrt() as f32
 }
 
 /// `E sum_c (y - target)^2` over images and pixels, and its gradient to `y`.

@@ -36,7 +36,7 @@ pub struct Method {
     pub iterations: usize,
     /// Images in each.
     pub batch: usize,
-    /// Adam's learning rate of the rounding variable `v`, or of a free weight in units of its step.
+    /// Adam's learning rate of the rounding variable `v`, or of a free weight relative to the layer's root mean square.
     pub weight_rate: f32,
     /// Adam's learning rate of a step, relative to the step.
     pub step_rate: f32,
@@ -71,4 +71,13 @@ impl Method {
     pub const BRECQ: Self = Self { units: UnitRule::Blocks, steps: true, ..Self::ADAROUND };
     /// QDrop: as BRECQ, with activations that stay float now and then.
     pub const QDROP: Self = Self { drop: true, ..Self::BRECQ };
+    /// AdaQuant, in blocks and with QDrop: weights move freely, and the batch norms with them.
+    pub const ADAQUANT: Self = Self {
+        weights: WeightRule::Free,
+        norms: true,
+        weight_rate: 2e-2,
+        step_rate: 2e-3,
+        mirror: true,
+        ..Self::QDROP
+    };
 }
