@@ -21,7 +21,7 @@ use models::data::loader::Batch;
 use models::{Network, Shortcut, Trainer};
 use quant::integer::linear::integer_matmul;
 use quant::kernel::plane::Plane;
-use quant::{FakeQuantHook, IntTensor, PackedWeights, Policy, QuantConfig, Ranges, Widths};
+use quant::{FakeQuantHook, IntTensor, PackedWeights, Policy, QuantConfig, Quantization, Widths};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -118,7 +118,7 @@ pub fn run(args: BenchArgs, context: &Context) -> Result<()> {
             train(
                 &args,
                 context,
-                &mut FakeQuantHook::new(config, plan, Ranges::default(), true),
+                &mut FakeQuantHook::new(Quantization::new(config, plan), true),
                 Some(widths),
             )
         }

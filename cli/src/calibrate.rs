@@ -11,9 +11,9 @@ use anyhow::Result;
 use clap::Args;
 use engine::Tensor;
 use models::data::synthetic::{DEFAULT_SAMPLES, Distribution};
-use quant::analysis::{ErrorReport, error_report};
+use quant::numbers::analysis::{ErrorReport, error_report};
 use quant::scale::{Optimum, Sample, TABLE, optimum};
-use quant::{Grid, Mode, QParams, ScaleRule, reset_scale_and_zero_point};
+use quant::{Grid, QParams, ScaleRule, Symmetry, reset_scale_and_zero_point};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -151,7 +151,7 @@ fn sets(args: &CalibrateArgs, seed: u64) -> Result<Vec<Set>> {
 /// All rules on one data set at one width.
 fn row(set: &Set, bits: u32, methods: &[ScaleRule], signed: bool) -> Result<Row> {
     let method = |rule: &ScaleRule| -> Result<_> {
-        let q = reset_scale_and_zero_point(&set.x, bits, *rule, Mode::Symmetric, signed)?;
+        let q = reset_scale_and_zero_point(&set.x, bits, *rule, Symmetry::Symmetric, signed)?;
         Ok((rule.name, Method { scale: q.scales()[0], error: error_report(&set.x, &q)?, q }))
     };
     let optimum = optimum(&Sample::new(set.x.data()), Grid::new(bits, signed)?);
@@ -249,11 +249,14 @@ fn report(
                 let q = &row.methods[m.name].q;
                 (m.to_string(), f64::from(q.clip_range(0).1))
             };
-            let after = quantized(&set.x, &row.methods[rule.name].q)?;
+            let after: Vec<_> = quantized(&set.x, &row.methods[rule.name].q)?
+                .map(|levels| ("after quantization".to_string(), levels))
+                .into_iter()
+                .collect();
             let text =
                 format!("{}: {} bits, grid of {rule}; dashed: where each rule clips", set.name, row.bits);
             let rules: Vec<_> = methods.iter().take(4).map(clip).collect();
-            let plot = histogram(&text, "value", &before, after.as_ref(), &rules);
+            let plot = histogram(&text, "value", ("before", &before), &after, &rules);
             folder.write(format!("histogram-{}-{}.svg", i + 1, row.bits), plot.as_bytes())?;
             page.plot(&plot);
         }

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use models::data::loader::Loader;
 use models::training::Watch;
-use models::{Checkpoint, Ended, EpochMetrics, Fit, Learner, Progress as Tally};
+use models::{Checkpoint, Ended, EpochMetrics, Fit, Learner, Tally};
 
 use crate::context::Context;
 use crate::exit::Failure;
@@ -59,7 +59,7 @@ pub fn train<L: Learner>(
     folder.retain_metrics(|m| m["step"].as_u64().is_some_and(|step| step <= done as u64))?;
     folder.complete_metrics(fit.last(), |m| m.step as u64)?;
     interrupt::handle();
-    let mut run = Run { context, folder, epochs: fit.epochs, verb, epoch: String::new(), bar: None };
+    let mut run = FitRun { context, folder, epochs: fit.epochs, verb, epoch: String::new(), bar: None };
     match fit.run(images, &mut run)? {
         Ended::Finished => metrics(folder),
         Ended::Stopped => Err(interrupt::stopped(resume).into()),
@@ -99,7 +99,7 @@ pub fn curve(metrics: &[EpochMetrics], test: &str) -> String {
 }
 
 /// A run in progress.
-struct Run<'a, V> {
+struct FitRun<'a, V> {
     context: &'a Context,
     folder: &'a RunFolder,
     epochs: usize,
@@ -109,7 +109,7 @@ struct Run<'a, V> {
     bar: Option<Progress>,
 }
 
-impl<L, V: Verb<L>> Watch<L> for Run<'_, V> {
+impl<L, V: Verb<L>> Watch<L> for FitRun<'_, V> {
     type Error = anyhow::Error;
 
     fn begin(&mut self, epoch: usize, first: usize, batches: usize) {

@@ -6,7 +6,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 /// A network and a data set, each the user's or the one that comes with the program.
-#[derive(Args, Clone, Debug, Serialize, Deserialize)]
+#[derive(Args, Clone, Debug, Default, Serialize, Deserialize)]
 pub struct InputArgs {
     /// The network to start from: safetensors, or a PyTorch .pt/.th file [default: the one that comes with the program]
     #[arg(long, value_name = "FILE")]

@@ -6,6 +6,8 @@
 //! policy would leave in floats: the table shows what it would cost. `--bits` and `--method` ask that of a quantized
 //! network too.
 
+mod compare;
+mod inputs;
 mod integer_only;
 mod page;
 
@@ -13,13 +15,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
-use engine::{Hook, Layer, LayerQuant, Node, Operands, Tape, Tensor};
-use models::data::loader::Loader;
+use engine::{Layer, Node, Tensor};
 use models::formats::layout::torch_shape;
 use models::formats::{Model, Opened, packed};
 use models::nets::quantized::KEY;
-use models::{Network, QuantizedNetwork, evaluate};
-use quant::{Mode, QParams, Quantization, ScaleRule, reset_scale_and_zero_point};
+use models::{Network, QuantizedNetwork};
+use quant::{QParams, Quantization, ScaleRule, Symmetry, reset_scale_and_zero_point};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -29,6 +30,8 @@ use crate::exit::Failure;
 use crate::input::InputArgs;
 use crate::run_folder::RunFolder;
 use crate::text_table::text_table;
+use compare::{Compared, plot_layers_histogram};
+use inputs::inputs;
 use page::{HEAD, LayerReport, TensorReport, plot, range, report, table};
 
 /// Settings of `inspect`.
@@ -46,6 +49,9 @@ pub struct InspectArgs {
     /// Only these layers
     #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
     layers: Vec<String>,
+    /// Quantized networks (latent or packed files) to draw on the same axes, their grids and clipping ranges marked
+    #[arg(long, value_name = "FILE,..", value_delimiter = ',')]
+    compare: Vec<PathBuf>,
     /// Training images to take activations from; 0: only weights
     #[arg(long, value_name = "N", default_value_t = 128)]
     images: usize,
@@ -66,10 +72,10 @@ impl Quantizers {
     fn of_weight(&self, layer: &str, w: &Tensor) -> Result<Option<QParams>> {
         Ok(match self {
             Self::Own(q) => {
-                q.plan.get(layer).map(|widths| q.config.weight_params(layer, w, widths.w)).transpose()?
+                q.plan.get(layer).map(|widths| q.weight_params(layer, w, widths.w)).transpose()?
             }
             Self::Asked { bits, method } => {
-                Some(reset_scale_and_zero_point(w, *bits, *method, Mode::Symmetric, true)?)
+                Some(reset_scale_and_zero_point(w, *bits, *method, Symmetry::Symmetric, true)?)
             }
         })
     }
@@ -79,7 +85,7 @@ impl Quantizers {
             Self::Own(q) => q.plan.get(layer).map(|widths| q.ranges.params(layer, widths.a)).transpose()?,
             Self::Asked { bits, .. } => {
                 let signed = range(x).0 < 0.0;
-                Some(reset_scale_and_zero_point(x, *bits, ScaleRule::SYMMETRIC, Mode::Symmetric, signed)?)
+                Some(reset_scale_and_zero_point(x, *bits, ScaleRule::SYMMETRIC, Symmetry::Symmetric, signed)?)
             }
         })
     }
@@ -115,14 +121,20 @@ pub fn run(args: InspectArgs, context: &Context) -> Result<()> {
         }
     };
     let nodes = chosen(&network, &args.layers)?;
-    let inputs = inputs(&args, context, &network)?;
+    let inputs = inputs(&args, context, &network, None)?;
     let folder = RunFolder::create(context, args.out.as_deref(), &args)?;
 
+    let compared = args.compare.iter().map(|file| Compared::open(&args, context, file));
+    let compared = compared.collect::<Result<Vec<_>>>()?;
     let mut layers = Vec::new();
     let mut plots = Vec::new();
     for node in nodes {
         let w = network.params.get(&format!("{}.weight", node.name))?;
         let q = quantizers.of_weight(&node.name, w)?;
+        if !compared.is_empty() {
+            let x = inputs.iter().find(|(name, _)| *name == node.name).map(|(_, x)| x);
+            plots.extend(plot_layers_histogram(&node.name, w, x, &compared)?);
+        }
         plots.push(plot(&format!("{}: weights", node.name), w, q.as_ref())?);
         let activation = match inputs.iter().find(|(name, _)| *name == node.name) {
             None => None,
@@ -197,48 +209,4 @@ fn chosen<'a>(network: &'a Network, names: &[String]) -> Result<Vec<&'a Node>> {
         return Err(Failure::Usage(text).into());
     }
     Ok(all.into_iter().filter(|node| names.is_empty() || names.contains(&node.name)).collect())
-}
-
-/// What each layer sees on the first training images.
-fn inputs(args: &InspectArgs, context: &Context, network: &Network) -> Result<Vec<(String, Tensor)>> {
-    if args.images == 0 {
-        return Ok(Vec::new());
-    }
-    let data = assets::open_data(args.input.data.as_deref())?;
-    let images = args.images.min(data.train.len());
-    let loader =
-        Loader::evaluation(&data.train, 64, network.normalization).over((0..images).collect::<Vec<_>>());
-    let mut inputs = Inputs { seen: Vec::new() };
-    context.note(format_args!("activations of {images} images of {}", data.folder.display()));
-    evaluate(&network.graph, &network.params, loader.epoch(0), &mut inputs, |_| ())?;
-    let tensor = |(name, values): (String, Vec<f32>)| Ok((name, Tensor::from_vec([values.len()], values)?));
-    // Listed in the order of the network, in whatever order they were computed.
-    let order: Vec<&str> = network.graph.weighted().map(|node| node.name.as_str()).collect();
-    inputs.seen.sort_by_key(|(name, _)| order.iter().position(|layer| layer == name));
-    inputs.seen.into_iter().map(tensor).collect()
-}
-
-/// Keeps a sample of every layer's input.
-struct Inputs {
-    seen: Vec<(String, Vec<f32>)>,
-}
-
-/// Of each batch and layer, about so many values are kept.
-const KEPT: usize = 40_000;
-
-impl Hook for Inputs {
-    fn layer(&mut self, tape: &mut Tape, node: &Node, operands: Operands) -> engine::Result<LayerQuant> {
-        let values = tape.value(operands.x.var).data();
-        let place = self.seen.iter().position(|(name, _)| *name == node.name).unwrap_or_else(|| {
-            self.seen.push((node.name.clone(), Vec::new()));
-            self.seen.len() - 1
-        });
-        let kept = &mut self.seen[place].1;
-        // An odd stride meets all channels; the extremes decide the scale, so they are always among the kept.
-        let stride = (values.len() / KEPT) | 1;
-        kept.extend(values.iter().step_by(stride));
-        kept.extend(values.iter().copied().reduce(f32::min));
-        kept.extend(values.iter().copied().reduce(f32::max));
-        Ok(operands.into())
-    }
 }

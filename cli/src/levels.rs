@@ -2,10 +2,10 @@
 
 use anyhow::Result;
 use engine::Tensor;
-use quant::uniform::restore_value;
+use quant::numbers::uniform::restore_value;
 use quant::{QParams, linear_quantize};
 
-use crate::plot::Quantized;
+use crate::plot::QuantizedLevels;
 
 /// Grids with more levels than this are too fine to draw.
 const MOST: usize = 256;
@@ -14,7 +14,7 @@ const MOST: usize = 256;
 ///
 /// # Errors
 /// If a value is NaN.
-pub fn quantized(x: &Tensor, q: &QParams) -> Result<Option<Quantized>> {
+pub fn quantized(x: &Tensor, q: &QParams) -> Result<Option<QuantizedLevels>> {
     let grid = q.grid();
     if grid.levels() > MOST {
         return Ok(None);
@@ -29,5 +29,5 @@ pub fn quantized(x: &Tensor, q: &QParams) -> Result<Option<Quantized>> {
         .zip(&counts)
         .map(|(code, &count)| (f64::from(restore_value(code, s, z)), count as f64 / total))
         .collect();
-    Ok(Some(Quantized { step: f64::from(s), levels }))
+    Ok(Some(QuantizedLevels { step: f64::from(s), levels }))
 }

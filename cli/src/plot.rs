@@ -35,51 +35,51 @@ pub fn lines(title: &str, x_label: &str, y_label: &str, series: &[Series]) -> St
 
 /// What a distribution becomes: its levels and the share of values on each.
 #[derive(Clone, Debug, Default)]
-pub struct Quantized {
+pub struct QuantizedLevels {
     /// Distance of levels.
     pub step: f64,
     /// `(x_hat, share of the values)`.
     pub levels: Vec<(f64, f64)>,
 }
 
-/// A distribution, the levels it is quantized to, and vertical rules at named places (clipping values, say).
+/// A distribution, what quantizers make of it, and vertical rules at named places (clipping values, say).
 ///
-/// Both are drawn as densities, so that equal areas mean equal numbers of values: a bar of a bin's width for the
-/// values before, an outline as wide as a step around each level for those after.
+/// All are drawn as densities, so that equal areas mean equal numbers of values: a bar of a bin's width for the values
+/// before, an outline as wide as a step around each level for those after.
 pub fn histogram(
     title: &str,
     x_label: &str,
-    before: &Histogram,
-    after: Option<&Quantized>,
+    (name, before): (&str, &Histogram),
+    after: &[(String, QuantizedLevels)],
     rules: &[(String, f64)],
 ) -> String {
     let total = before.total().max(1) as f64;
     let density = |count: u64| count as f64 / total / before.width();
     let highest = before.counts.iter().map(|&c| density(c)).fold(0.0, f64::max);
-    let after_highest = after.map_or(0.0, |q| q.levels.iter().map(|l| l.1 / q.step).fold(0.0, f64::max));
+    let levels = after.iter().flat_map(|(_, q)| q.levels.iter().map(|l| l.1 / q.step));
     // A level that holds nearly everything (zero after a ReLU) would flatten all others: it leaves the frame.
-    let top = highest.max(after_highest.min(2.5 * highest.max(f64::MIN_POSITIVE)));
-    let ends = [before.lo, before.hi];
-    let x = Axis::over(x_label, ends);
+    let top = highest.max(levels.fold(0.0, f64::max).min(2.5 * highest.max(f64::MIN_POSITIVE)));
+    let x = Axis::over(x_label, [before.lo, before.hi]);
     let y = Axis::over("density", [0.0, top.max(f64::MIN_POSITIVE)]).headroom();
     let limit = y.hi;
     let mut frame = Frame::new(title, x, y);
-    frame.legend("before", PALETTE[0]);
+    frame.legend(name, PALETTE[0]);
     for (i, &count) in before.counts.iter().enumerate() {
         let left = before.lo + i as f64 * before.width();
         frame.bar(left, left + before.width() * 0.96, density(count).min(limit), PALETTE[0], 0.5);
     }
-    if let Some(q) = after {
-        frame.legend("after quantization", PALETTE[1]);
+    let mut colors = PALETTE[1..].iter().cycle();
+    for ((name, q), color) in after.iter().zip(&mut colors) {
+        frame.legend(name, color);
         let half = q.step / 2.0;
         let corner = |x: f64, share: f64| (x.clamp(before.lo, before.hi), (share / q.step).min(limit));
         let corners =
             q.levels.iter().flat_map(|&(x, share)| [corner(x - half, share), corner(x + half, share)]);
-        frame.line(&corners.collect::<Vec<_>>(), PALETTE[1]);
+        frame.line(&corners.collect::<Vec<_>>(), color);
         let few = q.levels.len() <= 64;
-        q.levels.iter().filter(|_| few).for_each(|&(x, _)| frame.mark(x, PALETTE[1]));
+        q.levels.iter().filter(|_| few).for_each(|&(x, _)| frame.mark(x, color));
     }
-    for ((name, x), color) in rules.iter().zip(PALETTE[2..].iter().cycle()) {
+    for ((name, x), color) in rules.iter().zip(colors) {
         frame.legend(name, color);
         frame.rule(*x, color);
     }
@@ -127,8 +127,10 @@ mod tests {
         let curve = lines("loss", "epoch", "loss", &[Series::new("train", vec![(1.0, 2.0), (2.0, 1.0)])]);
         assert_eq!((count(&curve, "<polyline"), count(&curve, "<circle")), (1, 2));
         let before = Histogram::of(&[-1.0, -0.5, 0.0, 0.5, 0.9], -1.0, 1.0, 4);
-        let after = Quantized { step: 0.5, levels: vec![(-1.0, 0.2), (-0.5, 0.2), (0.0, 0.2), (0.5, 0.4)] };
-        let picture = histogram("w", "value", &before, Some(&after), &[("clip".into(), 0.5)]);
+        let after =
+            QuantizedLevels { step: 0.5, levels: vec![(-1.0, 0.2), (-0.5, 0.2), (0.0, 0.2), (0.5, 0.4)] };
+        let picture =
+            histogram("w", "value", ("before", &before), &[("after".into(), after)], &[("clip".into(), 0.5)]);
         // background, 2 + 1 in the legend, 4 bins; the outline of the levels
         assert_eq!((count(&picture, "<rect"), count(&picture, "<polyline")), (1 + 3 + 4, 1), "{picture}");
         let groups = bars("mse", "dB", &["8".into(), "4".into()], &[("a".into(), vec![1.0, 2.0])]);

@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::context::Context;
-use crate::experiment::{Recipe, Scores, Setup, Source, file_bytes, model_name, page, stream_bits};
+use crate::experiment::{
+    CalibrationSource, Recipe, Scores, Setup, file_bytes, model_name, page, residual_bits,
+};
 use crate::input::InputArgs;
 use crate::run_folder::RunFolder;
 use crate::{interrupt, settings};
@@ -33,14 +35,14 @@ pub struct PtqArgs {
     #[arg(long, value_name = "NAME", default_value = "course")]
     policy: Policy,
     /// Bits of residual sums and the average pool, for policy product [default: 8]
-    #[arg(long, value_name = "N", value_parser = stream_bits())]
-    stream_bits: Option<u32>,
+    #[arg(long, alias = "stream-bits", value_name = "N", value_parser = residual_bits())]
+    residual_bits: Option<u32>,
     /// Rule that chooses the range of activations: max, mse, percentile, moving_average, ...
-    #[arg(long, value_name = "RULE", default_value = "mse")]
+    #[arg(long, value_name = "RULE", default_value = "heuristic")]
     activation_rule: ActivationRule,
     /// Images to calibrate on
-    #[arg(long, value_enum, default_value_t = Source::Images)]
-    calibration: Source,
+    #[arg(long, value_enum, default_value_t = CalibrationSource::Images)]
+    calibration: CalibrationSource,
     /// How many of them
     #[arg(long, value_name = "N", default_value_t = 1000)]
     calibration_images: usize,
@@ -65,7 +67,7 @@ impl PtqArgs {
             source: self.calibration,
             images: self.calibration_images,
             correction: self.correction,
-            stream_bits: self.stream_bits,
+            residual_bits: self.residual_bits,
         }
     }
 }
@@ -120,7 +122,7 @@ pub fn run(args: PtqArgs, context: &Context) -> Result<()> {
         "bits": args.bits,
         "method": args.method,
         "policy": args.policy,
-        "stream_bits": args.stream_bits,
+        "residual_bits": args.residual_bits,
         "activation_rule": args.activation_rule,
         "correction": args.correction,
         "seed": context.seed,

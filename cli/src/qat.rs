@@ -4,7 +4,7 @@
 //! quantization at W4A4, a short training under fake quantization, the accuracy of the integers, a table, and where
 //! everything was saved.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
@@ -20,7 +20,7 @@ use crate::assets;
 use crate::context::Context;
 use crate::experiment::aware::{Commands, Outcome, Training, train};
 use crate::experiment::{
-    Recipe, Scores, Setup, Source, SteChoice, StepChoice, file_bytes, page, stream_bits,
+    CalibrationSource, Recipe, Scores, Setup, SteChoice, StepChoice, file_bytes, page, residual_bits,
 };
 use crate::input::InputArgs;
 use crate::run_folder::RunFolder;
@@ -42,8 +42,8 @@ pub struct QatArgs {
     #[arg(long, value_name = "NAME", default_value = "course")]
     policy: Policy,
     /// Bits of residual sums and the average pool, for policy product [default: 8]
-    #[arg(long, value_name = "N", value_parser = stream_bits())]
-    stream_bits: Option<u32>,
+    #[arg(long, alias = "stream-bits", value_name = "N", value_parser = residual_bits())]
+    residual_bits: Option<u32>,
     /// Gradient of activations that clip: identity passes it on, clipped stops it
     #[arg(long, value_enum, default_value_t = SteChoice::Clipped)]
     ste: SteChoice,
@@ -59,8 +59,8 @@ pub struct QatArgs {
     /// Start from the weights of this network (of a wider quantized run: its .latent file) [default: --weights]
     #[arg(long, value_name = "FILE")]
     init: Option<PathBuf>,
-    /// Learn from this float network's logits too
-    #[arg(long, value_name = "FILE")]
+    /// Learn from this float network's logits too; float: the network of --weights
+    #[arg(long, value_name = "FILE|float")]
     teacher: Option<PathBuf>,
     /// Share of the teacher's term in the loss
     #[arg(long, value_name = "SHARE", default_value_t = 0.5)]
@@ -69,7 +69,7 @@ pub struct QatArgs {
     #[arg(long, value_name = "T", default_value_t = 2.0)]
     temperature: f64,
     /// Rule that chooses the range of activations in each batch; its moving average is used
-    #[arg(long, value_name = "RULE", default_value = "mse")]
+    #[arg(long, value_name = "RULE", default_value = "heuristic")]
     activation_rule: ActivationRule,
     /// Passes over the training images
     #[arg(long, value_name = "N", default_value_t = 8)]
@@ -109,7 +109,20 @@ pub struct QatArgs {
     resume: Option<PathBuf>,
 }
 
+/// The teacher's name if it is the network that training starts from.
+const TEACHER_IS_START: &str = "float";
+
 impl QatArgs {
+    /// The settings in `recipe`, for the network and data that `input` names.
+    pub(crate) fn of_recipe(recipe: &Path, input: &InputArgs) -> Result<Self> {
+        Ok(Self { input: input.clone(), ..settings::from_file("qat", recipe)? })
+    }
+
+    /// The widths and the scale rule of the weights.
+    pub(crate) fn asks_for(&self) -> (Widths, ScaleRule) {
+        (self.bits, self.method)
+    }
+
     /// Quantization without training, to compare with.
     fn post_training(&self) -> Recipe {
         Recipe {
@@ -117,15 +130,15 @@ impl QatArgs {
             method: self.method,
             policy: self.policy,
             activation_rule: ActivationRule::Scale(ScaleRule::HEURISTIC),
-            source: Source::Images,
+            source: CalibrationSource::Images,
             images: self.calibration_images,
             correction: Correction::BatchNorm,
-            stream_bits: self.stream_bits,
+            residual_bits: self.residual_bits,
         }
     }
 
     /// Where training starts.
-    fn start(&self, context: &Context, setup: &Setup) -> Result<QuantizedNetwork> {
+    pub(crate) fn start(&self, context: &Context, setup: &Setup) -> Result<QuantizedNetwork> {
         let recipe = Recipe { activation_rule: self.activation_rule, ..self.post_training() };
         let mut start = match &self.init {
             Some(file) => {
@@ -142,15 +155,18 @@ impl QatArgs {
         Ok(start)
     }
 
-    fn training(&self, context: &Context) -> Result<Training> {
+    /// How to train.
+    pub(crate) fn training(&self, context: &Context) -> Result<Training> {
         let how = Distillation { share: self.teacher_share as f32, temperature: self.temperature as f32 };
         let teacher = |file: &PathBuf| -> Result<Teacher> {
-            let (_, network) = assets::load_network(
-                context,
-                Some(file),
-                None,
-                assets::normalization(self.input.normalization.as_deref())?,
-            )?;
+            let own = file.as_os_str() == TEACHER_IS_START;
+            let (file, key) = if own {
+                (self.input.weights.as_deref(), self.input.weights_key.as_deref())
+            } else {
+                (Some(file.as_path()), None)
+            };
+            let normalization = assets::normalization(self.input.normalization.as_deref())?;
+            let (_, network) = assets::load_network(context, file, key, normalization)?;
             Ok(Teacher::new(&network.graph, &network.params, [SIDE, SIDE, 3], how)?)
         };
         Ok(Training {
@@ -181,7 +197,8 @@ pub fn run(args: QatArgs, context: &Context) -> Result<()> {
     };
     let mut files = setup.files();
     files.extend(args.init.as_deref().map(|file| ("init", file)));
-    files.extend(args.teacher.as_deref().map(|file| ("teacher", file)));
+    let other = args.teacher.as_deref().filter(|file| file.as_os_str() != TEACHER_IS_START);
+    files.extend(other.map(|file| ("teacher", file)));
     folder.pin(context, &files)?;
     interrupt::at_once(format!(
         "what was saved before stays; continue with `cli qat --resume {}`",
@@ -234,7 +251,7 @@ pub fn run(args: QatArgs, context: &Context) -> Result<()> {
         "bits": args.bits,
         "method": args.method,
         "policy": args.policy,
-        "stream_bits": args.stream_bits,
+        "residual_bits": args.residual_bits,
         "epochs": args.epochs,
         "seed": context.seed,
         "model_bytes": file_bytes(&outcome.model)?,
@@ -262,13 +279,7 @@ fn save_last(folder: &RunFolder, outcome: &Outcome, seed: u64, command: &str) ->
     Ok(model)
 }
 
-fn finish(
-    args: &QatArgs,
-    context: &Context,
-    outcome: &Outcome,
-    scores: Scores,
-    report: &std::path::Path,
-) -> Result<()> {
+fn finish(args: &QatArgs, context: &Context, outcome: &Outcome, scores: Scores, report: &Path) -> Result<()> {
     let (best, epoch) = outcome.best();
     context.say(format_args!(
         "top-1 in integers {best:.2}% after epoch {epoch} (the best, saved), {:.2}% after epoch {} (the last); seed {}",

@@ -27,7 +27,7 @@ use serde_json::Value;
 use crate::context::Context;
 use crate::exit::Failure;
 use crate::settings;
-use inputs::Input;
+use inputs::InputFile;
 use lock::Lock;
 use name::{timestamp, unused};
 
@@ -118,13 +118,13 @@ impl RunFolder {
     /// # Errors
     /// If a file cannot be read, or is not the one that the run began with.
     pub fn pin(&self, context: &Context, files: &[(&str, &Path)]) -> Result<()> {
-        let all = files.iter().map(|(role, path)| Input::all(role, path)).collect::<Result<Vec<_>>>()?;
+        let all = files.iter().map(|(role, path)| InputFile::all(role, path)).collect::<Result<Vec<_>>>()?;
         let now = all.concat();
         let path = self.path(inputs::NAME);
         match fs::read_to_string(&path) {
             Ok(text) => {
                 let broken = |e| Failure::BadInput(format!("{}: {e}", path.display()));
-                let before: Vec<Input> = serde_json::from_str(&text).map_err(broken)?;
+                let before: Vec<InputFile> = serde_json::from_str(&text).map_err(broken)?;
                 inputs::check(&before, &now)
             }
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {

@@ -166,6 +166,30 @@ fn read(verb: &str, path: &Path) -> Result<(PathBuf, Table)> {
     }
 }
 
+/// The settings in a file of `verb`, with the defaults of what it leaves open.
+///
+/// # Errors
+/// If the file cannot be read, belongs to another verb, or has a value that its flag would refuse.
+pub fn from_file<S>(verb: &str, path: &Path) -> Result<S>
+where
+    S: Args + FromArgMatches + Serialize + DeserializeOwned,
+{
+    let (path, mut table) = read(verb, path)?;
+    check_keys::<S>(&path, &table)?;
+    table.remove("seed");
+    defaults::<S>()?.into_iter().for_each(|(key, value)| _ = table.entry(key).or_insert(value));
+    let broken = |e: toml::de::Error| Failure::BadInput(format!("{}: {}", path.display(), e.message()));
+    let settings: S = table.try_into().map_err(broken)?;
+    check(&settings, &path)?;
+    Ok(settings)
+}
+
+/// The defaults of a verb's settings.
+fn defaults<S: Args + FromArgMatches + Serialize>() -> Result<Table> {
+    let bare = S::augment_args(Command::new("cli")).try_get_matches_from(["cli"])?;
+    Ok(Table::try_from(S::from_arg_matches(&bare)?)?)
+}
+
 /// Refuses a key that is no flag of the verb.
 fn check_keys<S: Args>(path: &Path, table: &Table) -> Result<()> {
     let command = S::augment_args(Command::new("cli"));
@@ -201,8 +225,7 @@ pub fn to_text(verb: &str, seed: u64, settings: &impl Serialize) -> Result<Strin
 
 /// The flags that repeat a run: those that are not defaults, each with its value.
 fn flags<S: Args + FromArgMatches + Serialize>(settings: &S) -> Result<Vec<(String, Option<String>)>> {
-    let bare = S::augment_args(Command::new("cli")).try_get_matches_from(["cli"])?;
-    let defaults = Table::try_from(S::from_arg_matches(&bare)?)?;
+    let defaults = defaults::<S>()?;
     let mut flags = Vec::new();
     for (key, value) in table_of(settings)? {
         let default = defaults.get(&key);

@@ -8,8 +8,11 @@
 //!     table.md  table.json          all finished cells
 //! ```
 //!
+//! A column is a scale rule of the weights, trained as the flags say; or, with `--recipes DIR`, any NAME for which there are
+//! files `DIR/qat_w4a4_NAME.toml`, settings of `cli qat`: that is how each width gets the method that suits it best.
+//!
 //! PTQ comes in two recipes. `--ptq plain` is the assignment's: activations by their largest value, nothing corrected.
-//! `--ptq best` clips activations for the least squared error and takes the batch norms' statistics anew.
+//! `--ptq best` clips activations for the least squared error and corrects the batch norms.
 
 mod cell;
 
@@ -17,12 +20,13 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use quant::{Policy, ScaleRule, Widths};
+use quant::{Policy, Widths};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::context::Context;
-use crate::experiment::{Setup, stream_bits};
+use crate::experiment::aware::Training;
+use crate::experiment::{Setup, residual_bits};
 use crate::input::InputArgs;
 use crate::interrupt;
 use crate::run_folder::RunFolder;
@@ -38,24 +42,27 @@ pub struct TableArgs {
     /// Rows: bits of weights and activations
     #[arg(long, value_name = "WxAy,...", value_delimiter = ',', default_value = "W8A8,W4A4,W8A2,W2A8,W2A2")]
     bits: Vec<Widths>,
-    /// Columns: scale rules of the weights
-    #[arg(long, value_name = "RULE,...", value_delimiter = ',', default_value = "sawb,symmetric")]
-    methods: Vec<ScaleRule>,
+    /// Columns: scale rules of the weights, or other names of recipes
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', default_value = "sawb,symmetric")]
+    methods: Vec<String>,
     /// Columns: with or without training
     #[arg(long, value_enum, value_delimiter = ',', default_value = "ptq,qat")]
-    modes: Vec<Mode>,
+    modes: Vec<CellMode>,
     /// course: all layers but the first; product: all layers, the first and the last with 8 bits
     #[arg(long, value_name = "NAME", default_value = "course")]
     policy: Policy,
     /// Bits of residual sums and the average pool, for policy product [default: 8]
-    #[arg(long, value_name = "N", value_parser = stream_bits())]
-    stream_bits: Option<u32>,
+    #[arg(long, alias = "stream-bits", value_name = "N", value_parser = residual_bits())]
+    residual_bits: Option<u32>,
     /// How PTQ calibrates
     #[arg(long, value_enum, default_value_t = Ptq::Best)]
     ptq: Ptq,
     /// Training images to calibrate on
     #[arg(long, value_name = "N", default_value_t = 1000)]
     calibration_images: usize,
+    /// Folder of recipes: a QAT cell takes its settings from qat_WxAy_NAME.toml, and the flags below are ignored
+    #[arg(long, value_name = "DIR")]
+    recipes: Option<PathBuf>,
     /// Passes over the training images of each QAT cell
     #[arg(long, value_name = "N", default_value_t = 8)]
     epochs: usize,
@@ -79,17 +86,33 @@ pub struct TableArgs {
     resume: Option<PathBuf>,
 }
 
+impl TableArgs {
+    /// How QAT cells without a recipe are trained.
+    fn training(&self) -> Training {
+        Training {
+            epochs: self.epochs,
+            batch: 128,
+            lr: self.lr,
+            weight_decay: 1e-4,
+            smoothing: 0.0,
+            ema: self.ema,
+            checkpoint_every: 200,
+            teacher: None,
+        }
+    }
+}
+
 /// With or without training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Mode {
+enum CellMode {
     /// Post-training quantization.
     Ptq,
     /// Quantization-aware training.
     Qat,
 }
 
-impl Mode {
+impl CellMode {
     fn name(self) -> &'static str {
         match self {
             Self::Ptq => "PTQ",
@@ -104,7 +127,7 @@ impl Mode {
 enum Ptq {
     /// Activations by their largest value, nothing corrected: the assignment's
     Plain,
-    /// Activations clipped for the least squared error, batch norm statistics taken anew
+    /// Activations clipped for the least squared error, batch norms corrected
     Best,
 }
 
@@ -126,8 +149,10 @@ pub fn run(args: TableArgs, context: &Context) -> Result<()> {
     let mut cells = Vec::new();
     for &bits in &args.bits {
         for &mode in &args.modes {
-            for &method in &args.methods {
-                let cell = cell(&args, context, &setup, &folder, (bits, mode, method))?;
+            for method in &args.methods {
+                let Some(cell) = cell(&args, context, &setup, &folder, (bits, mode, method))? else {
+                    continue;
+                };
                 context.note(format_args!("{} {bits} {method}: {:.2}%", mode.name(), cell.top1));
                 cells.push(cell);
                 write(&args, context, &folder, top1_float, &cells)?;
@@ -147,13 +172,15 @@ pub fn run(args: TableArgs, context: &Context) -> Result<()> {
 
 /// Head and rows of the table: a row per width, a column per mode and method.
 fn grid(args: &TableArgs, cells: &[Cell]) -> (Vec<String>, Vec<Vec<String>>) {
-    let columns: Vec<(Mode, ScaleRule)> =
-        args.modes.iter().flat_map(|mode| args.methods.iter().map(|method| (*mode, *method))).collect();
+    let columns: Vec<(CellMode, &String)> =
+        args.modes.iter().flat_map(|mode| args.methods.iter().map(|method| (*mode, method))).collect();
     let mut head = vec!["bits".to_string()];
     head.extend(columns.iter().map(|(mode, method)| format!("{} {method}", mode.name())));
     head.push("KiB".into());
     let row = |bits: &Widths| {
-        let find = |mode, method| cells.iter().find(|c| (c.bits, c.mode, c.method) == (*bits, mode, method));
+        let find = |mode, method: &String| {
+            cells.iter().find(|c| (c.bits, c.mode, &c.method) == (*bits, mode, method))
+        };
         let percent = |cell: Option<&Cell>| {
             cell.map_or(String::new(), |c| match c.top1_best {
                 Some(best) => format!("{:.2} ({best:.2})", c.top1),
@@ -161,7 +188,7 @@ fn grid(args: &TableArgs, cells: &[Cell]) -> (Vec<String>, Vec<Vec<String>>) {
             })
         };
         let mut row = vec![bits.to_string()];
-        row.extend(columns.iter().map(|(mode, method)| percent(find(*mode, *method))));
+        row.extend(columns.iter().map(|(mode, method)| percent(find(*mode, method))));
         let size = cells.iter().find(|c| c.bits == *bits).map(|c| c.model_bytes as f64 / 1024.0);
         row.push(size.map_or(String::new(), |kib| format!("{kib:.1}")));
         row

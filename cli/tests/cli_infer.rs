@@ -62,11 +62,11 @@ fn policy_product_saves_a_small_file_that_gives_what_was_measured() {
     assert!(nodes[2]["outputs"][0]["shift"].is_u64() && nodes[2]["bytes"] == 1152);
     run_in(dir.path(), &["inspect", "--weights", text(&model), "--bits", "4"]).refused(2, &["--bits"]);
 
-    let wide = made(dir.path(), &folder, "W4A4", &["--out", "b", "--stream-bits", "16"]);
-    assert_eq!(wide["stream_bits"], 16);
-    let course = ["ptq", "--stream-bits", "16"];
-    run_in(dir.path(), &course).refused(2, &["--stream-bits", "--policy product"]);
-    assert_eq!(run_in(dir.path(), &["ptq", "--policy", "product", "--stream-bits", "9"]).code, 2);
+    let wide = made(dir.path(), &folder, "W4A4", &["--out", "b", "--residual-bits", "16"]);
+    assert_eq!(wide["residual_bits"], 16);
+    let course = ["ptq", "--residual-bits", "16"];
+    run_in(dir.path(), &course).refused(2, &["--residual-bits", "--policy product"]);
+    assert_eq!(run_in(dir.path(), &["ptq", "--policy", "product", "--residual-bits", "9"]).code, 2);
 }
 
 #[test]

@@ -30,3 +30,30 @@ fn a_table_is_filled_cell_by_cell_and_resumed() {
     assert_eq!(second["cells"][3], first["cells"][3]);
     assert!(std::fs::read_to_string(folder.join("table.md")).unwrap().contains("12.50"));
 }
+
+#[test]
+fn a_folder_of_recipes_gives_each_width_its_method() {
+    let dir = tempfile::tempdir().unwrap();
+    let recipes = dir.path().join("recipes");
+    std::fs::create_dir(&recipes).unwrap();
+    let recipe = |name: &str, text: &str| {
+        let text = format!("verb = \"qat\"\nbits = \"W4A4\"\nepochs = 1\ncalibration_images = 16\n{text}");
+        std::fs::write(recipes.join(format!("qat_w4a4_{name}.toml")), text).unwrap();
+    };
+    recipe("sawb", "method = \"sawb\"\n");
+    recipe(
+        "lsq",
+        "method = \"heuristic\"\nweight_step = \"lsq\"\nactivation_step = \"lsq\"\nteacher = \"float\"\n",
+    );
+    let small =
+        ["--limit", "128", "--test-limit", "32", "--calibration-images", "16", "--recipes", "recipes"];
+    let table = |arguments: &[&str]| {
+        run_in(dir.path(), &[&["table", "--json", "--methods", "sawb,lsq"][..], &small, arguments].concat())
+    };
+    let json = table(&["--bits", "W4A4", "--out", "t"]).json();
+    let cells = json["cells"].as_array().unwrap();
+    let cells = cells.iter().map(|c| (c["mode"].as_str().unwrap(), c["method"].as_str().unwrap()));
+    assert_eq!(cells.collect::<Vec<_>>(), [("ptq", "sawb"), ("qat", "sawb"), ("qat", "lsq")]);
+    table(&["--bits", "W2A2", "--modes", "qat", "--out", "u"])
+        .refused(3, &["recipes/qat_w2a2_sawb.toml: no such recipe"]);
+}

@@ -119,7 +119,7 @@ impl Graph {
 
     /// The nodes that read an activation without multiplying it by weights: residual sums (their second input) and
     /// pools, in order.
-    pub fn edges(&self) -> impl Iterator<Item = &Node> {
+    pub fn activations(&self) -> impl Iterator<Item = &Node> {
         self.nodes.iter().filter(|n| matches!(n.layer, Layer::Add | Layer::GlobalAvgPool))
     }
 

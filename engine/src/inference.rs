@@ -28,7 +28,7 @@ use steps::linear;
 pub struct Inference {
     isa: Isa,
     input: Buffer,
-    steps: Vec<Step>,
+    steps: Vec<CompiledStep>,
     buffers: Vec<Buffer>,
     classes: usize,
     /// Workspaces that nobody uses at the moment; their borders are zero and stay so.
@@ -61,14 +61,14 @@ impl Buffer {
 }
 
 /// One layer; the numbers are places in `buffers`.
-enum Step {
+enum CompiledStep {
     Conv { x: usize, y: usize, residual: Option<usize>, relu: bool, conv: Box<Conv> },
     SubsamplePad { x: usize, y: usize, stride: usize, lo: usize },
     Pool { x: usize, y: usize },
     Linear { x: usize, y: usize, w: Tensor, b: Tensor },
 }
 
-impl Step {
+impl CompiledStep {
     /// Where its result goes.
     fn y(&self) -> usize {
         match *self {
@@ -165,8 +165,8 @@ impl Inference {
 
     /// Floats that the largest of Winograd's transforms need.
     fn scratch_len(&self) -> usize {
-        let of = |step: &Step| match step {
-            Step::Conv { conv, .. } => match &conv.kernel {
+        let of = |step: &CompiledStep| match step {
+            CompiledStep::Conv { conv, .. } => match &conv.kernel {
                 ConvKernel::Winograd(filters) => WinogradConv::scratch_len(filters),
                 ConvKernel::Direct { .. } => 0,
             },
@@ -181,16 +181,16 @@ impl Inference {
         for step in &self.steps {
             let mut out = std::mem::take(&mut values[step.y()]);
             match step {
-                Step::Conv { x, y, residual, relu, conv } => {
+                CompiledStep::Conv { x, y, residual, relu, conv } => {
                     let residual = residual.map(|r| &*values[r]);
                     let epilogue = Epilogue { bias: Some(&conv.bias), residual, relu: *relu };
                     self.conv(&conv.kernel, (&values[*x], *x), (&mut out, *y), epilogue, scratch);
                 }
-                Step::SubsamplePad { x, y, stride, lo } => {
+                CompiledStep::SubsamplePad { x, y, stride, lo } => {
                     self.subsample_pad((&values[*x], *x), (&mut out, *y), *stride, *lo);
                 }
-                Step::Pool { x, .. } => self.pool((&values[*x], *x), &mut out),
-                Step::Linear { x, w, b, .. } => linear(&values[*x], w, b, &mut out),
+                CompiledStep::Pool { x, .. } => self.pool((&values[*x], *x), &mut out),
+                CompiledStep::Linear { x, w, b, .. } => linear(&values[*x], w, b, &mut out),
             }
             values[step.y()] = out;
         }

@@ -38,5 +38,5 @@ pub use graph::{
 pub use inference::Inference;
 pub use params::{Param, Params, Role};
 pub use shape::Shape;
-pub use tape::{Context, Op, Tape, Var};
+pub use tape::{Op, Record, Tape, Var};
 pub use tensor::Tensor;

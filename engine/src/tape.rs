@@ -21,13 +21,13 @@ use crate::{Error, Result, Tensor};
 pub struct Var(usize);
 
 /// What an operation's backward pass may look at.
-pub struct Context<'a> {
+pub struct Record<'a> {
     tape: &'a Tape,
     inputs: &'a [Var],
     output: Var,
 }
 
-impl<'a> Context<'a> {
+impl<'a> Record<'a> {
     /// The `i`-th input of the operation.
     pub fn input(&self, i: usize) -> &'a Tensor {
         self.tape.value(self.inputs[i])
@@ -55,9 +55,9 @@ pub trait Op {
     fn name(&self) -> &'static str;
 
     /// From `dy = dL/dy` to the gradient of each input, in order; `None` where
-    /// [`needs`](Context::needs) is false or the gradient is zero. Takes `dy` by value so that it can be
+    /// [`needs`](Record::needs) is false or the gradient is zero. Takes `dy` by value so that it can be
     /// changed in place and passed on.
-    fn backward(&self, ctx: &Context<'_>, dy: Tensor) -> Vec<Option<Tensor>>;
+    fn backward(&self, record: &Record<'_>, dy: Tensor) -> Vec<Option<Tensor>>;
 }
 
 struct TapeNode {
@@ -144,7 +144,7 @@ impl Tape {
             let Some(op) = self.nodes[i].op.take() else { continue };
             let Some(dy) = self.nodes[i].grad.take() else { continue };
             let inputs = std::mem::take(&mut self.nodes[i].inputs);
-            let gradients = op.backward(&Context { tape: self, inputs: &inputs, output: Var(i) }, dy);
+            let gradients = op.backward(&Record { tape: self, inputs: &inputs, output: Var(i) }, dy);
             debug_assert_eq!(gradients.len(), inputs.len(), "{}: one gradient per input", op.name());
             for (input, dx) in inputs.iter().zip(gradients) {
                 if let Some(dx) = dx {

@@ -18,5 +18,5 @@ pub use error::{Error, Result};
 pub use formats::checkpoint::Checkpoint;
 pub use nets::{Network, QuantizedNetwork, Shortcut, resnet};
 pub use training::{
-    Ended, EpochMetrics, Evaluation, Fit, Learner, Progress, QatTrainer, Teacher, Trainer, evaluate,
+    Ended, EpochMetrics, Evaluation, Fit, Learner, QatTrainer, Tally, Teacher, Trainer, evaluate,
 };

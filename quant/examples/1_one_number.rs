@@ -2,7 +2,7 @@
 //!
 //! `cargo run -p quant --example 1_one_number`
 
-use quant::uniform::{quantize_value, restore_value};
+use quant::numbers::uniform::{quantize_value, restore_value};
 use quant::{Grid, Result};
 
 fn main() -> Result<()> {

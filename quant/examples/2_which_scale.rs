@@ -4,7 +4,7 @@
 
 use engine::Tensor;
 use engine::rng::{Purpose, Rng};
-use quant::analysis::error_report;
+use quant::numbers::analysis::error_report;
 use quant::scale::{Sample, TABLE, optimum};
 use quant::{Grid, QParams, Result};
 

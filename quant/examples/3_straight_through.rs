@@ -4,7 +4,7 @@
 //! `cargo run -p quant --example 3_straight_through`
 
 use engine::{Tape, Tensor};
-use quant::fake_quantize::fake_quantize_on;
+use quant::training::fake_quantize::fake_quantize_on;
 use quant::{Grid, QParams, Result, Ste};
 
 fn main() -> Result<()> {

@@ -6,7 +6,7 @@ use engine::Tensor;
 use engine::ops::linear_forward;
 use engine::rng::{Purpose, Rng};
 use quant::{
-    Mode, PackedWeights, Result, ScaleRule, linear_quantize, quantize_bias, quantized_linear,
+    PackedWeights, Result, ScaleRule, Symmetry, linear_quantize, quantize_bias, quantized_linear,
     reset_scale_and_zero_point,
 };
 
@@ -15,8 +15,8 @@ fn main() -> Result<()> {
     let x = Tensor::from_fn([2, 16], |_| rng.uniform());
     let w = Tensor::from_fn([3, 16], |_| rng.normal());
     let b = Tensor::from_fn([3], |_| rng.normal());
-    let q_x = reset_scale_and_zero_point(&x, 8, ScaleRule::SYMMETRIC, Mode::Symmetric, false)?;
-    let q_w = reset_scale_and_zero_point(&w, 8, ScaleRule::SYMMETRIC, Mode::Symmetric, true)?;
+    let q_x = reset_scale_and_zero_point(&x, 8, ScaleRule::SYMMETRIC, Symmetry::Symmetric, false)?;
+    let q_w = reset_scale_and_zero_point(&w, 8, ScaleRule::SYMMETRIC, Symmetry::Symmetric, true)?;
     let (x_int, w_int) = (linear_quantize::<u8>(&x, &q_x)?, linear_quantize::<i8>(&w, &q_w)?);
     // The bias stands at the scale of the products.
     let s = f64::from(q_x.scales()[0]) * f64::from(q_w.scales()[0]);

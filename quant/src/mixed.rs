@@ -12,7 +12,7 @@
 //!    predicted drop per byte first, as long as the measured accuracy holds.
 //! 4. *Exchange*: give one layer a bit back if another can then lose more bytes.
 //!
-//! Every configuration that was measured is kept; [`Outcome::front`] are those not beaten in both
+//! Every configuration that was measured is kept; [`SearchOutcome::front`] are those not beaten in both
 //! size and accuracy.
 
 use std::collections::HashMap;
@@ -65,7 +65,7 @@ pub struct Point {
 
 /// Result of [`search`].
 #[derive(Clone, Debug, PartialEq)]
-pub struct Outcome {
+pub struct SearchOutcome {
     /// Accuracy with every layer at the most bits.
     pub baseline: f64,
     /// `sensitivity[layer][b - min_bits]`: accuracy with only that layer at `b` bits.
@@ -91,7 +91,7 @@ pub fn search<E>(
     layers: &[LayerSize],
     options: Options,
     evaluate: impl FnMut(&[u32]) -> Result<f64, E>,
-) -> Result<Outcome, E> {
+) -> Result<SearchOutcome, E> {
     let Options { floor, min_bits, max_bits, .. } = options;
     assert!(1 <= min_bits && min_bits <= max_bits && max_bits <= 8, "bits must be 1 to 8");
     let mut ledger = Ledger { layers, evaluate, measured: HashMap::new() };
@@ -139,7 +139,7 @@ pub fn search<E>(
         reached = reached.max(p.accuracy);
         better
     });
-    Ok(Outcome { baseline, sensitivity, best, front: points, evaluations })
+    Ok(SearchOutcome { baseline, sensitivity, best, front: points, evaluations })
 }
 
 /// The evaluation, and everything it has said.

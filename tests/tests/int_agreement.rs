@@ -82,7 +82,7 @@ struct Codes {
 impl Codes {
     fn remember(&mut self, tape: &Tape, node: &Node, bits: Option<u32>, x: Var) {
         let Some(bits) = bits else { return };
-        let (s, z) = self.inner.ranges.params(&node.name, bits).unwrap().channel(0);
+        let (s, z) = self.inner.quantization.ranges.params(&node.name, bits).unwrap().channel(0);
         let code = |x: &f32| (f64::from(*x) / f64::from(s)).round() as i32 - z;
         self.seen.insert(node.name.clone(), tape.value(x).data().iter().map(code).collect());
     }
@@ -95,14 +95,14 @@ impl Hook for Codes {
             Input::Value(x) => x,
             Input::Map(map) => map.record(tape, operands.x.var)?,
         };
-        self.remember(tape, node, self.inner.plan.get(&node.name).map(|w| w.a), x);
+        self.remember(tape, node, self.inner.quantization.plan.get(&node.name).map(|w| w.a), x);
         layer.input = Input::Value(x);
         Ok(layer)
     }
 
-    fn edge(&mut self, tape: &mut Tape, node: &Node, x: Incoming) -> Result<Var> {
-        let x = self.inner.edge(tape, node, x)?;
-        self.remember(tape, node, self.inner.plan.edge(&node.name), x);
+    fn activation(&mut self, tape: &mut Tape, node: &Node, x: Incoming) -> Result<Var> {
+        let x = self.inner.activation(tape, node, x)?;
+        self.remember(tape, node, self.inner.quantization.plan.activation(&node.name), x);
         Ok(x)
     }
 }

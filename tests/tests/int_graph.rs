@@ -43,7 +43,7 @@ fn network(
     };
     let quantizer = Quantizer::new(config)
         .with_activation_rule(ActivationRule::Scale(ScaleRule::HEURISTIC))
-        .with_stream_bits(stream);
+        .with_residual_bits(stream);
     QuantizedNetwork::calibrate(&network, &quantizer, loader.epoch(0)).unwrap()
 }
 

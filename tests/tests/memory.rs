@@ -13,7 +13,7 @@ use models::data::augment::Normalization;
 use models::data::loader::Batch;
 use models::{Network, Shortcut, Trainer, formats::int_model};
 use quant::int_graph::IntEngine;
-use quant::{FakeQuantHook, Policy, QuantConfig, Ranges};
+use quant::{FakeQuantHook, Policy, QuantConfig, Quantization};
 
 /// The system's allocator, counting.
 struct Counting;
@@ -87,7 +87,7 @@ fn a_step_at_batch_128_stays_below_600_mib_and_later_ones_allocate_only_small_ch
         .with_smoothing(0.1);
         let config = QuantConfig::default();
         let plan = Policy::Course.plan(&trainer.graph, config.bits);
-        let mut fake = FakeQuantHook::new(config, plan, Ranges::default(), true);
+        let mut fake = FakeQuantHook::new(Quantization::new(config, plan), true);
         let hook: &mut dyn Hook = if quantized { &mut fake } else { &mut Float };
         step(&mut trainer, hook, &x);
         // The second step may meet another order of tasks, and so ask for a thread's first buffer.

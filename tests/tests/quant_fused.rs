@@ -7,7 +7,7 @@ use engine::{Hook, Input, LayerQuant, Node, Operands, Params, Result, Tape, Tens
 use models::data::augment::Normalization;
 use models::data::loader::Batch;
 use models::{Network, Shortcut, Trainer};
-use quant::{FakeQuantHook, Policy, QuantConfig, Ranges};
+use quant::{FakeQuantHook, Policy, QuantConfig, Quantization};
 
 /// The hook with its inputs quantized by an operation of their own.
 struct Apart(FakeQuantHook);
@@ -26,7 +26,7 @@ fn train(bits: &str, algorithm: Algorithm, wrap: impl Fn(FakeQuantHook) -> Box<d
     let network = Network::fresh(8, Shortcut::B, Normalization::COURSE, 7).unwrap();
     let config = QuantConfig { bits: bits.parse().unwrap(), ..QuantConfig::default() };
     let plan = Policy::Course.plan(&network.graph, config.bits);
-    let mut hook = wrap(FakeQuantHook::new(config, plan, Ranges::default(), true));
+    let mut hook = wrap(FakeQuantHook::new(Quantization::new(config, plan), true));
     let mut trainer = Trainer::new(
         network.graph,
         network.params,

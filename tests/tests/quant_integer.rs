@@ -7,7 +7,7 @@ use quant::integer::linear::{integer_linear_with, integer_matmul};
 use quant::integer::{integer_conv2d_ref, integer_linear_ref, quantize_bias};
 use quant::kernel::{self, KERNELS, MicroKernel};
 use quant::{
-    Accumulators, Activation, Granularity, Grid, IntTensor, Mode, PackedWeights, QParams, ScaleRule,
+    Accumulators, Activation, Granularity, Grid, IntTensor, PackedWeights, QParams, ScaleRule, Symmetry,
     integer_conv2d, integer_linear, linear_dequantize, linear_quantize, quantized_conv2d, quantized_linear,
     reset_scale_and_zero_point, reset_scales_and_zero_points,
 };
@@ -229,8 +229,8 @@ fn quantized_layers_approximate_the_real_ones() {
     let x = Tensor::from_fn([6, 50], |i| ((i * 37 % 101) as f32 / 50.0 - 1.0) * 3.0);
     let w = Tensor::from_fn([10, 50], |i| (i * 53 % 97) as f32 / 97.0 - 0.5);
     let b: Vec<f32> = (0..10).map(|i| i as f32 - 5.0).collect();
-    let q_x = reset_scale_and_zero_point(&x, 8, ScaleRule::SYMMETRIC, Mode::Asymmetric, false).unwrap();
-    let q_w = reset_scales_and_zero_points(&w, 8, ScaleRule::SYMMETRIC, Mode::Symmetric, true).unwrap();
+    let q_x = reset_scale_and_zero_point(&x, 8, ScaleRule::SYMMETRIC, Symmetry::Asymmetric, false).unwrap();
+    let q_w = reset_scales_and_zero_points(&w, 8, ScaleRule::SYMMETRIC, Symmetry::Symmetric, true).unwrap();
     assert_eq!(q_w.granularity(), Granularity::PerChannel);
     let s: Vec<f64> = q_w.scales().iter().map(|&s| f64::from(s) * f64::from(q_x.scales()[0])).collect();
     let b_int = quantize_bias(&b, &s).unwrap();

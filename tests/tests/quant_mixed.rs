@@ -2,14 +2,14 @@
 
 use std::convert::Infallible;
 
-use quant::mixed::{LayerSize, Options, Outcome, search, size_bytes};
+use quant::mixed::{LayerSize, Options, SearchOutcome, search, size_bytes};
 
 fn layers(weights: &[usize]) -> Vec<LayerSize> {
     let layer = |(i, &weights): (usize, &usize)| LayerSize { name: format!("layer{i}"), weights, scales: 1 };
     weights.iter().enumerate().map(layer).collect()
 }
 
-fn run(layers: &[LayerSize], options: Options, f: impl Fn(&[u32]) -> f64) -> Outcome {
+fn run(layers: &[LayerSize], options: Options, f: impl Fn(&[u32]) -> f64) -> SearchOutcome {
     let mut asked = std::collections::HashSet::new();
     search(layers, options, |bits: &[u32]| {
         assert!(asked.insert(bits.to_vec()), "{bits:?} was measured twice");

@@ -2,8 +2,8 @@
 
 use engine::{Float, Graph, Layer, Params, Tape, Tensor, ops};
 use quant::{
-    CalibrateHook, FakeQuantHook, Granularity, IntegerHook, Policy, QuantConfig, Ranges, ScaleRule,
-    SimulateHook, Ste, Widths,
+    CalibrateHook, FakeQuantHook, Granularity, Policy, QuantConfig, Quantization, Ranges, ScaleRule, Ste,
+    Widths,
 };
 
 /// conv - bn - relu - conv - bn - relu, a residual, pooling, classifier.
@@ -27,13 +27,13 @@ fn images(n: usize, seed: usize) -> Tensor {
     Tensor::from_fn([n, 8, 8, 3], |i| (((i + seed) * 7919 % 2003) as f32 / 1001.5 - 1.0) * 2.0)
 }
 
-fn calibrated(config: &QuantConfig) -> (Graph, Params, quant::Plan, Ranges) {
+fn calibrated(config: &QuantConfig) -> (Graph, Params, Quantization) {
     let (graph, params) = network();
     let plan = config.policy.plan(&graph, config.bits);
     let mut hook = CalibrateHook::default();
     graph.infer(&params, images(16, 0), &mut hook).unwrap();
     let ranges = hook.ranges(&plan, config.activation_rule).unwrap();
-    (graph, params, plan, ranges)
+    (graph, params, Quantization { ranges, ..Quantization::new(config.clone(), plan) })
 }
 
 #[test]
@@ -51,11 +51,11 @@ fn what_is_simulated_is_what_runs() {
             for weight_granularity in [Granularity::PerTensor, Granularity::PerChannel] {
                 let bits: Widths = bits.parse().unwrap();
                 let config = QuantConfig { bits, policy, weight_granularity, ..QuantConfig::default() };
-                let (graph, params, plan, ranges) = calibrated(&config);
-                let mut simulated = FakeQuantHook::new(config.clone(), plan.clone(), ranges.clone(), false);
+                let (graph, params, quantization) = calibrated(&config);
+                let mut simulated = quantization.as_trained();
                 let y = graph.infer(&params, images(9, 5), &mut simulated).unwrap();
-                assert_eq!(simulated.ranges, ranges, "evaluation leaves the ranges alone");
-                let mut integer = IntegerHook::new(config, plan, ranges).unwrap();
+                assert_eq!(simulated.quantization, quantization, "evaluation leaves it alone");
+                let mut integer = quantization.integers().unwrap();
                 let y_int = graph.infer(&params, images(9, 5), &mut integer).unwrap();
                 // Only the float sums are rounded; a code may then fall on the other side of a tie, but not here.
                 let worst = y.data().iter().zip(y_int.data()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
@@ -74,10 +74,10 @@ fn the_simulation_in_codes_is_exact() {
             for weight_granularity in [Granularity::PerTensor, Granularity::PerChannel] {
                 let bits: Widths = bits.parse().unwrap();
                 let config = QuantConfig { bits, policy, weight_granularity, ..QuantConfig::default() };
-                let (graph, params, plan, ranges) = calibrated(&config);
-                let mut simulated = SimulateHook::new(config.clone(), plan.clone(), ranges.clone());
+                let (graph, params, quantization) = calibrated(&config);
+                let mut simulated = quantization.simulated();
                 let y = graph.infer(&params, images(9, 5), &mut simulated).unwrap();
-                let mut integer = IntegerHook::new(config, plan, ranges).unwrap();
+                let mut integer = quantization.integers().unwrap();
                 assert_eq!(y, graph.infer(&params, images(9, 5), &mut integer).unwrap(), "{policy} {bits}");
             }
         }
@@ -87,13 +87,13 @@ fn the_simulation_in_codes_is_exact() {
 #[test]
 fn the_simulation_takes_widths_the_integers_do_not() {
     let config = QuantConfig { bits: "W12A16".parse().unwrap(), ..QuantConfig::default() };
-    let (graph, params, plan, ranges) = calibrated(&config);
+    let (graph, params, quantization) = calibrated(&config);
     let float = graph.infer(&params, images(9, 5), &mut Float).unwrap();
-    let mut simulated = SimulateHook::new(config.clone(), plan.clone(), ranges.clone());
+    let mut simulated = quantization.simulated();
     let y = graph.infer(&params, images(9, 5), &mut simulated).unwrap();
     let worst = y.data().iter().zip(float.data()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(worst > 0.0 && worst < 0.01, "{worst}");
-    let other = SimulateHook::new(config, plan, Ranges::default());
+    let other = Quantization { ranges: Ranges::default(), ..quantization }.simulated();
     let error = graph.infer(&params, images(1, 5), &mut { other }).unwrap_err().to_string();
     assert!(error.contains("conv2") && error.contains("calibrate first"), "{error}");
 }
@@ -101,9 +101,9 @@ fn the_simulation_takes_widths_the_integers_do_not() {
 #[test]
 fn eight_bits_stay_close_to_float() {
     let config = QuantConfig { weight_rule: ScaleRule::SYMMETRIC, ..QuantConfig::default() };
-    let (graph, params, plan, ranges) = calibrated(&config);
+    let (graph, params, quantization) = calibrated(&config);
     let float = graph.infer(&params, images(9, 5), &mut Float).unwrap();
-    let mut integer = IntegerHook::new(config, plan, ranges).unwrap();
+    let mut integer = quantization.integers().unwrap();
     let y = graph.infer(&params, images(9, 5), &mut integer).unwrap();
     let error: f32 = float.data().iter().zip(y.data()).map(|(a, b)| (a - b).powi(2)).sum();
     let signal: f32 = float.data().iter().map(|a| a.powi(2)).sum();
@@ -117,7 +117,7 @@ fn training_updates_ranges_and_reaches_every_weight() {
             QuantConfig { bits: Widths { w: 4, a: 4 }, activation_ste: ste, ..QuantConfig::default() };
         let (graph, mut params) = network();
         let plan = config.policy.plan(&graph, config.bits);
-        let mut hook = FakeQuantHook::new(config.clone(), plan, Ranges::default(), true);
+        let mut hook = FakeQuantHook::new(Quantization::new(config.clone(), plan), true);
         let mut tape = Tape::new();
         let forward = graph.forward_train(&mut params, &mut tape, images(8, 0), &mut hook).unwrap();
         let loss = ops::cross_entropy(&mut tape, forward.output, &[0, 1, 2, 3, 4, 0, 1, 2], 0.0).unwrap();
@@ -127,36 +127,36 @@ fn training_updates_ranges_and_reaches_every_weight() {
             assert!(tape.grad(var).unwrap().data().iter().any(|&g| g != 0.0), "{name} {ste:?}");
         }
         // The first batch sets the ranges; the course's policy leaves conv1 in float.
-        let first = hook.ranges.clone();
+        let first = hook.quantization.ranges.clone();
         assert_eq!(first.0.keys().collect::<Vec<_>>(), ["conv2", "fc"]);
         graph.forward_train(&mut params, &mut Tape::new(), images(8, 400), &mut hook).unwrap();
-        assert_ne!(hook.ranges, first);
-        let moved = hook.ranges.0["conv2"].max - first.0["conv2"].max;
+        assert_ne!(hook.quantization.ranges, first);
+        let moved = hook.quantization.ranges.0["conv2"].max - first.0["conv2"].max;
         assert!(moved.abs() < 0.05 * first.0["conv2"].max, "decay 0.99 moves slowly: {moved}");
         // The state goes through a checkpoint unchanged.
-        let text = serde_json::to_string(&hook.ranges).unwrap();
-        assert_eq!(serde_json::from_str::<Ranges>(&text).unwrap(), hook.ranges);
+        let text = serde_json::to_string(&hook.quantization.ranges).unwrap();
+        assert_eq!(serde_json::from_str::<Ranges>(&text).unwrap(), hook.quantization.ranges);
     }
 }
 
 #[test]
 fn errors_name_the_layer() {
     let config = QuantConfig::default();
-    let (graph, mut params, mut plan, ranges) = calibrated(&config);
-    let message = plan.set("conv9", None).unwrap_err().to_string();
+    let (graph, mut params, quantization) = calibrated(&config);
+    let message = quantization.plan.clone().set("conv9", None).unwrap_err().to_string();
     assert!(message.contains("conv9") && message.contains("conv2"), "{message}");
 
-    let message =
-        IntegerHook::new(config.clone(), plan.clone(), Ranges::default()).err().unwrap().to_string();
+    let uncalibrated = Quantization { ranges: Ranges::default(), ..quantization.clone() };
+    let message = uncalibrated.integers().err().unwrap().to_string();
     assert!(message.contains("conv2") && message.contains("calibrate"), "{message}");
 
-    let mut wide = plan.clone();
-    wide.set("fc", Some(Widths { w: 12, a: 8 })).unwrap();
-    let message = IntegerHook::new(config.clone(), wide, ranges.clone()).err().unwrap().to_string();
+    let mut wide = quantization.clone();
+    wide.plan.set("fc", Some(Widths { w: 12, a: 8 })).unwrap();
+    let message = wide.integers().err().unwrap().to_string();
     assert!(message.contains("fc") && message.contains("12"), "{message}");
 
     params.get_mut("conv2.weight").unwrap().data_mut()[3] = f32::NAN;
-    let mut hook = FakeQuantHook::new(config, plan, ranges, false);
+    let mut hook = quantization.as_trained();
     let message = graph.infer(&params, images(1, 0), &mut hook).unwrap_err().to_string();
     assert!(message.contains("conv2") && message.contains("NaN"), "{message}");
 }

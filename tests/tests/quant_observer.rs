@@ -73,7 +73,7 @@ proptest! {
         // The heuristic may settle in another dip of almost the same error: compare errors. A bin is up to
         // `2^b / 1024` steps wide, and not knowing where in it a value lies blurs squared errors by that squared.
         let blur = (f64::from(1u32 << bits) / 1024.0).powi(2);
-        let mse = |s| quant::analysis::error_report(&tensor, &QParams::per_tensor(grid, s, 0).unwrap()).unwrap().mse;
+        let mse = |s| quant::numbers::analysis::error_report(&tensor, &QParams::per_tensor(grid, s, 0).unwrap()).unwrap().mse;
         let (got, want) = (mse(h.scale(ScaleRule::HEURISTIC, grid)), mse(exact(ScaleRule::HEURISTIC)));
         prop_assert!(got <= want * (1.03 + blur), "{got} for {want}");
     }

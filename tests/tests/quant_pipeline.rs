@@ -105,8 +105,21 @@ fn no_images_and_unknown_rules_are_errors() {
         );
         assert!(e.unwrap_err().to_string().contains("has seen no activations"));
     }
-    assert!("median".parse::<ActivationRule>().unwrap_err().to_string().contains("known: max, mse"));
-    for rule in ["max", "mse", "moving_average", "percentile", "sawb"] {
-        assert_eq!(rule.parse::<ActivationRule>().unwrap().to_string(), rule);
+    assert!(
+        "median"
+            .parse::<ActivationRule>()
+            .unwrap_err()
+            .to_string()
+            .contains("known: moving_average, symmetric")
+    );
+    for (name, rule) in [
+        ("moving_average", "moving_average"),
+        ("symmetric", "symmetric"),
+        ("max", "symmetric"),
+        ("max_abs", "symmetric"),
+        ("mse", "heuristic"),
+        ("sawb", "sawb"),
+    ] {
+        assert_eq!(name.parse::<ActivationRule>().unwrap().to_string(), rule);
     }
 }

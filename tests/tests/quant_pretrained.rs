@@ -10,7 +10,7 @@ use models::data::cifar10::Cifar10;
 use models::data::loader::Loader;
 use models::evaluate;
 use models::formats::open::load_network;
-use quant::{CalibrateHook, FakeQuantHook, IntegerHook, QuantConfig, ScaleRule, Widths};
+use quant::{CalibrateHook, QuantConfig, Quantization, ScaleRule, Widths};
 
 #[test]
 fn integer_and_simulated_logits_agree() {
@@ -51,9 +51,9 @@ fn integer_and_simulated_logits_agree() {
         };
         let plan = config.policy.plan(&network.graph, bits);
         let ranges = calibration.ranges(&plan, config.activation_rule).unwrap();
-        let mut simulated = FakeQuantHook::new(config.clone(), plan.clone(), ranges.clone(), false);
-        let simulated = run(&mut simulated, &format!("{bits} simulated"));
-        let integer = run(&mut IntegerHook::new(config, plan, ranges).unwrap(), &format!("{bits} integer"));
+        let quantization = Quantization { ranges, ..Quantization::new(config, plan) };
+        let simulated = run(&mut quantization.as_trained(), &format!("{bits} simulated"));
+        let integer = run(&mut quantization.integers().unwrap(), &format!("{bits} integer"));
         let agreement = integer.agreement(&simulated);
         println!("{bits}: agreement {agreement:.2}%");
         // 99.9% of the images, and one that may sit on the fence.

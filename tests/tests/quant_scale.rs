@@ -2,10 +2,10 @@
 
 use engine::Tensor;
 use proptest::prelude::*;
-use quant::analysis::error_report;
-use quant::scale::{Sample, TABLE, optimum, optimum_ref, sawb};
+use quant::numbers::analysis::error_report;
+use quant::scale::{ALIASES, Sample, TABLE, optimum, optimum_ref, sawb};
 use quant::{
-    Grid, Mode, QParams, ScaleRule, get_scale, get_scales, reset_scale_and_zero_point,
+    Grid, QParams, ScaleRule, Symmetry, get_scale, get_scales, reset_scale_and_zero_point,
     reset_scales_and_zero_points,
 };
 
@@ -108,10 +108,10 @@ proptest! {
                 prop_assert_eq!(scales[c], get_scale(&tensor(channel.to_vec()), bits, rule, true).unwrap());
             }
         }
-        let q = reset_scales_and_zero_points(&whole, bits, ScaleRule::SYMMETRIC, Mode::Asymmetric, false).unwrap();
+        let q = reset_scales_and_zero_points(&whole, bits, ScaleRule::SYMMETRIC, Symmetry::Asymmetric, false).unwrap();
         for (c, channel) in x.chunks(12).enumerate() {
             let one = reset_scale_and_zero_point(
-                &tensor(channel.to_vec()), bits, ScaleRule::SYMMETRIC, Mode::Asymmetric, false,
+                &tensor(channel.to_vec()), bits, ScaleRule::SYMMETRIC, Symmetry::Asymmetric, false,
             ).unwrap();
             prop_assert_eq!(q.channel(c), one.channel(0));
         }
@@ -120,7 +120,7 @@ proptest! {
     #[test]
     fn asymmetric_covers_the_values_and_represents_zero(x in values(), bits in 2u32..=16, signed in any::<bool>()) {
         let x = tensor(x);
-        let q = reset_scale_and_zero_point(&x, bits, ScaleRule::SYMMETRIC, Mode::Asymmetric, signed).unwrap();
+        let q = reset_scale_and_zero_point(&x, bits, ScaleRule::SYMMETRIC, Symmetry::Asymmetric, signed).unwrap();
         let (s, z) = q.channel(0);
         prop_assert!(q.grid().contains(-z), "zero has the code {}", -z);
         let (lo, hi) = q.clip_range(0);
@@ -177,6 +177,9 @@ fn sawb_falls_back_to_symmetric_where_alpha_is_not_positive() {
 fn names_parse_back_and_unknown_ones_are_listed() {
     for rule in TABLE {
         assert_eq!(rule.name.parse::<ScaleRule>().unwrap(), rule);
+    }
+    for (alias, name) in ALIASES {
+        assert_eq!(ScaleRule::parse(alias).unwrap().name, name);
     }
     let message = ScaleRule::parse("magic").unwrap_err().to_string();
     assert!(message.contains("magic") && TABLE.iter().all(|r| message.contains(r.name)), "{message}");

@@ -2,7 +2,7 @@
 
 use engine::Tensor;
 use proptest::prelude::*;
-use quant::uniform::{quantize_value, restore_value, zero_point_from_common, zero_point_to_common};
+use quant::numbers::uniform::{quantize_value, restore_value, zero_point_from_common, zero_point_to_common};
 use quant::{Grid, QParams, linear_dequantize, linear_quantize};
 
 fn grids() -> impl Strategy<Value = Grid> {

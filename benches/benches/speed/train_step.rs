@@ -9,7 +9,7 @@ use engine::{Float, Hook};
 use models::data::augment::Normalization;
 use models::data::loader::Batch;
 use models::{Network, Shortcut, Trainer};
-use quant::{FakeQuantHook, Policy, QuantConfig, Ranges};
+use quant::{FakeQuantHook, Policy, QuantConfig, Quantization};
 
 use crate::{Bench, Speeds};
 
@@ -23,7 +23,7 @@ pub fn bench(speeds: &mut Speeds) {
         step(speeds, format!("W8A8 {kernel}"), algorithm, |network| {
             let config = QuantConfig::default();
             let plan = Policy::Course.plan(&network.graph, config.bits);
-            FakeQuantHook::new(config, plan, Ranges::default(), true)
+            FakeQuantHook::new(Quantization::new(config, plan), true)
         });
     }
 }

@@ -95,7 +95,7 @@ pub fn infer(args: &BenchArgs, context: &Context, bits: Widths) -> Result<()> {
         context.say(text_table(
             &["node", "op", "us", "% of time", "GOP/s", "% of peak"],
             2,
-            &layers.iter().map(Node::row).collect::<Vec<_>>(),
+            &layers.iter().map(NodeTime::row).collect::<Vec<_>>(),
         ))?;
     }
     context.result(&json!({
@@ -116,7 +116,7 @@ pub fn infer(args: &BenchArgs, context: &Context, bits: Widths) -> Result<()> {
 
 /// The cost of a node.
 #[derive(Serialize)]
-struct Node {
+struct NodeTime {
     name: String,
     op: &'static str,
     microseconds: f64,
@@ -125,7 +125,7 @@ struct Node {
     percent_of_peak: f64,
 }
 
-impl Node {
+impl NodeTime {
     fn row(&self) -> Vec<String> {
         vec![
             self.name.clone(),
@@ -139,7 +139,7 @@ impl Node {
 }
 
 /// The median time of each node, one image after the other on one thread.
-fn layers(engine: &IntEngine, image: &[u8], work: &[usize], peak: f64) -> Vec<Node> {
+fn layers(engine: &IntEngine, image: &[u8], work: &[usize], peak: f64) -> Vec<NodeTime> {
     const IMAGES: usize = 301;
     let nodes = engine.graph().nodes();
     // The node that makes each value; a node with two is charged up to the first.
@@ -166,7 +166,7 @@ fn layers(engine: &IntEngine, image: &[u8], work: &[usize], peak: f64) -> Vec<No
     let total: f64 = medians.iter().sum();
     let node = |(i, seconds): (usize, &f64)| {
         let ops = 2.0 * work[i] as f64 / seconds.max(1e-9);
-        Node {
+        NodeTime {
             name: nodes[i].name.clone(),
             op: nodes[i].op.kind(),
             microseconds: 1e6 * seconds,

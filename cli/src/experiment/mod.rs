@@ -12,7 +12,7 @@ mod recipe;
 mod scores;
 mod setup;
 
-pub use recipe::{Recipe, Source, SteChoice, StepChoice, stream_bits};
+pub use recipe::{CalibrationSource, Recipe, SteChoice, StepChoice, residual_bits};
 pub use scores::{Scores, in_integers};
 pub use setup::Setup;
 

@@ -18,15 +18,15 @@ use crate::exit::Failure;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[value(rename_all = "snake_case")]
-pub enum Source {
+pub enum CalibrationSource {
     /// Training images.
     Images,
     /// Gaussian noise with the spectrum of photographs: no data at all.
     Noise,
 }
 
-/// Reads `--stream-bits`.
-pub fn stream_bits() -> impl TypedValueParser<Value = u32> {
+/// Reads `--residual-bits`.
+pub fn residual_bits() -> impl TypedValueParser<Value = u32> {
     PossibleValuesParser::new(["8", "16"]).map(|bits| bits.parse::<u32>().expect("8 and 16 are numbers"))
 }
 
@@ -83,13 +83,13 @@ pub struct Recipe {
     /// How the ranges of activations are chosen.
     pub activation_rule: ActivationRule,
     /// Where the calibration images come from.
-    pub source: Source,
+    pub source: CalibrationSource,
     /// How many.
     pub images: usize,
     /// What is corrected afterwards.
     pub correction: Correction,
     /// Bits of residual sums' and the pool's inputs, where the policy quantizes them; 8 if not given.
-    pub stream_bits: Option<u32>,
+    pub residual_bits: Option<u32>,
 }
 
 impl Recipe {
@@ -113,8 +113,8 @@ impl Recipe {
             let text = format!("--bits {}: the integer layers take weights of at most 8 bits", self.bits);
             return Err(Failure::Usage(text).into());
         }
-        if self.stream_bits.is_some() && self.policy != Policy::Product {
-            let text = "--stream-bits: only --policy product quantizes the residual stream";
+        if self.residual_bits.is_some() && self.policy != Policy::Product {
+            let text = "--residual-bits: only --policy product quantizes the residual stream";
             return Err(Failure::Usage(text.into()).into());
         }
         if self.images == 0 {
@@ -129,8 +129,8 @@ impl Recipe {
     /// If more noise images are asked for than are made at once.
     pub fn calibration(&self, setup: &Setup, seed: u64) -> Result<Loader> {
         match self.source {
-            Source::Images => Ok(setup.subset(0, self.images)),
-            Source::Noise => {
+            CalibrationSource::Images => Ok(setup.subset(0, self.images)),
+            CalibrationSource::Noise => {
                 let noise = noise_images(self.images, 6, &Normalization::TRUE, seed)?;
                 Ok(Loader::evaluation(&noise, setup.test.batch_size, setup.network.normalization))
             }
@@ -160,8 +160,8 @@ impl Recipe {
         context.detail(format_args!("  calibrating on {} images", images.images()));
         let batches = || images.epoch(0).map(|batch| batch.x);
         let quantizer = Quantizer::new(self.config()).with_activation_rule(self.activation_rule);
-        let quantizer = match self.stream_bits {
-            Some(bits) => quantizer.with_stream_bits(bits),
+        let quantizer = match self.residual_bits {
+            Some(bits) => quantizer.with_residual_bits(bits),
             None => quantizer,
         };
         let mut quantized = quantizer.calibrate(&float.graph, &float.params, batches())?;

@@ -18,7 +18,7 @@ use crate::text_table::text_table;
 
 /// A node.
 #[derive(Serialize)]
-struct Node {
+struct NodeRow {
     name: String,
     op: &'static str,
     /// Weights `[O, KH, KW, C]` or `[O, I]`; empty without.
@@ -28,12 +28,12 @@ struct Node {
     bytes: usize,
     multiply_adds: usize,
     inputs: Vec<ValueId>,
-    outputs: Vec<Output>,
+    outputs: Vec<OutputRow>,
 }
 
 /// A value that a node writes.
 #[derive(Serialize)]
-struct Output {
+struct OutputRow {
     value: ValueId,
     dims: [usize; 3],
     bits: u32,
@@ -45,7 +45,7 @@ struct Output {
     clip: Option<[i32; 2]>,
 }
 
-impl Node {
+impl NodeRow {
     fn new(graph: &IntGraph, node: &IntNode, multiply_adds: usize) -> Self {
         let weights = node.op.weights();
         let requantized: Vec<Option<&Requantize>> = match &node.op {
@@ -56,7 +56,7 @@ impl Node {
         };
         let output = |(value, q): (ValueId, Option<&Requantize>)| {
             let v = &graph.values()[value];
-            Output {
+            OutputRow {
                 value,
                 dims: v.dims,
                 bits: v.bits,
@@ -83,7 +83,8 @@ impl Node {
         let join = |numbers: &[usize], by: &str| {
             numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(by)
         };
-        let each = |f: &dyn Fn(&Output) -> String| self.outputs.iter().map(f).collect::<Vec<_>>().join(" ");
+        let each =
+            |f: &dyn Fn(&OutputRow) -> String| self.outputs.iter().map(f).collect::<Vec<_>>().join(" ");
         vec![
             self.name.clone(),
             self.op.into(),
@@ -123,9 +124,9 @@ pub fn run(
         return Err(Failure::Usage(text).into());
     }
     let all = graph.nodes().iter().zip(graph.multiply_adds());
-    let nodes: Vec<Node> = all
+    let nodes: Vec<NodeRow> = all
         .filter(|(node, _)| args.layers.is_empty() || args.layers.contains(&node.name))
-        .map(|(node, work)| Node::new(graph, node, work))
+        .map(|(node, work)| NodeRow::new(graph, node, work))
         .collect();
     if let Some(unknown) = args.layers.iter().find(|name| nodes.iter().all(|node| node.name != **name)) {
         let known: Vec<&str> = graph.nodes().iter().map(|n| n.name.as_str()).collect();
@@ -146,7 +147,7 @@ pub fn run(
     for (key, value) in about {
         context.say(format_args!("  {key}: {value}"))?;
     }
-    context.say(text_table(&HEAD, 3, &nodes.iter().map(Node::row).collect::<Vec<_>>()))?;
+    context.say(text_table(&HEAD, 3, &nodes.iter().map(NodeRow::row).collect::<Vec<_>>()))?;
     context.result(&json!({
         "weights": path,
         "weights_bytes": weights_bytes,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use engine::Tensor;
-use quant::analysis::{ErrorReport, error_report};
+use quant::numbers::analysis::{ErrorReport, error_report};
 use quant::{Granularity, QParams};
 use serde::Serialize;
 
@@ -79,8 +79,9 @@ pub(super) fn plot(title: &str, x: &Tensor, q: Option<&QParams>) -> Result<(Stri
     let clips = [lo, hi].into_iter().filter(|clip| *clip != 0.0);
     let rules: Vec<_> = clips.map(|clip| ("clips".to_string(), f64::from(clip))).collect();
     let after = q.map(|q| quantized(x, q)).transpose()?.flatten();
+    let after: Vec<_> = after.map(|levels| ("after quantization".to_string(), levels)).into_iter().collect();
     let before = Histogram::over(x.data(), 100);
-    Ok((title.to_string(), histogram(title, "value", &before, after.as_ref(), &rules)))
+    Ok((title.to_string(), histogram(title, "value", ("before", &before), &after, &rules)))
 }
 
 pub(super) const HEAD: [&str; 13] = [

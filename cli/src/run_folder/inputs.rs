@@ -18,7 +18,7 @@ pub const NAME: &str = "inputs.json";
 
 /// One file that the run reads.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Input {
+pub struct InputFile {
     /// What it is to the run: `weights`, `data`, ...
     pub role: String,
     /// Where it was.
@@ -29,7 +29,7 @@ pub struct Input {
     pub sha256: String,
 }
 
-impl Input {
+impl InputFile {
     /// Reads the file at `path`; a folder stands for the files with the ending `bin` in it, in the order of their names.
     ///
     /// # Errors
@@ -64,10 +64,10 @@ impl Input {
 ///
 /// # Errors
 /// Naming the first file that differs, and how.
-pub fn check(before: &[Input], now: &[Input]) -> Result<()> {
-    let name = |input: &Input| (input.role.clone(), input.path.file_name().map(ToOwned::to_owned));
+pub fn check(before: &[InputFile], now: &[InputFile]) -> Result<()> {
+    let name = |input: &InputFile| (input.role.clone(), input.path.file_name().map(ToOwned::to_owned));
     // What the run needs no more (the file of `--init`, once there is a state) is not asked for.
-    let needed = |old: &&Input| now.iter().any(|new| new.role == old.role);
+    let needed = |old: &&InputFile| now.iter().any(|new| new.role == old.role);
     for old in before.iter().filter(needed) {
         let new = now.iter().find(|new| name(new) == name(old)).or_else(|| {
             // A single file may have been renamed.
@@ -101,13 +101,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name);
         fs::write(path("w.pt"), b"abc").unwrap();
-        let before = Input::all("weights", &path("w.pt")).unwrap();
+        let before = InputFile::all("weights", &path("w.pt")).unwrap();
         assert_eq!(before[0].sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
         fs::rename(path("w.pt"), path("moved.pt")).unwrap();
-        check(&before, &Input::all("weights", &path("moved.pt")).unwrap()).unwrap();
+        check(&before, &InputFile::all("weights", &path("moved.pt")).unwrap()).unwrap();
         fs::write(path("moved.pt"), b"abd").unwrap();
         let text =
-            check(&before, &Input::all("weights", &path("moved.pt")).unwrap()).unwrap_err().to_string();
+            check(&before, &InputFile::all("weights", &path("moved.pt")).unwrap()).unwrap_err().to_string();
         assert!(
             text.contains("moved.pt (weights) is not the file") && text.contains("3 bytes, SHA-256 ba7816bf"),
             "{text}"
@@ -120,11 +120,11 @@ mod tests {
         for name in ["b.bin", "a.bin", "readme.txt"] {
             fs::write(dir.path().join(name), name).unwrap();
         }
-        let before = Input::all("data", dir.path()).unwrap();
+        let before = InputFile::all("data", dir.path()).unwrap();
         assert_eq!(before.len(), 2);
         fs::remove_file(dir.path().join("b.bin")).unwrap();
         fs::write(dir.path().join("c.bin"), "c").unwrap();
-        let text = check(&before, &Input::all("data", dir.path()).unwrap()).unwrap_err().to_string();
+        let text = check(&before, &InputFile::all("data", dir.path()).unwrap()).unwrap_err().to_string();
         assert!(text.contains("b.bin (data), with which the run began, is gone"), "{text}");
     }
 }

@@ -7,7 +7,9 @@ use engine::kernel::Isa;
 use engine::{Inference, Tensor, ops};
 use models::{Network, QuantizedNetwork};
 use quant::mixed::LayerSize;
-use quant::{Policy, QuantConfig, Quantizer, ScaleRule, Widths, fake_quantize};
+use quant::{
+    Policy, QuantConfig, Quantizer, ScaleRule, Symmetry, Widths, fake_quantize, reset_scale_and_zero_point,
+};
 
 use crate::exit::Failure;
 use crate::experiment::Setup;
@@ -70,8 +72,8 @@ impl Candidates {
             let name = weight(&self.names[layer]);
             if !self.rounded.contains_key(&(layer, b)) {
                 let w = self.network.params.get(&name)?;
-                let config = QuantConfig { weight_rule: self.method, ..QuantConfig::default() };
-                let w_hat = fake_quantize(w, &config.weight_params(&name, w, b)?)?;
+                let q = reset_scale_and_zero_point(w, b, self.method, Symmetry::Symmetric, true)?;
+                let w_hat = fake_quantize(w, &q)?;
                 self.rounded.insert((layer, b), w_hat);
             }
             params.get_mut(&name)?.clone_from(&self.rounded[&(layer, b)]);

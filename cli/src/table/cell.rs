@@ -1,16 +1,18 @@
 //! One cell of Table 1: quantized, trained where the cell says so, measured in integers, saved.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use quant::{ActivationRule, Correction, ScaleRule, Widths};
 use serde::{Deserialize, Serialize};
 
-use super::{Mode, Ptq, TableArgs};
+use super::{CellMode, Ptq, TableArgs};
 use crate::context::Context;
 use crate::exit::Failure;
-use crate::experiment::aware::{Commands, Training, train};
-use crate::experiment::{Recipe, Scores, Setup, Source, file_bytes, model_name};
+use crate::experiment::aware::{Commands, train};
+use crate::experiment::{CalibrationSource, Recipe, Scores, Setup, file_bytes, model_name};
+use crate::input::InputArgs;
+use crate::qat::QatArgs;
 use crate::run_folder::RunFolder;
 use crate::{interrupt, settings};
 
@@ -18,8 +20,8 @@ use crate::{interrupt, settings};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Cell {
     pub(super) bits: Widths,
-    pub(super) mode: Mode,
-    pub(super) method: ScaleRule,
+    pub(super) mode: CellMode,
+    pub(super) method: String,
     /// Of the integer layers, percent; of QAT, after the last epoch.
     pub(super) top1: f64,
     /// Of QAT, after the best epoch, chosen on the test images: not a measurement of what a user would get.
@@ -37,35 +39,46 @@ pub(super) struct Cell {
     pub(super) model: PathBuf,
 }
 
-/// A cell: read back where it is finished, else computed.
+/// A cell: read back where it is finished, else computed. `None` if there is no such cell: a method that is no scale rule is
+/// one of training only.
 pub(super) fn cell(
     args: &TableArgs,
     context: &Context,
     setup: &Setup,
     folder: &RunFolder,
-    (bits, mode, method): (Widths, Mode, ScaleRule),
-) -> Result<Cell> {
+    (bits, mode, method): (Widths, CellMode, &str),
+) -> Result<Option<Cell>> {
     let name = format!("{}_{bits}_{method}", mode.name());
     let file = PathBuf::from("cells").join(format!("{name}.json"));
     if let Ok(text) = std::fs::read_to_string(folder.path(&file)) {
         let broken = |e| Failure::BadInput(format!("{}: {e}; delete it", folder.path(&file).display()));
-        return Ok(serde_json::from_str(&text).map_err(broken)?);
+        return Ok(Some(serde_json::from_str(&text).map_err(broken)?));
     }
+    let recipe_file = match (mode, &args.recipes) {
+        (CellMode::Qat, Some(folder)) => Some(qat_recipe(folder, bits, method)?),
+        _ => None,
+    };
+    let rule = match (ScaleRule::parse(method), &recipe_file) {
+        (_, Some(recipe)) => QatArgs::of_recipe(recipe, &args.input)?.asks_for().1,
+        (Ok(rule), None) => rule,
+        (Err(_), None) if mode == CellMode::Ptq && args.recipes.is_some() => return Ok(None),
+        (Err(e), None) => return Err(Failure::Usage(format!("--methods: {e}; others need --recipes")).into()),
+    };
     let clip = ActivationRule::Scale(ScaleRule::HEURISTIC);
     let (activation_rule, correction) = match (mode, args.ptq) {
-        (Mode::Ptq, Ptq::Plain) => ("max".parse()?, Correction::None),
+        (CellMode::Ptq, Ptq::Plain) => (ActivationRule::Scale(ScaleRule::SYMMETRIC), Correction::None),
         _ => (clip, Correction::BatchNorm),
     };
     let images = args.calibration_images;
     let recipe = Recipe {
         bits,
-        method,
+        method: rule,
         policy: args.policy,
         activation_rule,
-        source: Source::Images,
+        source: CalibrationSource::Images,
         images,
         correction,
-        stream_bits: args.stream_bits,
+        residual_bits: args.residual_bits,
     };
     recipe.check()?;
     let place = folder.path(PathBuf::from("cells").join(&name));
@@ -77,20 +90,16 @@ pub(super) fn cell(
     let resume = format!("cli table --resume {}", folder.folder().display());
     let stopped = format!("finished cells and epochs are saved; continue with `{resume}`");
     interrupt::at_once(&stopped);
-    let start = recipe.quantize(context, setup)?;
     let command = settings::command(&context.verb, context.seed, args)?;
     let (quantized, best) = match mode {
-        Mode::Ptq => (start, None),
-        Mode::Qat => {
-            let training = Training {
-                epochs: args.epochs,
-                batch: 128,
-                lr: args.lr,
-                weight_decay: 1e-4,
-                smoothing: 0.0,
-                ema: args.ema,
-                checkpoint_every: 200,
-                teacher: None,
+        CellMode::Ptq => (recipe.quantize(context, setup)?, None),
+        CellMode::Qat => {
+            let (start, training) = match &recipe_file {
+                Some(file) => {
+                    let qat = QatArgs::of_recipe(file, &args.input)?;
+                    (qat.start(context, setup)?, qat.training(context)?)
+                }
+                None => (recipe.quantize(context, setup)?, args.training()),
             };
             training.check()?;
             let commands = Commands { run: command.clone(), resume };
@@ -112,7 +121,7 @@ pub(super) fn cell(
     let cell = Cell {
         bits,
         mode,
-        method,
+        method: method.to_owned(),
         top1: scores.top1_int,
         top1_best: best.map(|(top1, _)| top1),
         epoch_best: best.map(|(_, epoch)| epoch),
@@ -124,5 +133,24 @@ pub(super) fn cell(
         model,
     };
     folder.write(&file, serde_json::to_string_pretty(&cell)?.as_bytes())?;
-    Ok(cell)
+    Ok(Some(cell))
+}
+
+/// The settings of `method` at `bits` in a folder of recipes.
+fn qat_recipe(folder: &Path, bits: Widths, method: &str) -> Result<PathBuf> {
+    let path = folder.join(format!("qat_{}_{method}.toml", bits.to_string().to_lowercase()));
+    if !path.is_file() {
+        let text = format!(
+            "{}: no such recipe; `cli table --recipes DIR` takes one file for each cell",
+            path.display()
+        );
+        return Err(Failure::BadInput(text).into());
+    }
+    let (found, _) = QatArgs::of_recipe(&path, &InputArgs::default())?.asks_for();
+    if found != bits {
+        return Err(
+            Failure::BadInput(format!("{}: is a recipe for {found}, not {bits}", path.display())).into()
+        );
+    }
+    Ok(path)
 }

@@ -28,7 +28,7 @@ pub use backward::{Conv2dGrads, conv2d_backward};
 pub use forward::conv2d_forward;
 
 use crate::ops::Conv2dShape;
-use crate::{Context, Op, Result, Tape, Tensor, Var};
+use crate::{Op, Record, Result, Tape, Tensor, Var};
 
 /// Convolution by `algorithm`, recorded. The bias is optional: a batch norm that follows makes it useless.
 ///
@@ -60,12 +60,13 @@ impl Op for Conv2d {
         "conv2d"
     }
 
-    fn backward(&self, ctx: &Context<'_>, dy: Tensor) -> Vec<Option<Tensor>> {
-        let needs = [ctx.needs(0), ctx.needs(1)];
-        let grads = conv2d_backward(self.algorithm, &self.shape, ctx.input(0), ctx.input(1), &dy, needs);
+    fn backward(&self, record: &Record<'_>, dy: Tensor) -> Vec<Option<Tensor>> {
+        let needs = [record.needs(0), record.needs(1)];
+        let grads =
+            conv2d_backward(self.algorithm, &self.shape, record.input(0), record.input(1), &dy, needs);
         let mut all = vec![grads.dx, grads.dw];
         if self.bias {
-            all.push(ctx.needs(2).then(|| backward::bias_grad(&dy)));
+            all.push(record.needs(2).then(|| backward::bias_grad(&dy)));
         }
         all
     }

@@ -23,7 +23,7 @@ use crate::kernel::Isa;
 use crate::kernel::channels;
 use crate::kernel::pad::with_scratch;
 use crate::ops::{BatchStats, Conv2dShape, InputMap};
-use crate::{Context, Error, Incoming, Op, Result, Tape, Tensor, Var};
+use crate::{Error, Incoming, Op, Record, Result, Tape, Tensor, Var};
 
 /// Inputs of [`conv_norm`](conv_norm()).
 pub struct ConvNorm {
@@ -111,12 +111,12 @@ impl Op for Recorded {
         "conv_norm"
     }
 
-    fn backward(&self, ctx: &Context<'_>, mut dz: Tensor) -> Vec<Option<Tensor>> {
+    fn backward(&self, record: &Record<'_>, mut dz: Tensor) -> Vec<Option<Tensor>> {
         let Self { isa, shape, norm, y, .. } = self;
-        let (x, w, gamma) = (ctx.input(0), ctx.input(1), ctx.input(2));
-        let has_residual = ctx.inputs() == 5;
+        let (x, w, gamma) = (record.input(0), record.input(1), record.input(2));
+        let has_residual = record.inputs() == 5;
         let mask = match self.relu {
-            true if has_residual => Mask::Output(ctx.output()),
+            true if has_residual => Mask::Output(record.output()),
             true => Mask::Again,
             false => Mask::None,
         };
@@ -125,17 +125,17 @@ impl Op for Recorded {
         let coefficients = Coefficients::new(gamma, norm, &dgamma, &dbeta, (y.len() / shape.o) as f64);
 
         let gradients = Gradients {
-            dx: ctx.needs(0).then(|| algorithm::input_grad(self.algorithm, shape, w.data())),
-            dw: ctx.needs(1).then(|| algorithm::weight_grad(self.algorithm, shape)),
+            dx: record.needs(0).then(|| algorithm::input_grad(self.algorithm, shape, w.data())),
+            dw: record.needs(1).then(|| algorithm::weight_grad(self.algorithm, shape)),
         };
-        let mut dx = ctx.needs(0).then(|| Tensor::scratch(x.shape()));
-        let mut dw = ctx.needs(1).then(|| Tensor::scratch(w.shape()));
+        let mut dx = record.needs(0).then(|| Tensor::scratch(x.shape()));
+        let mut dw = record.needs(1).then(|| Tensor::scratch(w.shape()));
         let mask = matches!(mask, Mask::Again).then_some(norm);
         let operands = PerGroup { op: self, x: x.data(), dz: dz.data(), coefficients: &coefficients, mask };
         gradients.run(shape, &operands, dx.as_mut(), dw.as_mut());
         let mut all = vec![dx, dw, Some(dgamma), Some(dbeta)];
         if has_residual {
-            all.push(ctx.needs(4).then_some(dz));
+            all.push(record.needs(4).then_some(dz));
         }
         all
     }

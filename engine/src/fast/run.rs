@@ -201,16 +201,16 @@ impl Run<'_> {
 
     /// What is added behind `norm`, as the hook wants it.
     fn residual(&self, tape: &mut Tape, norm: Norm, hook: &mut dyn Hook) -> Result<Option<Var>> {
-        norm.residual.map(|r| hook.edge(tape, &self.nodes[r.add], self.value(r.from))).transpose()
+        norm.residual.map(|r| hook.activation(tape, &self.nodes[r.add], self.value(r.from))).transpose()
     }
 
     fn add(&self, tape: &mut Tape, node: &Node, hook: &mut dyn Hook) -> Result<Var> {
-        let residual = hook.edge(tape, node, self.value(node.inputs[1]))?;
+        let residual = hook.activation(tape, node, self.value(node.inputs[1]))?;
         ops::add(tape, self.input(node).var, residual)
     }
 
     fn pool(&self, tape: &mut Tape, node: &Node, hook: &mut dyn Hook) -> Result<Var> {
-        let x = hook.edge(tape, node, self.input(node))?;
+        let x = hook.activation(tape, node, self.input(node))?;
         ops::global_avg_pool(tape, x)
     }
 }

@@ -72,7 +72,7 @@ pub trait Hook {
     ///
     /// # Errors
     /// As for [`compute`](Self::compute).
-    fn edge(&mut self, _: &mut Tape, _: &Node, x: Incoming) -> Result<Var> {
+    fn activation(&mut self, _: &mut Tape, _: &Node, x: Incoming) -> Result<Var> {
         Ok(x.var)
     }
 

@@ -50,14 +50,14 @@ impl Graph {
                 }
                 Layer::Relu => ops::relu(tape, input(0).var),
                 Layer::Add => {
-                    let r = hook.edge(tape, node, input(1))?;
+                    let r = hook.activation(tape, node, input(1))?;
                     ops::add(tape, input(0).var, r)?
                 }
                 Layer::SubsamplePad { stride, lo, hi } => {
                     ops::subsample_pad(tape, input(0).var, stride, lo, hi)?
                 }
                 Layer::GlobalAvgPool => {
-                    let x = hook.edge(tape, node, input(0))?;
+                    let x = hook.activation(tape, node, input(0))?;
                     ops::global_avg_pool(tape, x)?
                 }
             };

@@ -126,7 +126,7 @@ impl Hook for Everything {
         Ok(layer)
     }
 
-    fn edge(&mut self, tape: &mut Tape, node: &Node, x: Incoming) -> Result<Var> {
+    fn activation(&mut self, tape: &mut Tape, node: &Node, x: Incoming) -> Result<Var> {
         if node.name == "add" { ops::add(tape, x.var, x.var) } else { Ok(x.var) }
     }
 }

@@ -1,7 +1,7 @@
 //! From a graph and its parameters to an [`Inference`]: the fused steps, folded weights, buffers. Plain: the graph
 //! itself, by [`Graph::forward_plain`].
 
-use super::{Buffer, Conv, ConvKernel, Inference, Step};
+use super::{Buffer, CompiledStep, Conv, ConvKernel, Inference};
 use crate::fast::{self, Norm, StepOp, fuse};
 use crate::kernel::Isa;
 use crate::kernel::conv::Panels;
@@ -57,7 +57,7 @@ struct Compiler<'a> {
     /// Where each node's value is.
     place: Vec<Option<usize>>,
     buffers: Vec<Buffer>,
-    steps: Vec<Step>,
+    steps: Vec<CompiledStep>,
 }
 
 impl Compiler<'_> {
@@ -71,13 +71,13 @@ impl Compiler<'_> {
             StepOp::SubsamplePad { stride, lo, .. } => {
                 let x = self.place_of(node.inputs[0])?;
                 let y = self.buffer(step.id, self.border);
-                self.steps.push(Step::SubsamplePad { x, y, stride, lo });
+                self.steps.push(CompiledStep::SubsamplePad { x, y, stride, lo });
                 y
             }
             StepOp::GlobalAvgPool => {
                 let x = self.place_of(node.inputs[0])?;
                 let y = self.buffer(step.id, 0);
-                self.steps.push(Step::Pool { x, y });
+                self.steps.push(CompiledStep::Pool { x, y });
                 y
             }
             StepOp::Linear => {
@@ -85,7 +85,7 @@ impl Compiler<'_> {
                 let y = self.buffer(step.id, 0);
                 let w = self.params.get(&format!("{}.weight", node.name))?.clone();
                 let b = self.params.get(&format!("{}.bias", node.name))?.clone();
-                self.steps.push(Step::Linear { x, y, w, b });
+                self.steps.push(CompiledStep::Linear { x, y, w, b });
                 y
             }
             StepOp::Relu | StepOp::Add => {
@@ -146,7 +146,7 @@ impl Compiler<'_> {
             ConvKernel::Direct { panels, segments: (0..kernel).map(segment).collect(), stride }
         };
         let conv = Conv { bias, kernel };
-        self.steps.push(Step::Conv { x, y, residual, relu, conv: Box::new(conv) });
+        self.steps.push(CompiledStep::Conv { x, y, residual, relu, conv: Box::new(conv) });
         Ok(y)
     }
 

@@ -9,7 +9,7 @@
 //! # Ok::<(), engine::Error>(())
 //! ```
 
-use crate::{Context, Op, Result, Tape, Tensor, Var};
+use crate::{Op, Record, Result, Tape, Tensor, Var};
 
 /// `y = a + b`, element by element.
 ///
@@ -29,8 +29,8 @@ impl Op for Add {
     }
 
     /// `da = dy`, `db = dy`.
-    fn backward(&self, ctx: &Context<'_>, dy: Tensor) -> Vec<Option<Tensor>> {
-        let db = ctx.needs(1).then(|| dy.clone());
+    fn backward(&self, record: &Record<'_>, dy: Tensor) -> Vec<Option<Tensor>> {
+        let db = record.needs(1).then(|| dy.clone());
         vec![Some(dy), db]
     }
 }

@@ -9,7 +9,7 @@
 //! # Ok::<(), engine::Error>(())
 //! ```
 
-use crate::{Context, Error, Op, Result, Shape, Tape, Tensor, Var};
+use crate::{Error, Op, Record, Result, Shape, Tape, Tensor, Var};
 
 /// The mean over all pixels: `x [N, H, W, C]` to `y [N, C]`.
 ///
@@ -63,7 +63,7 @@ impl Op for GlobalAvgPool {
     }
 
     /// `dx[n, h, w, c] = dy[n, c] / (H W)`.
-    fn backward(&self, _: &Context<'_>, dy: Tensor) -> Vec<Option<Tensor>> {
+    fn backward(&self, _: &Record<'_>, dy: Tensor) -> Vec<Option<Tensor>> {
         let (_, h, w, c) = self.shape.nhwc().expect("forward checked the rank");
         let mut dx = Tensor::scratch(self.shape);
         let scale = 1.0 / (h * w) as f32;

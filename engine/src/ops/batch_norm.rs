@@ -19,7 +19,7 @@ mod mode;
 pub(crate) use mode::check;
 pub use mode::{BatchNormMode, BatchStats, EPS};
 
-use crate::{Context, Op, Result, Tape, Tensor, Var};
+use crate::{Op, Record, Result, Tape, Tensor, Var};
 
 /// Batch norm of `x [N, H, W, C]` with `gamma [C]` and `beta [C]`, recorded. Returns the batch's statistics in
 /// training mode.
@@ -81,8 +81,8 @@ impl Op for BatchNorm {
 
     /// `dbeta = sum dy`, `dgamma = sum dy x_hat`, `dx = gamma / std (dy - dbeta / M - x_hat dgamma / M)`, the last two
     /// terms with batch statistics only.
-    fn backward(&self, ctx: &Context<'_>, dy: Tensor) -> Vec<Option<Tensor>> {
-        let (x, gamma, Self { stats, eps, train }) = (ctx.input(0), ctx.input(1), self);
+    fn backward(&self, record: &Record<'_>, dy: Tensor) -> Vec<Option<Tensor>> {
+        let (x, gamma, Self { stats, eps, train }) = (record.input(0), record.input(1), self);
         let (mut dgamma, mut dbeta) = (vec![0.0; gamma.len()], vec![0.0; gamma.len()]);
         for (i, &dy) in dy.data().iter().enumerate() {
             dbeta[i % gamma.len()] += f64::from(dy);

@@ -20,7 +20,7 @@ mod shape;
 
 pub use shape::{Conv2dShape, extent};
 
-use crate::{Context, Error, Op, Result, Tape, Tensor, Var};
+use crate::{Error, Op, Record, Result, Tape, Tensor, Var};
 
 /// The convolution, recorded. The bias is optional: a batch norm that follows makes it useless.
 ///
@@ -68,11 +68,11 @@ impl Op for Conv2d {
     }
 
     /// `dx` and `dw` as above; `db[o] = sum over n, oy, ox of dy[n, oy, ox, o]`.
-    fn backward(&self, ctx: &Context<'_>, dy: Tensor) -> Vec<Option<Tensor>> {
-        let (dx, dw) = conv2d_backward_ref(&self.s, ctx.input(0), ctx.input(1), &dy);
+    fn backward(&self, record: &Record<'_>, dy: Tensor) -> Vec<Option<Tensor>> {
+        let (dx, dw) = conv2d_backward_ref(&self.s, record.input(0), record.input(1), &dy);
         let channel = |o: usize| dy.data().iter().skip(o).step_by(self.s.o).map(|&v| f64::from(v));
         let db = Tensor::from_fn([self.s.o], |o| channel(o).sum::<f64>() as f32);
-        vec![Some(dx), Some(dw), Some(db)].into_iter().take(ctx.inputs()).collect()
+        vec![Some(dx), Some(dw), Some(db)].into_iter().take(record.inputs()).collect()
     }
 }
 

@@ -15,7 +15,7 @@
 //! ```
 
 use super::argmax;
-use crate::{Context, Error, Op, Result, Tape, Tensor, Var};
+use crate::{Error, Op, Record, Result, Tape, Tensor, Var};
 
 /// `p[n, c] = exp(x[n, c]) / sum_c' exp(x[n, c'])`, computed after subtracting the row's maximum so that no
 /// exponential overflows.
@@ -94,7 +94,7 @@ impl Op for CrossEntropy {
         "cross_entropy"
     }
 
-    fn backward(&self, _: &Context<'_>, dy: Tensor) -> Vec<Option<Tensor>> {
+    fn backward(&self, _: &Record<'_>, dy: Tensor) -> Vec<Option<Tensor>> {
         let classes = self.p.shape().last();
         let scale = dy.data()[0] / self.labels.len() as f32;
         let mut dx = self.p.clone();

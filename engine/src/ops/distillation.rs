@@ -10,7 +10,7 @@
 //! temperature changes. The teacher's logits are constants.
 
 use super::cross_entropy::{cross_entropy, softmax};
-use crate::{Context, Error, Op, Result, Tape, Tensor, Var};
+use crate::{Error, Op, Record, Result, Tape, Tensor, Var};
 
 /// How much a teacher counts.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -78,7 +78,7 @@ impl Op for Distill {
         "distill"
     }
 
-    fn backward(&self, _: &Context<'_>, dy: Tensor) -> Vec<Option<Tensor>> {
+    fn backward(&self, _: &Record<'_>, dy: Tensor) -> Vec<Option<Tensor>> {
         let dy = dy.data()[0];
         let mut dx = self.soft.clone();
         dx.data_mut().iter_mut().for_each(|v| *v *= dy);

@@ -1,8 +1,8 @@
-//! A function of each element of a layer's input, with its gradient. Fake quantization of activations is one.
+//! Functions that a layer applies to its input on the way in.
 
 use crate::{Result, Tape, Var};
 
-/// See the [module](self).
+/// A function of each element of a layer's input, with its gradient. Fake quantization of activations is one.
 pub trait InputMap: Send + Sync {
     /// `y = f(x)`, element by element.
     ///

@@ -12,7 +12,7 @@
 //! ```
 
 use crate::gemm::{Matrix, gemm};
-use crate::{Context, Error, Op, Result, Tape, Tensor, Var};
+use crate::{Error, Op, Record, Result, Tape, Tensor, Var};
 
 /// `x [N, I]`, `w [O, I]`, `b [O]` to `y [N, O]`.
 ///
@@ -63,22 +63,22 @@ impl Op for Linear {
     }
 
     /// `dx = dy w`, `dw = dy^T x`, `db[o] = sum_n dy[n, o]`.
-    fn backward(&self, ctx: &Context<'_>, dy: Tensor) -> Vec<Option<Tensor>> {
-        let (x, w) = (ctx.input(0), ctx.input(1));
+    fn backward(&self, record: &Record<'_>, dy: Tensor) -> Vec<Option<Tensor>> {
+        let (x, w) = (record.input(0), record.input(1));
         let (n, i, o) = (x.dims()[0], x.dims()[1], w.dims()[0]);
         let (mx, mw) = (Matrix::new(x.data(), n, i), Matrix::new(w.data(), o, i));
         let mdy = Matrix::new(dy.data(), n, o);
-        let dx = ctx.needs(0).then(|| {
+        let dx = record.needs(0).then(|| {
             let mut dx = Tensor::scratch(x.shape());
             gemm(mdy, mw, 0.0, dx.data_mut());
             dx
         });
-        let dw = ctx.needs(1).then(|| {
+        let dw = record.needs(1).then(|| {
             let mut dw = Tensor::scratch(w.shape());
             gemm(mdy.t(), mx, 0.0, dw.data_mut());
             dw
         });
-        let db = ctx.needs(2).then(|| {
+        let db = record.needs(2).then(|| {
             let mut db = Tensor::zeros([o]);
             for row in dy.data().chunks_exact(o) {
                 for (db, dy) in db.data_mut().iter_mut().zip(row) {

@@ -9,7 +9,7 @@
 //! # Ok::<(), engine::Error>(())
 //! ```
 
-use crate::{Context, Op, Tape, Tensor, Var};
+use crate::{Op, Record, Tape, Tensor, Var};
 
 /// `y = max(x, 0)`, element by element.
 pub fn relu(tape: &mut Tape, x: Var) -> Var {
@@ -25,8 +25,8 @@ impl Op for Relu {
     }
 
     /// `dx = dy` where `y > 0`, else 0 (the subgradient at 0 is taken as 0).
-    fn backward(&self, ctx: &Context<'_>, mut dy: Tensor) -> Vec<Option<Tensor>> {
-        for (dy, &y) in dy.data_mut().iter_mut().zip(ctx.output().data()) {
+    fn backward(&self, record: &Record<'_>, mut dy: Tensor) -> Vec<Option<Tensor>> {
+        for (dy, &y) in dy.data_mut().iter_mut().zip(record.output().data()) {
             *dy = if y > 0.0 { *dy } else { 0.0 };
         }
         vec![Some(dy)]

@@ -10,7 +10,7 @@
 //! # Ok::<(), engine::Error>(())
 //! ```
 
-use crate::{Context, Error, Op, Result, Shape, Tape, Tensor, Var};
+use crate::{Error, Op, Record, Result, Shape, Tape, Tensor, Var};
 
 /// `x [N, H, W, C]` to `y [N, ceil(H/stride), ceil(W/stride), lo + C + hi]`; the added channels are zero.
 ///
@@ -56,7 +56,7 @@ impl Op for SubsamplePad {
     }
 
     /// `dx[n, s i, s j, c] = dy[n, i, j, lo + c]`, zero elsewhere.
-    fn backward(&self, _: &Context<'_>, dy: Tensor) -> Vec<Option<Tensor>> {
+    fn backward(&self, _: &Record<'_>, dy: Tensor) -> Vec<Option<Tensor>> {
         let c = self.x.last();
         let mut dx = Tensor::zeros(self.x);
         let data = dx.data_mut();

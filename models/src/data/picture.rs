@@ -2,7 +2,7 @@
 //!
 //! The rule, for pictures of another size: the largest square in the middle is kept, and each of the 32 x 32 pixels is
 //! the average of the area of the square that it covers, in integers, rounded half up. A picture of 32 x 32 pixels is
-//! left as it is. The [orientation] that a camera notes is honoured; transparency and colour profiles are ignored; 16-bit
+//! left as it is. The orientation that a camera notes is honoured; transparency and colour profiles are ignored; 16-bit
 //! samples of a PNG lose their lower half.
 
 mod orientation;

@@ -2,7 +2,7 @@
 //!
 //! On disk a checkpoint has PyTorch's names and layouts (convolution weights `[O, I, KH, KW]`), so that other
 //! tools load it; in memory it has the engine's (`[O, KH, KW, I]`). [`open`](super::open) reads one of any format;
-//! `Checkpoint::write` writes a [safetensors file](super::safetensors_file). The metadata is part of the network: without
+//! `Checkpoint::write` writes a safetensors file. The metadata is part of the network: without
 //! the normalisation it was trained with, a network's weights are worth little. The keys in use:
 //!
 //! | key | value | example |

@@ -21,7 +21,7 @@ impl Bytes {
     /// this project never does: it replaces files whole, by renaming.
     ///
     /// # Errors
-    /// If it cannot be opened or mapped, is a folder, or a [placeholder](crate::formats::placeholder) of the file.
+    /// If it cannot be opened or mapped, is a folder, or a [placeholder] of the file.
     pub fn map(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(|e| Error::io("open", path, e))?;
         let meta = file.metadata().map_err(|e| Error::io("open", path, e))?;

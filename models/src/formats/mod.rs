@@ -22,11 +22,10 @@ pub mod open;
 pub mod packed;
 pub mod pickle;
 pub mod placeholder;
-pub mod safetensors_file;
+pub(crate) mod safetensors_file;
 pub mod saved;
 pub mod state_dict;
 pub mod torch_file;
-pub mod torch_global;
 
 pub use foreign::canonical_name;
 pub use latent_path::latent_path;

@@ -10,7 +10,7 @@
 //! and under the key, as JSON, the width and shape of each: `{"fc.weight": {"bits": 4, "shape": [10, 64]}}`. All other
 //! tensors are floats. What is read back is `s_w w_int`, which eq 1 takes to `w_int` again, *with this scale*: a rule
 //! would choose another for the rounded weights, so the scales come along and stay fixed: they are read back into the
-//! quantization's `fixed_scales`.
+//! quantization's `weight_scales`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -45,7 +45,7 @@ struct Header {
 /// # Errors
 /// If a weight cannot be quantized.
 pub fn to_bytes(quantized: &QuantizedNetwork, checkpoint: &Checkpoint) -> Result<Vec<u8>> {
-    let (config, plan) = (&quantized.quantization.config, &quantized.quantization.plan);
+    let plan = &quantized.quantization.plan;
     let (mut stored, mut headers) = (Vec::new(), BTreeMap::new());
     for (name, tensor) in &checkpoint.tensors {
         let layer = name.strip_suffix(".weight").and_then(|layer| Some((layer, plan.get(layer)?)));
@@ -53,7 +53,7 @@ pub fn to_bytes(quantized: &QuantizedNetwork, checkpoint: &Checkpoint) -> Result
             stored.push(Stored::float(name, tensor));
             continue;
         };
-        let q = config.weight_params(layer, tensor, widths.w)?;
+        let q = quantized.quantization.weight_params(layer, tensor, widths.w)?;
         let w_int = linear_quantize::<i8>(&layout::to_torch(tensor.clone()), &q)?;
         let bytes = pack(w_int.data(), widths.w);
         stored.push(Stored { name: name.clone(), dtype: Dtype::U8, dims: vec![bytes.len()], bytes });
@@ -68,7 +68,7 @@ pub fn to_bytes(quantized: &QuantizedNetwork, checkpoint: &Checkpoint) -> Result
     }
     let mut metadata = checkpoint.metadata.clone();
     let mut quantization = quantized.quantization.clone();
-    quantization.config.fixed_scales.clear(); // they are among the tensors
+    quantization.weight_scales.clear(); // they are among the tensors
     let is_json = "numbers and names are JSON";
     metadata.insert(quantized::KEY.into(), serde_json::to_string(&quantization).expect(is_json));
     metadata.insert(KEY.into(), serde_json::to_string(&headers).expect(is_json));
@@ -100,7 +100,7 @@ pub(crate) fn read(file: &SafetensorsFile) -> Result<Checkpoint> {
     Ok(Checkpoint { metadata, ..builder.checkpoint })
 }
 
-/// The metadata with the scales where [`to_bytes`] took them from, the quantization's `fixed_scales`. A quantization that
+/// The metadata with the scales where [`to_bytes`] took them from, the quantization's `weight_scales`. A quantization that
 /// is missing or broken stays as it is: whoever reads it will say so.
 fn with_scales(
     mut metadata: BTreeMap<String, String>,
@@ -109,8 +109,8 @@ fn with_scales(
     let json = metadata.get(quantized::KEY).and_then(|json| serde_json::from_str(json).ok());
     if let Some(mut quantization) = json {
         let place: &mut serde_json::Value = &mut quantization;
-        if let Some(config) = place.get_mut("config").and_then(|config| config.as_object_mut()) {
-            config.insert("fixed_scales".into(), serde_json::json!(scales));
+        if let Some(fields) = place.as_object_mut() {
+            fields.insert("weight_scales".into(), serde_json::json!(scales));
             metadata.insert(quantized::KEY.into(), quantization.to_string());
         }
     }

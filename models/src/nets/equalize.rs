@@ -15,10 +15,8 @@
 //! Related: Nagel et al., "Data-free quantization through weight equalization and bias correction" (ICCV 2019), which
 //! moves factors into the next layer instead, through a ReLU.
 
+use engine::ops::EPS;
 use engine::{Graph, Layer, Params, Result};
-
-/// Added to batch norm's variance.
-const EPS: f64 = 1e-5;
 
 /// A channel is left alone unless its largest weight is so many times the layer's median channel's: with 8 bits such
 /// neighbours keep 2. Channels of trained networks are within a factor of 4.

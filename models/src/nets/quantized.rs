@@ -50,8 +50,10 @@ impl QuantizedNetwork {
     pub fn is_integer_only(&self) -> bool {
         let plan = &self.quantization.plan;
         let image = plan.layers().first().and_then(|(_, widths)| *widths);
-        let edges = self.network.graph.edges().all(|node| plan.edge(&node.name).is_some());
-        edges && image.is_some_and(|widths| widths.a <= 8) && plan.layers().iter().all(|(_, w)| w.is_some())
+        let activations = self.network.graph.activations().all(|node| plan.activation(&node.name).is_some());
+        activations
+            && image.is_some_and(|widths| widths.a <= 8)
+            && plan.layers().iter().all(|(_, w)| w.is_some())
     }
 
     /// The network without floats: see [`quant::int_graph`].
@@ -59,16 +61,16 @@ impl QuantizedNetwork {
     /// # Errors
     /// If the plan leaves a layer float (policy `course` does), or a sum could overflow.
     pub fn lower(&self) -> Result<IntGraph> {
-        let (network, quantization) = (&self.network, &self.quantization);
-        Ok(lower(&lower::Source {
-            graph: &network.graph,
-            params: &network.params,
-            config: &quantization.config,
-            plan: &quantization.plan,
-            ranges: &quantization.ranges,
+        let Network { graph, params, normalization, .. } = &self.network;
+        let pixel = |c: usize, p: u8| normalization.apply(c, p);
+        let source = lower::Source {
+            graph,
+            params,
+            quantization: &self.quantization,
             image: [SIDE, SIDE, 3],
-            pixel: &|c, p| network.normalization.apply(c, p),
-        })?)
+            pixel: &pixel,
+        };
+        Ok(lower(&source)?)
     }
 
     /// A checkpoint of the float weights, with the quantization in its metadata.
@@ -94,28 +96,38 @@ impl QuantizedNetwork {
         let Some(json) = checkpoint.metadata.get(KEY) else { return Ok(None) };
         let broken =
             |detail: String| Error::malformed(&checkpoint.path, format!("metadata `{KEY}`: {detail}"));
-        let quantization: Quantization = serde_json::from_str(json).map_err(|e| broken(e.to_string()))?;
+        let quantization = parse(json).map_err(|e| broken(e.to_string()))?;
         let network = Network::from_checkpoint(checkpoint.clone(), normalization)?;
         let names = network.graph.weighted().map(|node| &node.name);
         if !names.eq(quantization.plan.layers().iter().map(|(name, _)| name)) {
             return Err(broken("its layers are not those of the network".into()));
         }
-        for (edge, _) in quantization.plan.edges() {
-            if !network.graph.edges().any(|node| node.name == *edge) {
-                return Err(broken(format!("the network has no residual sum or pool `{edge}`")));
+        for (node, _) in quantization.plan.activations() {
+            if !network.graph.activations().any(|known| known.name == *node) {
+                return Err(broken(format!("the network has no residual sum or pool `{node}`")));
             }
         }
-        for layer in quantization.config.fixed_scales.keys() {
+        for layer in quantization.weight_scales.keys() {
             let widths =
                 quantization.plan.get(layer).ok_or_else(|| broken(format!("layer `{layer}` is float")))?;
             let w = network.params.get(&format!("{layer}.weight"))?;
-            quantization.config.weight_params(layer, w, widths.w).map_err(|e| broken(e.to_string()))?;
+            quantization.weight_params(layer, w, widths.w).map_err(|e| broken(e.to_string()))?;
         }
         for (node, bits) in quantization.plan.inputs() {
             quantization.ranges.params(node, bits).map_err(|e| broken(e.to_string()))?;
         }
         Ok(Some(Self { network, quantization }))
     }
+}
+
+/// The quantization in a file's metadata. Up to version 0.1 the fixed weight scales were part of the configuration.
+fn parse(json: &str) -> serde_json::Result<Quantization> {
+    let mut value: serde_json::Value = serde_json::from_str(json)?;
+    let config = value.get_mut("config").and_then(|config| config.as_object_mut());
+    if let Some(scales) = config.and_then(|config| config.remove("fixed_scales")) {
+        value["weight_scales"] = scales;
+    }
+    serde_json::from_value(value)
 }
 
 #[cfg(test)]
@@ -132,7 +144,7 @@ mod tests {
         let range = |i: usize| Range { min: 0.0, max: 1.0 / (i + 1) as f32 };
         let ranges = plan.layers().iter().enumerate().map(|(i, (name, _))| (name.clone(), range(i)));
         let ranges = Ranges(ranges.skip(1).collect());
-        QuantizedNetwork { network, quantization: Quantization { config, plan, ranges } }
+        QuantizedNetwork { network, quantization: Quantization { ranges, ..Quantization::new(config, plan) } }
     }
 
     #[test]

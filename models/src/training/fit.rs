@@ -15,38 +15,12 @@
 
 use std::time::Instant;
 
-use serde::{Deserialize, Serialize};
-
-use super::{Progress, Watch};
+use super::{EpochMetrics, Learner, Tally, Watch};
 use crate::data::loader::{Batch, Loader};
 use crate::{Checkpoint, Error, Result};
 
 /// The key of the state that holds the metrics of the last whole epoch.
 const LAST_METRICS: &str = "last_metrics";
-
-/// What a [`Fit`] trains: [`Trainer`](super::Trainer) in floats, [`QatTrainer`](super::QatTrainer) under quantization.
-pub trait Learner {
-    /// One step on one batch.
-    ///
-    /// # Errors
-    /// If the run has diverged.
-    fn learn(&mut self, batch: Batch) -> Result<Progress>;
-
-    /// Steps taken.
-    fn steps(&self) -> usize;
-
-    /// The learning rate of the next step.
-    fn rate(&self) -> f32;
-
-    /// Everything that the steps to come depend on.
-    fn state(&self) -> Checkpoint;
-
-    /// Restores what [`state`](Self::state) kept.
-    ///
-    /// # Errors
-    /// If it belongs to another network.
-    fn restore(&mut self, state: Checkpoint) -> Result<()>;
-}
 
 /// Where the batches of an epoch come from. The same epoch gives the same batches, however often it is asked for.
 pub trait Epochs {
@@ -65,28 +39,6 @@ impl Epochs for Loader {
     fn epoch_from(&self, epoch: usize, first: usize) -> impl Iterator<Item = Batch> {
         self.prefetch(epoch, first, 2)
     }
-}
-
-/// What is known after an epoch: one line of a run's `metrics.jsonl`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct EpochMetrics {
-    /// From 1.
-    pub epoch: usize,
-    /// Steps since the beginning.
-    pub step: usize,
-    /// Mean training loss.
-    pub loss: f64,
-    /// Accuracy in training, percent.
-    pub train_top1: f64,
-    /// Accuracy on the test images, percent: what [`Watch::evaluate`] said.
-    pub test_top1: f64,
-    /// Last learning rate.
-    pub lr: f64,
-    /// Training speed.
-    pub images_per_s: f64,
-    /// Of the training, without the measurement; less than the whole epoch's if the run was resumed within it.
-    #[serde(default)]
-    pub seconds: f64,
 }
 
 /// How [`Fit::run`] ended.
@@ -108,7 +60,7 @@ pub struct Fit<L> {
     /// Save the state every so many steps too; 0: only after each epoch.
     pub checkpoint_every: usize,
     /// Of the steps of this epoch so far.
-    tally: Progress,
+    tally: Tally,
     /// Of the last whole epoch.
     last: Option<EpochMetrics>,
 }
@@ -116,7 +68,7 @@ pub struct Fit<L> {
 impl<L: Learner> Fit<L> {
     /// `learner` at its first step, or wherever it stands.
     pub fn new(learner: L, epochs: usize) -> Self {
-        Self { learner, epochs, checkpoint_every: 0, tally: Progress::default(), last: None }
+        Self { learner, epochs, checkpoint_every: 0, tally: Tally::default(), last: None }
     }
 
     /// Saves the state every `steps` steps too.
@@ -180,7 +132,7 @@ impl<L: Learner> Fit<L> {
             seconds,
         };
         watch.epoch(&self.learner, &metrics)?;
-        self.tally = Progress::default();
+        self.tally = Tally::default();
         self.last = Some(metrics);
         watch.save(self.state())?;
         let stopped = watch.stopping() && epoch + 1 < self.epochs;
@@ -205,7 +157,7 @@ impl<L: Learner> Fit<L> {
     /// # Errors
     /// If it belongs to another network, or is damaged.
     pub fn resume(&mut self, state: Checkpoint) -> Result<()> {
-        self.tally = Progress {
+        self.tally = Tally {
             loss: state.get("epoch_loss")?.unwrap_or(0.0),
             correct: state.get("epoch_correct")?.unwrap_or(0),
             images: state.get("epoch_images")?.unwrap_or(0),

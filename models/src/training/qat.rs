@@ -6,7 +6,7 @@
 
 use quant::{FakeQuantHook, Quantization, Quantized, Ranges};
 
-use super::{Learner, Progress, Trainer};
+use super::{Learner, Tally, Trainer};
 use crate::data::loader::Batch;
 use crate::{Checkpoint, Error, Result};
 
@@ -28,23 +28,21 @@ impl QatTrainer {
     /// Starts from a quantized network: `trainer` holds its weights, and the ranges of `quantization` are the averages'
     /// first values.
     pub fn new(trainer: Trainer, quantization: Quantization) -> Self {
-        let Quantization { config, plan, ranges } = quantization;
-        Self { trainer, hook: FakeQuantHook::new(config, plan, ranges, true) }
+        Self { trainer, hook: FakeQuantHook::new(quantization, true) }
     }
 
     /// The quantized network as it stands: averaged weights where there is an average.
     pub fn quantized(&self) -> Quantized {
-        let (plan, (config, ranges)) = (self.hook.plan.clone(), self.hook.learned());
         Quantized {
             graph: self.trainer.graph.clone(),
             params: self.trainer.averaged().clone(),
-            quantization: Quantization { config, plan, ranges },
+            quantization: self.hook.learned(),
         }
     }
 }
 
 impl Learner for QatTrainer {
-    fn learn(&mut self, batch: Batch) -> Result<Progress> {
+    fn learn(&mut self, batch: Batch) -> Result<Tally> {
         let before = self.hook.steps.clone();
         let result = self.trainer.step(batch, &mut self.hook)?;
         if let Some(ema) = &self.trainer.ema {
@@ -64,7 +62,10 @@ impl Learner for QatTrainer {
     /// The float training's, with ranges and learned steps.
     fn state(&self) -> Checkpoint {
         let mut state = self.trainer.state();
-        state.set(RANGES, serde_json::to_string(&self.hook.ranges).expect("numbers and names are JSON"));
+        state.set(
+            RANGES,
+            serde_json::to_string(&self.hook.quantization.ranges).expect("numbers and names are JSON"),
+        );
         if !self.hook.steps.steps.is_empty() {
             state.set(STEPS, serde_json::to_string(&self.hook.steps).expect("numbers and names are JSON"));
         }
@@ -78,7 +79,7 @@ impl Learner for QatTrainer {
         let steps = state.metadata.get(STEPS).map(|json| serde_json::from_str(json)).transpose();
         let steps = steps.map_err(|e| Error::malformed(&state.path, format!("metadata `{STEPS}`: {e}")))?;
         self.trainer.restore(state)?;
-        self.hook.ranges = ranges;
+        self.hook.quantization.ranges = ranges;
         self.hook.steps = steps.unwrap_or_default();
         Ok(())
     }
@@ -111,7 +112,7 @@ mod tests {
     #[test]
     fn the_loss_falls_and_the_ranges_move() {
         let (mut qat, loader) = start();
-        let before = qat.hook.ranges.clone();
+        let before = qat.hook.quantization.ranges.clone();
         let mut losses = Vec::new();
         for epoch in 0..2 {
             for batch in loader.epoch(epoch) {
@@ -119,7 +120,7 @@ mod tests {
             }
         }
         assert!(losses[5] < 0.8 * losses[0], "{losses:?}");
-        assert_ne!(qat.hook.ranges, before);
+        assert_ne!(qat.hook.quantization.ranges, before);
         assert_eq!(&qat.quantized().params, qat.trainer.averaged());
     }
 
@@ -141,7 +142,7 @@ mod tests {
         assert_eq!(second.trainer.step, 2);
         loader.epoch_from(0, 2).for_each(|batch| _ = second.learn(batch).unwrap());
         assert_eq!(second.trainer.params, whole.trainer.params);
-        assert_eq!(second.hook.ranges, whole.hook.ranges);
+        assert_eq!(second.hook.quantization.ranges, whole.hook.quantization.ranges);
         assert_eq!(second.trainer.averaged(), whole.trainer.averaged());
     }
 

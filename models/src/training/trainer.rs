@@ -5,7 +5,7 @@ use engine::kernel::Isa;
 use engine::optim::{Ema, Schedule, Sgd};
 use engine::{Float, Graph, Hook, Params, Shape, Tape, Tensor, ops};
 
-use super::{Learner, Teacher};
+use super::{Learner, Tally, Teacher};
 use crate::data::loader::Batch;
 use crate::{Checkpoint, Error, Result};
 
@@ -30,36 +30,6 @@ pub struct Trainer {
     pub ema: Option<Ema>,
     /// Steps taken.
     pub step: usize,
-}
-
-/// Result of one or more training steps.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Progress {
-    /// Sum of the losses, each times the images of its batch.
-    pub loss: f64,
-    /// Images classified correctly before the update.
-    pub correct: usize,
-    /// Images seen.
-    pub images: usize,
-}
-
-impl Progress {
-    /// Takes in the result of another step.
-    pub fn add(&mut self, other: Self) {
-        self.loss += other.loss;
-        self.correct += other.correct;
-        self.images += other.images;
-    }
-
-    /// Mean loss per image.
-    pub fn mean_loss(&self) -> f64 {
-        self.loss / self.images.max(1) as f64
-    }
-
-    /// Share of correct images, in percent.
-    pub fn top1(&self) -> f64 {
-        100.0 * self.correct as f64 / self.images.max(1) as f64
-    }
 }
 
 impl Trainer {
@@ -99,7 +69,7 @@ impl Trainer {
     ///
     /// # Errors
     /// If the hook fails or the loss is not finite: the run has diverged.
-    pub fn step(&mut self, batch: Batch, hook: &mut dyn Hook) -> Result<Progress> {
+    pub fn step(&mut self, batch: Batch, hook: &mut dyn Hook) -> Result<Tally> {
         let images = batch.labels.len();
         let mut tape = Tape::new();
         let Self { graph, params, .. } = self;
@@ -125,7 +95,7 @@ impl Trainer {
         if let Some(ema) = &mut self.ema {
             ema.update(params);
         }
-        Ok(Progress { loss: loss * images as f64, correct, images })
+        Ok(Tally { loss: loss * images as f64, correct, images })
     }
 
     /// The parameters to evaluate: the average where there is one.
@@ -136,7 +106,7 @@ impl Trainer {
 
 /// Training in floats.
 impl Learner for Trainer {
-    fn learn(&mut self, batch: Batch) -> Result<Progress> {
+    fn learn(&mut self, batch: Batch) -> Result<Tally> {
         self.step(batch, &mut Float)
     }
 

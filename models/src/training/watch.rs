@@ -1,6 +1,6 @@
 //! What somebody who runs a [`Fit`](super::Fit) does meanwhile: measure, show, save, stop.
 
-use super::{EpochMetrics, Progress};
+use super::{EpochMetrics, Tally};
 use crate::{Checkpoint, Error, Result};
 
 /// The other side of a training loop. Only [`evaluate`](Self::evaluate) must be there; a function
@@ -15,7 +15,7 @@ pub trait Watch<L> {
     }
 
     /// `done` steps of the epoch are behind; `tally` sums them up.
-    fn step(&mut self, done: usize, tally: &Progress) {
+    fn step(&mut self, done: usize, tally: &Tally) {
         let _ = (done, tally);
     }
 

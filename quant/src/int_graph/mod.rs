@@ -1,7 +1,7 @@
 //! The integer-only network: from the bytes of an image to the logits without a float in between.
 //!
 //! `docs/integer-spec.md` is its specification. It exists three times, and the three agree on every code:
-//! - [`lower`] makes an [`IntGraph`] of a trained network: the numbers of the specification and nothing else;
+//! - [`lower`](fn@lower) makes an [`IntGraph`] of a trained network: the numbers of the specification and nothing else;
 //! - [`reference`](mod@reference) computes it as the specification reads, one number after the other, in wide integers;
 //! - [`IntEngine`] computes it fast, on the micro-kernels.
 //!

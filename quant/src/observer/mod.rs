@@ -19,7 +19,7 @@ use engine::{Error, Result};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::entry::{CHUNK, affine};
+use crate::numbers::entry::{CHUNK, affine};
 use crate::{Grid, QParams};
 
 /// Something that watches batches of values.

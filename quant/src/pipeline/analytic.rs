@@ -73,7 +73,7 @@ pub fn correct_analytically(quantized: &mut Quantized, float: &Params) -> Result
         let [first, conv, last] = chain.map(|id| &graph.nodes()[id]);
         let Some(widths) = quantized.quantization.plan.get(&conv.name) else { continue };
         let w = quantized.params.get(&format!("{}.weight", conv.name))?;
-        let q = quantized.quantization.config.weight_params(&conv.name, w, widths.w)?;
+        let q = quantized.quantization.weight_params(&conv.name, w, widths.w)?;
         let w_hat = fake_quantize(w, &q)?;
         let means = input_means(first, &quantized.params)?;
         let w = float.get(&format!("{}.weight", conv.name))?;
@@ -176,7 +176,7 @@ mod tests {
         assert_eq!(correct_analytically(&mut quantized, &params).unwrap(), 1);
         let mut rounded = params.clone();
         let w = rounded.get_mut("conv2.weight").unwrap();
-        *w = fake_quantize(w, &quantized.quantization.config.weight_params("conv2", w, 3).unwrap()).unwrap();
+        *w = fake_quantize(w, &quantized.quantization.weight_params("conv2", w, 3).unwrap()).unwrap();
         let shift = quantized.params.get("bn2.running_mean").unwrap().data();
         for ((got, rounded), float) in shift.iter().zip(means(&rounded)).zip(float) {
             assert!((f64::from(*got) - (rounded - float)).abs() < 5e-3, "{got} {}", rounded - float);

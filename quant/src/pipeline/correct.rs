@@ -19,7 +19,8 @@ use std::collections::BTreeMap;
 use engine::ops::BatchStats;
 use engine::{Float, Graph, Hook, Params, Result, Tensor};
 
-use super::{Correction, Quantization};
+use super::Correction;
+use crate::Quantization;
 
 /// What the float network does with the correction's images, measured once and compared with any number of
 /// quantizations.

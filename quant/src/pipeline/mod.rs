@@ -30,24 +30,21 @@
 //! ```
 //!
 //! 1. [`Quantizer`]: what is chosen, and the float network made a [`Quantized`] one.
-//! 2. [`calibrate`]: the ranges of activations.
+//! 2. [`calibrate`](mod@calibrate): the ranges of activations.
 //! 3. [`correct`]: batch norms take back what rounding did.
 //!    [`analytic`]: the means without data.
 //!    [`sequence`]: several corrections by their names, one after another.
-//! 4. [`Quantization`]: everything that makes integers of floats, and the hooks that compute with it.
-//! 5. [`rules`]: the names of the choices.
+//! 4. [`rules`]: the names of the choices.
 
 pub mod analytic;
 pub mod calibrate;
 pub mod correct;
-pub mod quantization;
 pub mod quantizer;
 pub mod rules;
 pub mod sequence;
 
 pub use calibrate::calibrate;
 pub use correct::Reference;
-pub use quantization::Quantization;
 pub use quantizer::{Quantized, Quantizer};
 pub use rules::{ActivationRule, Correction};
 pub use sequence::{Sequence, Step};

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use engine::optim::Sgd;
 use engine::{Graph, Params, Result, Tape, Tensor, ops};
 
-use super::{ActivationRule, Correction, Quantization, Reference, calibrate};
+use super::{ActivationRule, Correction, Reference, calibrate};
 use crate::int_graph::{IntGraph, lower};
-use crate::{FakeQuantHook, Plan, QuantConfig};
+use crate::{FakeQuantHook, Plan, QuantConfig, Quantization};
 
 /// What is chosen before anything is measured: widths, rules, and which layer gets how many bits.
 #[derive(Clone, Debug)]
@@ -15,14 +15,15 @@ pub struct Quantizer {
     config: QuantConfig,
     activation_rule: ActivationRule,
     plan: Option<Plan>,
-    stream_bits: Option<u32>,
+    residual_bits: Option<u32>,
+    weight_scales: BTreeMap<String, Vec<f32>>,
 }
 
 impl Quantizer {
     /// By `config`, whose policy says which layers are quantized and whose activation rule chooses the ranges.
     pub fn new(config: QuantConfig) -> Self {
         let activation_rule = ActivationRule::Scale(config.activation_rule);
-        Self { config, activation_rule, plan: None, stream_bits: None }
+        Self { config, activation_rule, plan: None, residual_bits: None, weight_scales: BTreeMap::new() }
     }
 
     /// Calibrates by `rule`; in training the ranges follow the configuration's.
@@ -39,15 +40,14 @@ impl Quantizer {
 
     /// Quantizes residual sums and what is averaged to `bits`, where the policy quantizes them.
     #[must_use]
-    pub fn with_stream_bits(self, bits: u32) -> Self {
-        Self { stream_bits: Some(bits), ..self }
+    pub fn with_residual_bits(self, bits: u32) -> Self {
+        Self { residual_bits: Some(bits), ..self }
     }
 
     /// Keeps these weight scales instead of choosing them by the rule.
     #[must_use]
-    pub fn with_fixed_scales(mut self, scales: BTreeMap<String, Vec<f32>>) -> Self {
-        self.config.fixed_scales.extend(scales);
-        self
+    pub fn with_weight_scales(self, weight_scales: BTreeMap<String, Vec<f32>>) -> Self {
+        Self { weight_scales, ..self }
     }
 
     /// What is chosen beside the plan.
@@ -62,8 +62,8 @@ impl Quantizer {
     pub fn plan(&self, graph: &Graph) -> Result<Plan> {
         let from_policy = || self.config.policy.plan(graph, self.config.bits);
         let mut plan = self.plan.clone().unwrap_or_else(from_policy);
-        if let Some(bits) = self.stream_bits {
-            plan.set_stream_bits(bits)?;
+        if let Some(bits) = self.residual_bits {
+            plan.set_residual_bits(bits)?;
         }
         Ok(plan)
     }
@@ -81,7 +81,9 @@ impl Quantizer {
     ) -> Result<Quantized> {
         let plan = self.plan(graph)?;
         let ranges = calibrate(graph, params, &plan, self.activation_rule, images)?;
-        let quantization = Quantization { config: self.config.clone(), plan, ranges };
+        let weight_scales = self.weight_scales.clone();
+        let quantization =
+            Quantization { ranges, weight_scales, ..Quantization::new(self.config.clone(), plan) };
         Ok(Quantized { graph: graph.clone(), params: params.clone(), quantization })
     }
 }
@@ -113,7 +115,7 @@ impl Quantized {
     }
 
     /// Quantization-aware training in its plainest form: one step of `sgd` with learning rate `rate` on each batch of
-    /// images and labels, every forward pass under [fake quantization](crate::fake_quantize), every backward pass
+    /// images and labels, every forward pass under [fake quantization](crate::training::fake_quantize), every backward pass
     /// straight through it. Returns the loss of each step.
     ///
     /// # Errors
@@ -124,8 +126,7 @@ impl Quantized {
         mut sgd: Sgd,
         rate: f32,
     ) -> Result<Vec<f32>> {
-        let Quantization { config, plan, ranges } = self.quantization.clone();
-        let mut hook = FakeQuantHook::new(config, plan, ranges, true);
+        let mut hook = FakeQuantHook::new(self.quantization.clone(), true);
         let mut losses = Vec::new();
         for (x, labels) in batches {
             let mut tape = Tape::new();
@@ -137,8 +138,7 @@ impl Quantized {
             sgd.step(&mut self.params, &grads, rate)?;
             engine::Hook::learn(&mut hook, &tape, rate)?;
         }
-        let (config, ranges) = hook.learned();
-        self.quantization = Quantization { config, ranges, plan: hook.plan };
+        self.quantization = hook.learned();
         Ok(losses)
     }
 
@@ -148,15 +148,7 @@ impl Quantized {
     /// # Errors
     /// If a layer stays float (as by policy `course`), or a sum could overflow.
     pub fn lower(&self, image: [usize; 3], pixel: &dyn Fn(usize, u8) -> f32) -> Result<IntGraph> {
-        let Quantization { config, plan, ranges } = &self.quantization;
-        lower::lower(&lower::Source {
-            graph: &self.graph,
-            params: &self.params,
-            config,
-            plan,
-            ranges,
-            image,
-            pixel,
-        })
+        let Self { graph, params, quantization } = self;
+        lower::lower(&lower::Source { graph, params, quantization, image, pixel })
     }
 }

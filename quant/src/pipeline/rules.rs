@@ -28,20 +28,16 @@ impl ActivationRule {
     }
 }
 
-/// `max` and `mse` are other names of `symmetric` and `heuristic`.
 impl FromStr for ActivationRule {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
         Ok(match text {
-            "max" => Self::Scale(ScaleRule::SYMMETRIC),
-            "mse" => Self::Scale(ScaleRule::HEURISTIC),
             "moving_average" => Self::MovingAverage,
             name => Self::Scale(ScaleRule::parse(name).map_err(|_| {
                 let known: Vec<_> = crate::scale::TABLE.iter().map(|rule| rule.name).collect();
                 let known = known.join(", ");
-                let text =
-                    format!("unknown activation rule `{name}`; known: max, mse, moving_average, {known}");
+                let text = format!("unknown activation rule `{name}`; known: moving_average, {known}");
                 Error::value("activation rule", text)
             })?),
         })
@@ -51,8 +47,6 @@ impl FromStr for ActivationRule {
 impl fmt::Display for ActivationRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Scale(rule) if *rule == ScaleRule::SYMMETRIC => f.write_str("max"),
-            Self::Scale(rule) if *rule == ScaleRule::HEURISTIC => f.write_str("mse"),
             Self::Scale(rule) => rule.fmt(f),
             Self::MovingAverage => f.write_str("moving_average"),
         }

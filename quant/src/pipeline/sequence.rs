@@ -145,7 +145,7 @@ impl Sequence {
                 // With a scale for each channel there is nothing to balance.
                 Step::Balance if weight_granularity == Granularity::PerTensor => {
                     let scales = balance(graph, &mut float, &quantizer.plan(graph)?, weight_rule)?;
-                    quantizer = quantizer.with_fixed_scales(scales);
+                    quantizer = quantizer.with_weight_scales(scales);
                 }
                 _ => {}
             }

@@ -10,16 +10,16 @@
 //!
 //! Weights that fit one rounding of the activations exactly fit no other; with the noise they must suit all of them, which
 //! is a flatter minimum. `p = 1/2` in the paper. The gradient of a dropped element is the identity, that of the others is
-//! that of [`learned_step`](crate::learned_step): to `x` inside the clip range, to the step `s` by LSQ.
+//! that of [`learned_step`](crate::training::learned_step): to `x` inside the clip range, to the step `s` by LSQ.
 
 use std::sync::Arc;
 
 use engine::rng::Rng;
-use engine::{Context, Op, Result, Tape, Tensor, Var};
+use engine::{Op, Record, Result, Tape, Tensor, Var};
 use rayon::prelude::*;
 
-use crate::entry::CHUNK;
-use crate::learned_step::StepGradient;
+use crate::numbers::entry::CHUNK;
+use crate::training::learned_step::StepGradient;
 use crate::{Grid, QParams, fake_quantize};
 
 /// Which elements stay float: one bit each, in words of 32.
@@ -75,7 +75,7 @@ impl Op for DroppedRounding {
         "dropped_rounding"
     }
 
-    fn backward(&self, ctx: &Context<'_>, mut dy: Tensor) -> Vec<Option<Tensor>> {
+    fn backward(&self, ctx: &Record<'_>, mut dy: Tensor) -> Vec<Option<Tensor>> {
         let (x, s) = (ctx.input(0).data(), ctx.input(1).data()[0]);
         let (lo, hi) = (self.grid.qmin as f32 * s, self.grid.qmax as f32 * s);
         // Sums of fixed chunks, added in order: the same bits for any number of threads.

@@ -7,10 +7,10 @@ use engine::{Hook, Incoming, Input, LayerQuant, Node, Operands, Params, Result, 
 
 use super::drop::{Dropped, fake_quantize_dropped_on};
 use super::soft::SoftWeight;
-use crate::fake_quantize::{FakeQuantizeInput, fake_quantize_bias_on, fake_quantize_on};
-use crate::hook::in_layer;
+use crate::hooks::in_layer;
 use crate::integer::weights::product_scales;
-use crate::learned_step::{StepGradient, fake_quantize_learned_on};
+use crate::training::fake_quantize::{FakeQuantizeInput, fake_quantize_bias_on, fake_quantize_on};
+use crate::training::learned_step::{StepGradient, fake_quantize_learned_on};
 use crate::{Grid, QParams, Quantization, Range, Ste};
 
 /// How the weight of a layer is learned.
@@ -124,8 +124,8 @@ impl Hook for UnitHook {
         Ok(LayerQuant { input, weight, bias: bias.transpose()? })
     }
 
-    fn edge(&mut self, tape: &mut Tape, node: &Node, x: Incoming) -> Result<Var> {
-        let Some(bits) = self.quantization.plan.edge(&node.name) else { return Ok(x.var) };
+    fn activation(&mut self, tape: &mut Tape, node: &Node, x: Incoming) -> Result<Var> {
+        let Some(bits) = self.quantization.plan.activation(&node.name) else { return Ok(x.var) };
         let q = self.quantization.ranges.params(&node.name, bits)?;
         fake_quantize_on(tape, x.var, &q, Ste::Clipped).map_err(|e| in_layer(node, e))
     }

@@ -13,7 +13,7 @@ use super::method::{Method, WeightRule};
 use super::rectified::{annealed_beta, regularizer_slope};
 use super::soft::SoftWeight;
 use super::units::{Unit, sub_graph, sub_params};
-use crate::entry::CHUNK;
+use crate::numbers::entry::CHUNK;
 use crate::{Quantized, fake_quantize};
 
 /// Streams of random numbers for each iteration: one for each layer, and these two.
@@ -55,7 +55,7 @@ impl<'a> Learner<'a> {
         for node in sub.weighted() {
             let Some(widths) = quantized.quantization.plan.get(&node.name) else { continue };
             let w = params.get_mut(&format!("{}.weight", node.name))?;
-            let q = quantized.quantization.config.weight_params(&node.name, w, widths.w)?;
+            let q = quantized.quantization.weight_params(&node.name, w, widths.w)?;
             let learned = match method.weights {
                 WeightRule::Free => Learned::Free(q),
                 WeightRule::Rounding => {
@@ -165,8 +165,7 @@ impl<'a> Learner<'a> {
                         Learned::Rounding(soft) => (soft.hard(&param.value), soft.quantizer()),
                         Learned::Free(q) => (fake_quantize(&param.value, q)?, q),
                     };
-                    let fixed = &mut quantized.quantization.config.fixed_scales;
-                    fixed.insert(layer.to_owned(), q.scales().to_vec());
+                    quantized.quantization.weight_scales.insert(layer.to_owned(), q.scales().to_vec());
                     w_hat
                 }
             };

@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use engine::{Context, Op, Result, Tape, Tensor, Var};
+use engine::{Op, Record, Result, Tape, Tensor, Var};
 
 use super::rectified::{inverse_rectified_sigmoid, rectified_sigmoid, rectified_sigmoid_slope};
 use crate::QParams;
@@ -73,7 +73,7 @@ impl Op for SoftWeight {
         "soft_rounding"
     }
 
-    fn backward(&self, ctx: &Context<'_>, mut dw: Tensor) -> Vec<Option<Tensor>> {
+    fn backward(&self, ctx: &Record<'_>, mut dw: Tensor) -> Vec<Option<Tensor>> {
         let v = ctx.input(0);
         let row = v.len() / v.dims()[0].max(1);
         let (qmin, qmax) = self.bounds();

@@ -5,8 +5,8 @@
 //!
 //! | rule | scale | equation or source |
 //! |---|---|---|
-//! | `symmetric` | [`max_abs`] | `max abs(x) / 2^(b-1)`, `max x / (2^b - 1)` unsigned |
-//! | `heuristic` | [`mse`] | the scale of least mean squared error, by search |
+//! | `symmetric` | [`symmetric`] | `max abs(x) / 2^(b-1)`, `max x / (2^b - 1)` unsigned |
+//! | `heuristic` | [`heuristic`] | the scale of least mean squared error, by search |
 //! | `sawb` | [`sawb`] | `alpha = c1 sqrt(E[x^2]) - c2 E|x|`, published constants |
 //! | `sawb_refit` | [`sawb_refit`] | the same form, constants derived here for eq 1's grid |
 //! | `percentile` | [`percentile`] | the 99.9th percentile of `abs(x)` clips |
@@ -15,16 +15,17 @@
 use engine::{Error, Result};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+mod binning;
 pub mod code_sweep;
 pub mod entropy;
+pub mod heuristic;
 pub mod level_sums;
-pub mod max_abs;
-pub mod mse;
 pub mod optimum;
 pub mod percentile;
 pub mod sample;
 pub mod sawb;
 pub mod sawb_refit;
+pub mod symmetric;
 
 pub use optimum::{Optimum, optimum, optimum_ref};
 pub use sample::Sample;
@@ -33,7 +34,10 @@ use crate::Grid;
 
 /// Every rule, in the order they are shown.
 pub const TABLE: [ScaleRule; 6] =
-    [max_abs::RULE, mse::RULE, sawb::RULE, sawb_refit::RULE, percentile::RULE, entropy::RULE];
+    [symmetric::RULE, heuristic::RULE, sawb::RULE, sawb_refit::RULE, percentile::RULE, entropy::RULE];
+
+/// Other names under which people know a rule.
+pub const ALIASES: [(&str, &str); 3] = [("max", "symmetric"), ("max_abs", "symmetric"), ("mse", "heuristic")];
 
 /// A way to choose the scale.
 #[derive(Clone, Copy)]
@@ -47,10 +51,10 @@ pub struct ScaleRule {
 }
 
 impl ScaleRule {
-    /// [`max_abs`].
-    pub const SYMMETRIC: Self = max_abs::RULE;
-    /// [`mse`].
-    pub const HEURISTIC: Self = mse::RULE;
+    /// [`symmetric`].
+    pub const SYMMETRIC: Self = symmetric::RULE;
+    /// [`heuristic`].
+    pub const HEURISTIC: Self = heuristic::RULE;
     /// [`sawb`].
     pub const SAWB: Self = sawb::RULE;
     /// [`sawb_refit`].
@@ -60,11 +64,13 @@ impl ScaleRule {
     /// [`entropy`].
     pub const ENTROPY: Self = entropy::RULE;
 
-    /// The rule of this name.
+    /// The rule of this name, or of one of its [`ALIASES`].
     ///
     /// # Errors
     /// If there is none; the message lists those there are.
     pub fn parse(name: &str) -> Result<Self> {
+        let alias = ALIASES.iter().find(|(alias, _)| *alias == name);
+        let name = alias.map_or(name, |(_, name)| name);
         TABLE.into_iter().find(|rule| rule.name == name).ok_or_else(|| {
             let known: Vec<_> = TABLE.iter().map(|rule| rule.name).collect();
             Error::value("scale rule", format!("unknown method `{name}`; known: {}", known.join(", ")))
@@ -94,7 +100,7 @@ impl ScaleRule {
     /// [`ScaleRule::scale`] of values that are known to be finite, possibly weighted (a histogram).
     pub fn scale_of(self, x: &Sample<'_>, grid: Grid) -> f32 {
         let usable = |s: f64| s.is_finite() && s > 0.0 && (s as f32).is_finite();
-        let answers = [self.raw, max_abs::RULE.raw].into_iter().map(|raw| raw(x, grid));
+        let answers = [self.raw, symmetric::RULE.raw].into_iter().map(|raw| raw(x, grid));
         let s = answers.into_iter().find(|&s| usable(s)).unwrap_or(1.0);
         (s as f32).max(f32::MIN_POSITIVE)
     }

@@ -18,7 +18,7 @@
 use serde::Serialize;
 
 use super::code_sweep::{best_scale, breakpoints};
-use super::{Sample, TABLE, mse};
+use super::{Sample, TABLE, heuristic};
 use crate::Grid;
 
 /// Breakpoints up to which the optimum is exact.
@@ -45,15 +45,15 @@ pub fn optimum(x: &Sample<'_>, grid: Grid) -> Optimum {
         Some(cells) => best_scale(&Sample::weighted(&cells.middles, &cells.counts), grid),
     };
     let rules = TABLE.iter().map(|rule| rule.scale_of(x, grid));
-    let candidates = swept.into_iter().flat_map(mse::neighbours).chain(rules);
-    let errors = candidates.map(|s| (mse::error(x, s, grid), s));
+    let candidates = swept.into_iter().flat_map(heuristic::neighbours).chain(rules);
+    let errors = candidates.map(|s| (heuristic::error(x, s, grid), s));
     let (mse, scale) = errors.min_by(|a, b| a.0.total_cmp(&b.0)).expect("there are rules");
     let at_least = match (&cells, swept) {
         (Some(cells), Some(s)) => {
             let middles = Sample::weighted(&cells.middles, &cells.counts);
-            (mse::real_error(&middles, s, grid).sqrt() - cells.moved).max(0.0).powi(2)
+            (heuristic::real_error(&middles, s, grid).sqrt() - cells.moved).max(0.0).powi(2)
         }
-        (None, Some(s)) => mse::real_error(x, s, grid),
+        (None, Some(s)) => heuristic::real_error(x, s, grid),
         (_, None) => mse,
     };
     Optimum { scale, mse, at_least: at_least.min(mse) }
@@ -63,7 +63,7 @@ pub fn optimum(x: &Sample<'_>, grid: Grid) -> Optimum {
 pub fn optimum_ref(x: &Sample<'_>, grid: Grid, n: u32) -> (f64, f64) {
     let largest = x.values().iter().map(|v| f64::from(v.abs())).fold(0.0, f64::max);
     let scales = (1..=n).map(|i| 2.0 * largest * f64::from(i) / f64::from(n));
-    let errors = scales.map(|s| (s, mse::real_error(x, s, grid)));
+    let errors = scales.map(|s| (s, heuristic::real_error(x, s, grid)));
     errors.min_by(|a, b| a.1.total_cmp(&b.1)).expect("n is at least 1")
 }
 

@@ -1,7 +1,7 @@
 //! `percentile`: the scale that clips the largest 0.1% of the values.
 //!
 //! `alpha` is the smallest `a` with `|x| <= a` for at least 99.9% of the values; then as
-//! [`max_abs`](super::max_abs): `s = alpha / 2^(b-1)` signed, `alpha / (2^b - 1)` unsigned (where
+//! [`symmetric`](super::symmetric): `s = alpha / 2^(b-1)` signed, `alpha / (2^b - 1)` unsigned (where
 //! negative values count as 0: they clip to it). One outlier no longer sets the scale.
 
 use super::{Sample, ScaleRule};

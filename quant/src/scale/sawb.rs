@@ -10,10 +10,11 @@
 //!
 //! They were fitted for a grid without a zero (levels at odd multiples of half a step), so on eq 1's
 //! grid the 2-bit alpha comes out about 30% too small. This rule stays literal;
-//! [`sawb_refit`](super::sawb_refit) derives the constants anew.
+//! [`sawb_refit`] derives the constants anew.
 //!
 //! Only signed grids of 2, 4 and 8 bits are published. Any other grid takes `sawb_refit`'s constants.
 
+use super::binning::scale_from_moments;
 use super::{Sample, ScaleRule, sawb_refit};
 use crate::Grid;
 
@@ -38,13 +39,7 @@ pub fn constants(bits: u32) -> Option<(f64, f64)> {
 
 fn scale(x: &Sample<'_>, grid: Grid) -> f64 {
     match constants(grid.bits()) {
-        Some(c) if grid.is_signed() => from_moments(x, grid, c),
+        Some(c) if grid.is_signed() => scale_from_moments(x, grid, c),
         _ => (sawb_refit::RULE.raw)(x, grid),
     }
-}
-
-/// `(c1 sqrt(E[x^2]) - c2 E|x|) / steps`; zero or negative where the form has no answer.
-pub(super) fn from_moments(x: &Sample<'_>, grid: Grid, (c1, c2): (f64, f64)) -> f64 {
-    let m = x.moments();
-    (c1 * m.mean_square.sqrt() - c2 * m.mean_abs) / f64::from(grid.steps())
 }

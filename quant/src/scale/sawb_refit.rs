@@ -4,7 +4,7 @@
 //! alpha = c1 sqrt(E[x^2]) - c2 E|x|        s = alpha / 2^(b-1)  signed,  alpha / (2^b - 1)  unsigned
 //! ```
 //!
-//! [`derive`] does what the paper did, on the grid that is used here (with a zero, one step longer on
+//! [`derive`](fn@derive) does what the paper did, on the grid that is used here (with a zero, one step longer on
 //! the negative side): for each of six distributions find the `alpha*` of least mean squared error,
 //! then fit, by least squares over the six, the line
 //!
@@ -19,7 +19,7 @@
 //! Widths above 8 bits have no constants and take the symmetric scale: so many levels need no clipping.
 
 use super::level_sums::LevelSums;
-use super::{Sample, ScaleRule, mse, sawb};
+use super::{Sample, ScaleRule, binning, heuristic};
 use crate::Grid;
 
 /// The table's line.
@@ -29,7 +29,7 @@ pub const RULE: ScaleRule = ScaleRule {
     raw: scale,
 };
 
-/// `[signed (c1, c2), unsigned (c1, c2)]` for 1 to 8 bits, from [`derive`].
+/// `[signed (c1, c2), unsigned (c1, c2)]` for 1 to 8 bits, from [`derive`](fn@derive).
 pub const CONSTANTS: [[(f64, f64); 2]; 8] = [
     [(2.5307, 1.6096), (2.5321, 1.6113)],
     [(4.8148, 3.4072), (6.9418, 6.3036)],
@@ -43,7 +43,7 @@ pub const CONSTANTS: [[(f64, f64); 2]; 8] = [
 
 fn scale(x: &Sample<'_>, grid: Grid) -> f64 {
     match CONSTANTS.get(grid.bits() as usize - 1) {
-        Some(constants) => sawb::from_moments(x, grid, constants[usize::from(!grid.is_signed())]),
+        Some(constants) => binning::scale_from_moments(x, grid, constants[usize::from(!grid.is_signed())]),
         None => 0.0,
     }
 }
@@ -82,7 +82,7 @@ fn fit_point(&(_, density, reach): &Shape, grid: Grid) -> (f64, f64) {
     let w: Vec<f64> = x.iter().map(|&x| density(f64::from(x))).collect();
     let sample = Sample::weighted(&x, &w);
     let sums = LevelSums::new(&sample);
-    let s = mse::search(&sums, grid, &mse::sweep(sums.largest_scale(grid), 512), 16);
+    let s = heuristic::search(&sums, grid, &heuristic::sweep(sums.largest_scale(grid), 512), 16);
     let m = sample.moments();
     (m.mean_square.sqrt() / m.mean_abs, s * f64::from(grid.steps()) / m.mean_abs)
 }

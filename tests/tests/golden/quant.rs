@@ -5,7 +5,7 @@ use quant::integer::conv2d::integer_conv2d_with;
 use quant::kernel::KERNELS;
 use quant::scale::{Optimum, Sample, optimum};
 use quant::{
-    Accumulators, Grid, IntTensor, PackedWeights, QParams, ScaleRule, analysis, get_scale, linear_dequantize,
+    Accumulators, Grid, IntTensor, PackedWeights, QParams, ScaleRule, get_scale, linear_dequantize,
     linear_quantize,
 };
 
@@ -45,7 +45,7 @@ fn symmetric_codes_scale_and_mse() {
         let q = QParams::per_tensor(Grid::signed(bits).unwrap(), s, 0).unwrap();
         let codes = linear_quantize::<i32>(&x, &q).unwrap();
         assert_eq!(codes.data(), golden.i32(&format!("{case}.sym.x_int")), "{case}");
-        let mse = analysis::error_report(&x, &q).unwrap().mse;
+        let mse = quant::numbers::analysis::error_report(&x, &q).unwrap().mse;
         close(&case, mse, numbers["sym_mse"].as_f64().unwrap(), 1e-5);
     }
 }
@@ -58,7 +58,7 @@ fn sawb_scale_and_mse() {
         let s = get_scale(&x, bits, ScaleRule::SAWB, true).unwrap();
         close(&case, f64::from(s), numbers["sawb_scale"].as_f64().unwrap(), 1e-6);
         let q = QParams::per_tensor(Grid::signed(bits).unwrap(), s, 0).unwrap();
-        let mse = analysis::error_report(&x, &q).unwrap().mse;
+        let mse = quant::numbers::analysis::error_report(&x, &q).unwrap().mse;
         close(&case, mse, numbers["sawb_mse"].as_f64().unwrap(), 1e-4);
     }
 }
@@ -70,7 +70,9 @@ fn heuristic_is_within_a_thousandth_of_the_brute_force_best() {
         let x = vector(golden.f32(&format!("{name}.x")));
         let grid = Grid::signed(bits).unwrap();
         let s = get_scale(&x, bits, ScaleRule::HEURISTIC, true).unwrap();
-        let mse = analysis::error_report(&x, &QParams::per_tensor(grid, s, 0).unwrap()).unwrap().mse;
+        let mse = quant::numbers::analysis::error_report(&x, &QParams::per_tensor(grid, s, 0).unwrap())
+            .unwrap()
+            .mse;
         let Optimum { scale: best_s, mse: best, .. } = optimum(&Sample::new(x.data()), grid);
         let published = numbers["best_mse"].as_f64().unwrap();
         println!("{case}: heuristic {s} {mse}, optimum {best_s} {best}, published {published}");

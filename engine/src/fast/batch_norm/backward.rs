@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use super::forward::Norm;
 use crate::kernel::Isa;
 use crate::kernel::channels::{self, ChannelPass, lanes, put};
-use crate::{Context, Op, Tensor};
+use crate::{Op, Record, Tensor};
 
 pub(super) struct BatchNorm {
     pub isa: Isa,
@@ -27,10 +27,10 @@ impl Op for BatchNorm {
         "batch_norm"
     }
 
-    fn backward(&self, ctx: &Context<'_>, mut dy: Tensor) -> Vec<Option<Tensor>> {
-        let (x, gamma) = (ctx.input(0), ctx.input(1));
+    fn backward(&self, record: &Record<'_>, mut dy: Tensor) -> Vec<Option<Tensor>> {
+        let (x, gamma) = (record.input(0), record.input(1));
         let c = x.shape().last();
-        let mask = if self.relu { Mask::Output(ctx.output()) } else { Mask::None };
+        let mask = if self.relu { Mask::Output(record.output()) } else { Mask::None };
         let sums = gradient_sums(self.isa, &mut dy, x, &self.norm, mask);
         let (dgamma, dbeta) = parameter_gradients(&sums, &self.norm);
         let count = if self.batch_statistics { (x.len() / c) as f64 } else { f64::INFINITY };
@@ -42,8 +42,8 @@ impl Op for BatchNorm {
             channels::run(self.isa, InputGrad { g, dx, x, coefficients: &coefficients, mask: None });
         });
         let mut all = vec![Some(dx), Some(dgamma), Some(dbeta)];
-        if ctx.inputs() == 4 {
-            all.push(ctx.needs(3).then_some(dy));
+        if record.inputs() == 4 {
+            all.push(record.needs(3).then_some(dy));
         }
         all
     }

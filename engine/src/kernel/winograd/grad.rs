@@ -7,7 +7,7 @@ use crate::kernel::tile::outer;
 use crate::kernel::{Kernel, Vector};
 
 /// Of some images: `p[point, c, o] = sum over tiles of v[point, t, c] * z[point, t, o]`,
-/// `z = A dY A^T`; [`filter_grad`] turns `p` into the gradient of the filters.
+/// `z = A dY A^T`; `filter_gradient_column` turns `p` into the gradient of the filters.
 pub(crate) struct WinogradGrad<'a> {
     /// `[images, H, W, C]`.
     pub x: &'a [f32],

@@ -1,7 +1,8 @@
 //! What the instructions do to the stack, to containers and to objects.
 
+use super::call;
+use super::global::Global;
 use super::{Object, Result, Value, machine::Machine};
-use crate::formats::torch_global::{self, Global};
 
 impl Machine<'_> {
     // The stack.
@@ -133,7 +134,7 @@ impl Machine<'_> {
 
     pub(super) fn persistent(&mut self) -> Result<()> {
         let id = self.pop()?;
-        let storage = torch_global::storage(id, &self.heap).map_err(|what| self.broken(what))?;
+        let storage = call::storage(id, &self.heap).map_err(|what| self.broken(what))?;
         self.pay(&storage)?;
         self.push(storage);
         Ok(())

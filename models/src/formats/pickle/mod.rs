@@ -2,7 +2,7 @@
 //!
 //! A pickle is a program for a small stack machine. Two of its instructions make it dangerous: `GLOBAL` fetches any
 //! Python object by name and `REDUCE` calls it, so that loading a file can run `os.system`. This interpreter has
-//! the stack and the memo, but no objects to call except the [few of PyTorch's](crate::formats::torch_global) that a
+//! the stack and the memo, but no objects to call except the few of PyTorch's ([`global`]) that a
 //! dictionary of tensors needs. Any other name becomes an [inert object](Object::Inert), and so does whatever calling it
 //! would have given: the arguments of a training script and a NumPy scalar beside the weights do no harm, and only who
 //! needs such an object to be a tensor is refused.
@@ -14,7 +14,9 @@
 //! Source: the opcode table of Python's `pickletools`, protocols 0 to 5; buffers outside the file (protocol 5) are not
 //! read, nor are the textual persistent names of protocol 0, which PyTorch cannot read back either.
 
+mod call;
 mod effects;
+mod global;
 mod machine;
 mod numbers;
 mod value;

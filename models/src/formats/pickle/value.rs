@@ -1,6 +1,7 @@
 //! What a pickle is made of: small values, and objects on a heap.
 
-use crate::{formats::element::Element, formats::torch_global::Global};
+use super::global::Global;
+use crate::formats::element::Element;
 
 /// A number of an object on the [`Heap`].
 pub type Id = usize;

@@ -54,7 +54,7 @@ impl Recorder {
 impl Watch<Trainer> for Recorder {
     type Error = Error;
 
-    fn step(&mut self, _done: usize, _tally: &Progress) {
+    fn step(&mut self, _done: usize, _tally: &Tally) {
         self.steps.set(self.steps.get() + 1);
     }
 

@@ -3,20 +3,16 @@
 use engine::ops::EPS;
 use engine::{Error, Graph, Layer, NodeId, Params, Result};
 
-use crate::{IntTensor, Plan, QParams, QuantConfig, Ranges, linear_quantize};
+use crate::{IntTensor, QParams, Quantization, linear_quantize};
 
-/// What [`lower`] reads.
+/// What [`lower`](super::lower) reads.
 pub struct Source<'a> {
     /// The float network.
     pub graph: &'a Graph,
     /// Its parameters.
     pub params: &'a Params,
-    /// Scale rule and granularity of the weights.
-    pub config: &'a QuantConfig,
-    /// The widths; nothing may stay float.
-    pub plan: &'a Plan,
-    /// The range of every quantized activation.
-    pub ranges: &'a Ranges,
+    /// What makes integers of them; nothing may stay float.
+    pub quantization: &'a Quantization,
     /// Height, width and channels of an image.
     pub image: [usize; 3],
     /// What the float network is given for a pixel `(channel, byte)`: the normalisation.
@@ -57,14 +53,14 @@ pub(super) fn wanted(source: &Source<'_>) -> Result<Vec<Vec<QParams>>> {
 impl Source<'_> {
     /// The quantizer of a node's input.
     pub(super) fn input(&self, node: &str) -> Result<QParams> {
-        let Some((_, bits)) = self.plan.inputs().find(|(name, _)| *name == node) else {
+        let Some((_, bits)) = self.quantization.plan.inputs().find(|(name, _)| *name == node) else {
             let detail = format!(
                 "`{node}` stays float under policy `{}`; an integer-only network needs `product`",
-                self.config.policy
+                self.quantization.config.policy
             );
             return Err(Error::value("lower", detail));
         };
-        self.ranges.params(node, bits)
+        self.quantization.ranges.params(node, bits)
     }
 
     /// A parameter's numbers.
@@ -84,7 +80,7 @@ impl Source<'_> {
 
     /// The integer weights of a layer, their width and quantizer: the simulation's.
     pub(super) fn weights(&self, node: &str) -> Result<(IntTensor<i8>, u32, QParams)> {
-        let bits = self.plan.get(node).map_or(0, |widths| widths.w);
+        let bits = self.quantization.plan.get(node).map_or(0, |widths| widths.w);
         if !(1..=8).contains(&bits) {
             return Err(Error::value(
                 "lower",
@@ -92,7 +88,7 @@ impl Source<'_> {
             ));
         }
         let w = self.params.get(&format!("{node}.weight"))?;
-        let q = self.config.weight_params(node, w, bits)?;
+        let q = self.quantization.weight_params(node, w, bits)?;
         Ok((linear_quantize::<i8>(w, &q)?, bits, q))
     }
 }

@@ -19,65 +19,58 @@ use engine::fast::{self, Algorithm};
 use engine::{Error, Hook, Incoming, Layer, Node, Result, Tape, Tensor, Var, ops};
 use rayon::prelude::*;
 
-use crate::fake_quantize::codes;
-use crate::hook::quantized_edge;
-use crate::integer::weights::product_scales;
-use crate::{Plan, QParams, QuantConfig, Ranges, Widths, quantize_bias};
+use super::prepared::PreparedLayer;
+use super::quantized_activation;
+use crate::training::fake_quantize::codes;
+use crate::{Quantization, Widths};
 
 /// Simulates every layer that the plan quantizes. The weights are taken to stay as they are: they are quantized when
 /// a layer is met first. Any width from 1 to 16 bits; no gradients.
 pub struct SimulateHook {
-    config: QuantConfig,
-    plan: Plan,
-    ranges: Ranges,
+    quantization: Quantization,
     layers: HashMap<String, SimulatedLayer>,
 }
 
 /// A layer ready to run.
 struct SimulatedLayer {
-    q_x: QParams,
+    prepared: PreparedLayer,
     /// The codes of the weights, as floats.
     w: Tensor,
-    /// `s_x s_w` of each output channel.
-    scales: Vec<f64>,
-    b_int: Option<Vec<i64>>,
 }
 
 impl SimulateHook {
     /// The hook of a calibrated network.
-    pub fn new(config: QuantConfig, plan: Plan, ranges: Ranges) -> Self {
-        Self { config, plan, ranges, layers: HashMap::new() }
+    pub fn new(quantization: &Quantization) -> Self {
+        Self { quantization: quantization.clone(), layers: HashMap::new() }
     }
 
     fn prepare(&self, node: &Node, widths: Widths, w: &Tensor, b: Option<&Tensor>) -> Result<SimulatedLayer> {
-        let q_x = self.ranges.params(&node.name, widths.a)?;
-        let q_w = self.config.weight_params(&node.name, w, widths.w)?;
-        let scales = product_scales("simulated layer", &q_x, &q_w, w.dims()[0])?;
-        let b_int = b.map(|b| quantize_bias(b.data(), &scales)).transpose()?;
-        Ok(SimulatedLayer { q_x, w: codes(w, &q_w)?, scales, b_int })
+        let prepared = PreparedLayer::new(&self.quantization, node, widths, w, b)?;
+        Ok(SimulatedLayer { w: codes(w, &prepared.q_w)?, prepared })
     }
 }
 
 impl SimulatedLayer {
     fn run(&self, layer: Layer, x: &Tensor) -> Result<Tensor> {
+        let PreparedLayer { q_x, scales, b_int, .. } = &self.prepared;
         let mut tape = Tape::inference();
-        let (x, w) = (tape.leaf(codes(x, &self.q_x)?, false), tape.leaf(self.w.clone(), false));
+        let (x, w) = (tape.leaf(codes(x, q_x)?, false), tape.leaf(self.w.clone(), false));
         let y = match layer {
             Layer::Conv2d { stride, padding, .. } => {
                 fast::conv2d(&mut tape, Algorithm::default(), x, w, None, [stride, padding])?
             }
             _ => {
-                let zero = tape.leaf(Tensor::zeros([self.scales.len()]), false);
+                let zero = tape.leaf(Tensor::zeros([scales.len()]), false);
                 ops::linear(&mut tape, x, w, zero)?
             }
         };
         let mut y = tape.take(y);
-        let channels = self.scales.len();
+        let channels = scales.len();
         y.data_mut().par_chunks_mut(channels * 1024).for_each(|y| {
             for row in y.chunks_mut(channels) {
                 for (channel, y) in row.iter_mut().enumerate() {
-                    let b = self.b_int.as_ref().map_or(0.0, |b| b[channel] as f64);
-                    *y = (self.scales[channel] * (f64::from(*y) + b)) as f32;
+                    let b = b_int.as_ref().map_or(0.0, |b| b[channel] as f64);
+                    *y = (scales[channel] * (f64::from(*y) + b)) as f32;
                 }
             }
         });
@@ -87,7 +80,7 @@ impl SimulatedLayer {
 
 impl Hook for SimulateHook {
     fn compute(&mut self, node: &Node, x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Option<Tensor>> {
-        let Some(widths) = self.plan.get(&node.name) else { return Ok(None) };
+        let Some(widths) = self.quantization.plan.get(&node.name) else { return Ok(None) };
         let in_layer = |e: Error| Error::value("simulate", format!("layer `{}`: {e}", node.name));
         if !self.layers.contains_key(&node.name) {
             let layer = self.prepare(node, widths, w, b).map_err(in_layer)?;
@@ -96,7 +89,7 @@ impl Hook for SimulateHook {
         self.layers[&node.name].run(node.layer, x).map(Some).map_err(in_layer)
     }
 
-    fn edge(&mut self, tape: &mut Tape, node: &Node, x: Incoming) -> Result<Var> {
-        quantized_edge(&self.plan, &self.ranges, tape, node, x.var)
+    fn activation(&mut self, tape: &mut Tape, node: &Node, x: Incoming) -> Result<Var> {
+        quantized_activation(&self.quantization, tape, node, x.var)
     }
 }

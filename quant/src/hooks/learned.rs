@@ -3,35 +3,38 @@
 
 use engine::{Node, Result, Tape, Var};
 
-use super::{FakeQuantHook, Ranges};
-use crate::learned_step::{fake_quantize_learned_on, gradient_scale};
-use crate::{Grid, QParams, QuantConfig, Range, Widths};
+use super::FakeQuantHook;
+use crate::training::learned_step::{fake_quantize_learned_on, gradient_scale};
+use crate::{Grid, QParams, Quantization, Range, Widths};
 
 impl FakeQuantHook {
     /// Widths, rules and ranges as they stand, for evaluation: learned steps (their averages) have become ranges and
     /// fixed weight scales.
-    pub fn learned(&self) -> (QuantConfig, Ranges) {
-        let (mut config, mut ranges) = (self.config.clone(), self.ranges.clone());
+    pub fn learned(&self) -> Quantization {
+        let mut learned = self.quantization.clone();
         for (name, step) in &self.steps.steps {
             match name.strip_suffix(".weight") {
-                Some(layer) => _ = config.fixed_scales.insert(layer.to_owned(), vec![step.average]),
+                Some(layer) => _ = learned.weight_scales.insert(layer.to_owned(), vec![step.average]),
                 None => {
-                    let bits = self.plan.get(name).map_or(8, |widths| widths.a);
-                    ranges.0.extend(range_of_step(step.average, bits).ok().map(|r| (name.clone(), r)));
+                    let bits = learned.plan.get(name).map_or(8, |widths| widths.a);
+                    learned
+                        .ranges
+                        .0
+                        .extend(range_of_step(step.average, bits).ok().map(|r| (name.clone(), r)));
                 }
             }
         }
-        (config, ranges)
+        learned
     }
 
     /// The input `x` of `node` under a learned step; `None` if its step is not learned (nor can be: a signed input).
     pub(super) fn learned_input(&mut self, tape: &mut Tape, node: &Node, x: Var) -> Result<Option<Var>> {
         let (Some(Widths { a, .. }), Some(gradient)) =
-            (self.plan.get(&node.name), self.config.activation_step.gradient())
+            (self.quantization.plan.get(&node.name), self.quantization.config.activation_step.gradient())
         else {
             return Ok(None);
         };
-        let calibrated = self.ranges.params(&node.name, a)?;
+        let calibrated = self.quantization.ranges.params(&node.name, a)?;
         if !self.training || calibrated.channel(0).1 != 0 {
             return Ok(None);
         }
@@ -39,10 +42,11 @@ impl FakeQuantHook {
         // Through the range, as evaluation takes it: the two differ in the last bit otherwise.
         let range = range_of_step(value, a)?;
         let (value, grid) = (range.params(a)?.scales()[0], Grid::unsigned(a)?);
-        self.ranges.0.insert(node.name.clone(), range);
+        self.quantization.ranges.0.insert(node.name.clone(), range);
         let values = tape.value(x).len() / tape.value(x).dims()[0].max(1);
         let s = self.steps.place(tape, &node.name, value, gradient_scale(values, grid));
-        fake_quantize_learned_on(tape, x, s, grid, self.config.activation_ste, gradient).map(Some)
+        fake_quantize_learned_on(tape, x, s, grid, self.quantization.config.activation_ste, gradient)
+            .map(Some)
     }
 
     /// The weight `w` of `node` under a learned step, and its quantizer; `None` if its step is not learned.
@@ -53,15 +57,15 @@ impl FakeQuantHook {
         w: Var,
         bits: u32,
     ) -> Result<Option<(Var, QParams)>> {
-        let Some(gradient) = self.config.weight_step.gradient().filter(|_| self.training) else {
+        let Some(gradient) = self.quantization.config.weight_step.gradient().filter(|_| self.training) else {
             return Ok(None);
         };
         let name = format!("{}.weight", node.name);
-        let first = || Ok(self.config.weight_params(&node.name, tape.value(w), bits)?.scales()[0]);
+        let first = || Ok(self.quantization.weight_params(&node.name, tape.value(w), bits)?.scales()[0]);
         let value = self.steps.value(&name, first)?;
         let grid = Grid::signed(bits)?;
         let s = self.steps.place(tape, &name, value, gradient_scale(tape.value(w).len(), grid));
-        let w = fake_quantize_learned_on(tape, w, s, grid, self.config.weight_ste, gradient)?;
+        let w = fake_quantize_learned_on(tape, w, s, grid, self.quantization.config.weight_ste, gradient)?;
         Ok(Some((w, QParams::per_tensor(grid, value, 0)?)))
     }
 }

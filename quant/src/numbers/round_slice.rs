@@ -5,7 +5,7 @@
 use engine::Result;
 
 use crate::Grid;
-use crate::uniform::quantize_value;
+use crate::numbers::uniform::quantize_value;
 
 /// Elements handled between two looks at the doubt flag of [`round_slice`].
 const LANES: usize = 64;
@@ -21,7 +21,7 @@ const SMALL: f32 = 512.0;
 /// `f32`, exact) of each `x[i]`.
 ///
 /// Clips first and rounds then, which gives the same because the bounds are integers; vectorises;
-/// equal to [`quantize_value`] for every input (see the note on exactness in [`uniform`](crate::uniform)).
+/// equal to [`quantize_value`] for every input (see the note on exactness in [`uniform`](crate::numbers::uniform)).
 ///
 /// On grids of up to 8 bits or so it multiplies by `1 / s`. The product is within `2^-22` of the quotient, relatively, so
 /// it rounds to another integer only if it lies as close as that to a tie; there, and on NaN, `quantize_value` decides.

@@ -95,7 +95,7 @@ impl LearnedSteps {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::learned_step::{StepGradient, fake_quantize_learned_on};
+    use crate::training::learned_step::{StepGradient, fake_quantize_learned_on};
     use crate::{Grid, Ste};
 
     #[test]

@@ -36,9 +36,9 @@ use rayon::prelude::*;
 
 use super::code_sweep::{best_scale, breakpoints};
 use super::level_sums::LevelSums;
-use super::{Sample, ScaleRule, max_abs};
+use super::{Sample, ScaleRule, symmetric};
 use crate::Grid;
-use crate::uniform::{quantize_value, restore_value};
+use crate::numbers::uniform::{quantize_value, restore_value};
 
 /// The table's line.
 pub const RULE: ScaleRule = ScaleRule {
@@ -53,7 +53,7 @@ const SMALL: usize = 2048;
 const AFFORDABLE: f64 = (1 << 25) as f64;
 
 fn scale(x: &Sample<'_>, grid: Grid) -> f64 {
-    let symmetric = max_abs::RULE.scale_of(x, grid);
+    let symmetric = symmetric::RULE.scale_of(x, grid);
     let accidental = x.values().len() < SMALL || grid.bits() > 8;
     if !x.is_weighted() && accidental && breakpoints(x, grid) <= AFFORDABLE {
         let near = best_scale(x, grid).into_iter().flat_map(neighbours);

@@ -5,48 +5,57 @@ use std::collections::BTreeMap;
 use engine::{Error, Hook, Incoming, LayerQuant, Node, Operands, Result, Tape, Tensor, Var};
 use rayon::prelude::*;
 
-use crate::hook::in_layer;
-use crate::{Histogram, Observer, Plan, Ranges, ScaleRule};
+use super::in_layer;
+use crate::{Histogram, Observer, Plan, Range, Ranges, ScaleRule};
 
-/// Watches the input of every layer with weights; changes nothing.
+/// Watches the input of every layer with weights, residual sum and pool by an observer of its own; changes nothing.
 #[derive(Clone, Debug, Default)]
-pub struct CalibrateHook {
-    /// What was seen, by layer name.
-    pub histograms: BTreeMap<String, Histogram>,
+pub struct ObserveHook<O> {
+    /// What was seen, by the name of the node.
+    pub observers: BTreeMap<String, O>,
 }
 
+/// The distribution of every input, from which any [`ScaleRule`] chooses a range.
+pub type CalibrateHook = ObserveHook<Histogram>;
+
 impl CalibrateHook {
-    /// The range of every layer that `plan` quantizes, by `rule`.
+    /// The range of every input that `plan` quantizes, by `rule`.
     ///
     /// # Errors
-    /// If such a layer has seen nothing.
+    /// If there is an input that has not been seen.
     pub fn ranges(&self, plan: &Plan, rule: ScaleRule) -> Result<Ranges> {
-        let mut ranges = BTreeMap::new();
-        for (layer, bits) in plan.inputs() {
-            let histogram = self.histograms.get(layer);
-            let range = histogram.map(|h| h.clip_range(rule, bits)).transpose()?.flatten();
-            let Some(range) = range else {
-                return Err(Error::value("calibrate", format!("layer `{layer}` has seen no activations")));
-            };
-            ranges.insert(layer.to_owned(), range);
-        }
-        Ok(Ranges(ranges))
+        self.ranges_by(plan, |histogram, bits| histogram.clip_range(rule, bits))
+    }
+}
+
+impl<O: Observer + Default> ObserveHook<O> {
+    /// The range of every input that `plan` quantizes, which `range` reads off its observer.
+    ///
+    /// # Errors
+    /// If there is an input that has not been seen, or `range` fails.
+    pub fn ranges_by(&self, plan: &Plan, range: impl Fn(&O, u32) -> Result<Option<Range>>) -> Result<Ranges> {
+        let ranges = plan.inputs().map(|(layer, bits)| {
+            let seen = self.observers.get(layer).map(|observer| range(observer, bits)).transpose()?.flatten();
+            let unseen = || Error::value("calibrate", format!("layer `{layer}` has seen no activations"));
+            Ok((layer.to_owned(), seen.ok_or_else(unseen)?))
+        });
+        Ok(Ranges(ranges.collect::<Result<_>>()?))
     }
 
     fn observe(&mut self, node: &Node, x: &Tensor) -> Result<()> {
         check_finite(node, x)?;
-        let histogram = self.histograms.entry(node.name.clone()).or_default();
-        histogram.observe(x.data()).map_err(|e| in_layer(node, e))
+        let observer = self.observers.entry(node.name.clone()).or_default();
+        observer.observe(x.data()).map_err(|e| in_layer(node, e))
     }
 }
 
-impl Hook for CalibrateHook {
+impl<O: Observer + Default> Hook for ObserveHook<O> {
     fn layer(&mut self, tape: &mut Tape, node: &Node, operands: Operands) -> Result<LayerQuant> {
         self.observe(node, tape.value(operands.x.var))?;
         Ok(operands.into())
     }
 
-    fn edge(&mut self, tape: &mut Tape, node: &Node, x: Incoming) -> Result<Var> {
+    fn activation(&mut self, tape: &mut Tape, node: &Node, x: Incoming) -> Result<Var> {
         self.observe(node, tape.value(x.var))?;
         Ok(x.var)
     }
@@ -79,7 +88,7 @@ impl Hook for FiniteHook {
         Ok(operands.into())
     }
 
-    fn edge(&mut self, tape: &mut Tape, node: &Node, x: Incoming) -> Result<Var> {
+    fn activation(&mut self, tape: &mut Tape, node: &Node, x: Incoming) -> Result<Var> {
         check_finite(node, tape.value(x.var))?;
         Ok(x.var)
     }

@@ -15,13 +15,13 @@
 
 use engine::kernel::{Isa, Plain};
 use engine::ops::InputMap;
-use engine::{Context, Error, Op, Result, Tape, Tensor, Var};
+use engine::{Error, Op, Record, Result, Tape, Tensor, Var};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::entry::{CHUNK, for_each_channel, name_nan};
-use crate::round_slice::round_slice;
-use crate::uniform::restore_rounded;
+use crate::numbers::entry::{CHUNK, for_each_channel, name_nan};
+use crate::numbers::round_slice::round_slice;
+use crate::numbers::uniform::restore_rounded;
 use crate::{Granularity, QParams, quantize_bias};
 
 /// What the backward pass of fake quantization is.
@@ -191,7 +191,7 @@ impl Op for StraightThrough {
         "straight_through"
     }
 
-    fn backward(&self, _: &Context<'_>, dy: Tensor) -> Vec<Option<Tensor>> {
+    fn backward(&self, _: &Record<'_>, dy: Tensor) -> Vec<Option<Tensor>> {
         vec![Some(dy)]
     }
 }
@@ -206,9 +206,9 @@ impl Op for FakeQuantize {
         "fake_quantize"
     }
 
-    fn backward(&self, ctx: &Context<'_>, mut dy: Tensor) -> Vec<Option<Tensor>> {
+    fn backward(&self, record: &Record<'_>, mut dy: Tensor) -> Vec<Option<Tensor>> {
         if self.ste == Ste::Clipped {
-            let x = ctx.input(0);
+            let x = record.input(0);
             for_each_channel("fake_quantize", x.shape(), &self.q, |channel, span| {
                 let range = self.q.clip_range(channel);
                 let (x, dy) = (&x.data()[span.clone()], &mut dy.data_mut()[span]);

@@ -17,7 +17,7 @@
 //! taken in `f32` may fall *on* a tie that the real quotient only comes near, and then rounds the
 //! wrong way. The `f64` quotient of two `f32` cannot: for a tie `m = k + 1/2` of at most 18 bits,
 //! `x - m s` is either zero or at least `2^-43` of `x`, which 53 bits see. [`quantize_value`] divides in
-//! `f64`; the fast path ([`round_slice`](crate::round_slice::round_slice)) works in `f32` and turns to `f64` where the result
+//! `f64`; the fast path ([`round_slice`](crate::numbers::round_slice::round_slice)) works in `f32` and turns to `f64` where the result
 //! sits on a tie or close to one, so both give the same code, always.
 
 use engine::{Error, Result};
@@ -224,7 +224,7 @@ pub fn zero_point_to_common(z: i32) -> i32 {
 /// Eq 1 for one value: divide, round half to even, subtract `z`, clip. `+-inf` clips.
 ///
 /// ```
-/// use quant::{Grid, uniform::quantize_value};
+/// use quant::{Grid, numbers::uniform::quantize_value};
 /// let grid = Grid::signed(4)?; // -8..=7
 /// assert_eq!(quantize_value(1.25, 0.5, 0, grid)?, 2); // 2.5 is a tie: to even
 /// assert_eq!(quantize_value(1.75, 0.5, 0, grid)?, 4); // 3.5 is a tie: to even
@@ -247,7 +247,7 @@ pub fn quantize_value(x: f32, s: f32, z: i32, grid: Grid) -> Result<i32> {
 /// finite values have finite errors under every scale.
 ///
 /// ```
-/// # use quant::uniform::restore_value;
+/// # use quant::numbers::uniform::restore_value;
 /// assert_eq!(restore_value(5, 0.5, -1), 2.0);
 /// assert_eq!(restore_value(-3, 2e38, 0), f32::MIN);
 /// ```

@@ -19,11 +19,11 @@
 //! The sum of `dx_hat/ds` over many values is far larger than a weight's gradient in relation to the value it moves;
 //! LSQ divides it by `sqrt(N qmax)` for `N` values (its section 2.2): [`gradient_scale`].
 
-use engine::{Context, Op, Result, Tape, Tensor, Var};
+use engine::{Op, Record, Result, Tape, Tensor, Var};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::entry::CHUNK;
+use crate::numbers::entry::CHUNK;
 use crate::{Grid, QParams, Ste, fake_quantize};
 
 /// Which derivative a learned step has inside the clip range.
@@ -112,8 +112,8 @@ impl Op for LearnedStep {
         "learned_step"
     }
 
-    fn backward(&self, ctx: &Context<'_>, mut dy: Tensor) -> Vec<Option<Tensor>> {
-        let (x, s) = (ctx.input(0).data(), ctx.input(1).data()[0]);
+    fn backward(&self, record: &Record<'_>, mut dy: Tensor) -> Vec<Option<Tensor>> {
+        let (x, s) = (record.input(0).data(), record.input(1).data()[0]);
         let (lo, hi) = (self.grid.qmin as f32 * s, self.grid.qmax as f32 * s);
         // Sums of fixed chunks, added in order: the same bits for any number of threads.
         let chunks = x.par_chunks(CHUNK).zip(dy.data_mut().par_chunks_mut(CHUNK));
@@ -127,7 +127,7 @@ impl Op for LearnedStep {
             })
             .collect();
         let ds = sums.iter().sum::<f64>() as f32;
-        vec![ctx.needs(0).then_some(dy), Some(Tensor::scalar(ds))]
+        vec![record.needs(0).then_some(dy), Some(Tensor::scalar(ds))]
     }
 }
 

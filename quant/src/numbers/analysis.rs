@@ -14,8 +14,8 @@
 use engine::{Result, Tensor};
 
 use crate::QParams;
-use crate::entry::for_each_channel;
-use crate::uniform::{quantize_value, restore_value};
+use crate::numbers::entry::for_each_channel;
+use crate::numbers::uniform::{quantize_value, restore_value};
 
 /// The error of one tensor under one quantizer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]

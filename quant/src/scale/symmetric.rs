@@ -7,7 +7,7 @@
 //!
 //! On the signed grid `x = +max|x|` lands on `2^(b-1)`, one above `qmax`, and clips by one step: the
 //! range is `[-max, max - s]`. That is intended (the scale is then a plain power-of-two fraction of
-//! the maximum), and shows in the clipping part of the bias: see [`crate::analysis`].
+//! the maximum), and shows in the clipping part of the bias: see [`crate::numbers::analysis`].
 
 use super::{Sample, ScaleRule};
 use crate::Grid;

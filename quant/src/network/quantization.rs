@@ -1,10 +1,13 @@
 //! Everything that makes integers of a float network: widths, scale rules, activation ranges.
 
-use engine::{Error, Param, Params, Result};
+use std::collections::BTreeMap;
+
+use engine::{Error, Param, Params, Result, Tensor};
 use serde::{Deserialize, Serialize};
 
+use super::{Plan, QuantConfig, Ranges};
 use crate::mixed::{LayerSize, size_bytes};
-use crate::{FakeQuantHook, Granularity, IntegerHook, Plan, QuantConfig, Ranges, SimulateHook};
+use crate::{Granularity, Grid, QParams, Symmetry, reset_scale_and_zero_point, reset_scales_and_zero_points};
 
 /// How a network is quantized.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -15,25 +18,47 @@ pub struct Quantization {
     pub plan: Plan,
     /// The range of each quantized layer's input.
     pub ranges: Ranges,
+    /// Weight scales that the rule must not choose anew, by layer: those that were learned, or that a network stored as
+    /// integers was stored with.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub weight_scales: BTreeMap<String, Vec<f32>>,
 }
 
 impl Quantization {
-    /// The hook that simulates the integers in floats, rounding where they round.
-    pub fn simulated(&self) -> SimulateHook {
-        SimulateHook::new(self.config.clone(), self.plan.clone(), self.ranges.clone())
+    /// Before calibration: no ranges, no fixed scales.
+    pub fn new(config: QuantConfig, plan: Plan) -> Self {
+        Self { config, plan, ranges: Ranges::default(), weight_scales: BTreeMap::new() }
     }
 
-    /// The hook that training computes with, its ranges frozen: sums of restored numbers, rounded as floats are.
-    pub fn as_trained(&self) -> FakeQuantHook {
-        FakeQuantHook::new(self.config.clone(), self.plan.clone(), self.ranges.clone(), false)
-    }
-
-    /// The hook that computes every quantized layer in integers.
+    /// The quantizer of the weight `w` of `layer`, `bits` bits wide: by the rule, or with the scales that
+    /// [are fixed](Self::weight_scales).
     ///
     /// # Errors
-    /// If a weight has more than 8 bits, or a layer no range.
-    pub fn integers(&self) -> Result<IntegerHook> {
-        IntegerHook::new(self.config.clone(), self.plan.clone(), self.ranges.clone())
+    /// If the weight holds a NaN, `bits` is not 1 to 16, or there are not as many fixed scales as there should be.
+    pub fn weight_params(&self, layer: &str, w: &Tensor, bits: u32) -> Result<QParams> {
+        if let Some(scales) = self.weight_scales.get(layer) {
+            return self.fixed_params(layer, scales, w.dims()[0], bits);
+        }
+        let reset = match self.config.weight_granularity {
+            Granularity::PerTensor => reset_scale_and_zero_point,
+            Granularity::PerChannel => reset_scales_and_zero_points,
+        };
+        reset(w, bits, self.config.weight_rule, Symmetry::Symmetric, true)
+    }
+
+    fn fixed_params(&self, layer: &str, scales: &[f32], outputs: usize, bits: u32) -> Result<QParams> {
+        let grid = Grid::signed(bits)?;
+        match (self.config.weight_granularity, scales) {
+            (Granularity::PerTensor, &[s]) => QParams::per_tensor(grid, s, 0),
+            (Granularity::PerChannel, s) if s.len() == outputs => {
+                QParams::per_channel(grid, s.to_vec(), vec![0; outputs])
+            }
+            (granularity, s) => {
+                let detail =
+                    format!("layer `{layer}` has {} weight scales, which is not {granularity:?}", s.len());
+                Err(Error::value("weight scales", detail))
+            }
+        }
     }
 
     /// Bytes of all `params` as integers take them: quantized weights packed at their widths with

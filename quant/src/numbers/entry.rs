@@ -4,14 +4,14 @@
 use engine::{Error, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use crate::round_slice::{integer_of, round_slice};
+use crate::numbers::round_slice::{integer_of, round_slice};
+use crate::numbers::uniform::{Granularity, Grid, QParams, restore_value};
 use crate::scale::ScaleRule;
-use crate::uniform::{Granularity, Grid, QParams, restore_value};
 use crate::{Code, IntTensor};
 
 /// How the zero point is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
+pub enum Symmetry {
     /// `z = 0`: the scale rule alone decides.
     Symmetric,
     /// Affine: `s = (max - min) / (2^b - 1)` and `z = round(min / s) - qmin`, with 0 counted among the
@@ -53,7 +53,7 @@ pub fn reset_scale_and_zero_point(
     x: &Tensor,
     bits: u32,
     rule: ScaleRule,
-    mode: Mode,
+    mode: Symmetry,
     signed: bool,
 ) -> Result<QParams> {
     let grid = Grid::new(bits, signed)?;
@@ -69,7 +69,7 @@ pub fn reset_scales_and_zero_points(
     x: &Tensor,
     bits: u32,
     rule: ScaleRule,
-    mode: Mode,
+    mode: Symmetry,
     signed: bool,
 ) -> Result<QParams> {
     let grid = Grid::new(bits, signed)?;
@@ -79,10 +79,10 @@ pub fn reset_scales_and_zero_points(
     QParams::per_channel(grid, s, z)
 }
 
-fn scale_and_zero_point(x: &[f32], grid: Grid, rule: ScaleRule, mode: Mode) -> Result<(f32, i32)> {
+fn scale_and_zero_point(x: &[f32], grid: Grid, rule: ScaleRule, mode: Symmetry) -> Result<(f32, i32)> {
     match mode {
-        Mode::Symmetric => Ok((rule.scale(x, grid)?, 0)),
-        Mode::Asymmetric => {
+        Symmetry::Symmetric => Ok((rule.scale(x, grid)?, 0)),
+        Symmetry::Asymmetric => {
             ScaleRule::SYMMETRIC.scale(x, grid)?; // refuses NaN
             let finite = x.iter().copied().filter(|v| v.is_finite());
             let (min, max) = finite.fold((0.0f32, 0.0f32), |(lo, hi), v| (lo.min(v), hi.max(v)));
