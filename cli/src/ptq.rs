@@ -55,6 +55,9 @@ pub struct PtqArgs {
     /// bias (means), batch_norm (means and variances), adaround, brecq, qdrop (learned rounding), adaquant (learned weights)
     #[arg(long, value_name = "NAME,..", default_value = "batch_norm")]
     correction: Sequence,
+    /// Updates of each layer or block in adaround, brecq, qdrop and adaquant [default: the method's own number]
+    #[arg(long, value_name = "N")]
+    iterations: Option<usize>,
     /// Measure what each correction adds, alone and in sequence
     #[arg(long)]
     #[serde(default)]
@@ -78,6 +81,7 @@ impl PtqArgs {
             source: self.calibration,
             images: self.calibration_images,
             correction: self.correction.clone(),
+            iterations: self.iterations,
             residual_bits: self.residual_bits,
         }
     }

@@ -134,6 +134,7 @@ impl QatArgs {
             source: CalibrationSource::Images,
             images: self.calibration_images,
             correction: Step::BatchNorm.into(),
+            iterations: None,
             residual_bits: self.residual_bits,
         }
     }

@@ -8,7 +8,7 @@ use models::data::loader::Loader;
 use models::data::synthetic::noise_images;
 use models::{Network, QuantizedNetwork};
 use quant::{
-    ActivationRule, Granularity, Policy, QuantConfig, Quantizer, ScaleRule, Sequence, Ste, Step, StepRule, Widths,
+    ActivationRule, Effort, Granularity, Policy, QuantConfig, Quantizer, ScaleRule, Sequence, Ste, Step, StepRule, Widths,
 };
 use quant::rounding::Report;
 use serde::{Deserialize, Serialize};
@@ -94,6 +94,8 @@ pub struct Recipe {
     pub images: usize,
     /// What is corrected, in this order.
     pub correction: Sequence,
+    /// Updates of each unit in corrections that learn; the method's own number if not given.
+    pub iterations: Option<usize>,
     /// Bits of residual sums' and the pool's inputs, where the policy quantizes them; 8 if not given.
     pub residual_bits: Option<u32>,
 }
@@ -183,7 +185,8 @@ impl Recipe {
             }
         };
         let network = (&float.graph, &float.params);
-        let quantized = self.correction.quantize(&quantizer, network, batches, context.seed, &mut report)?;
+        let effort = Effort { seed: context.seed, iterations: self.iterations };
+        let quantized = self.correction.quantize(&quantizer, network, batches, effort, &mut report)?;
         Ok(QuantizedNetwork::of(float, quantized))
     }
 }

@@ -79,6 +79,7 @@ pub(super) fn cell(
         source: CalibrationSource::Images,
         images,
         correction,
+        iterations: None,
         residual_bits: args.residual_bits,
     };
     recipe.check()?;

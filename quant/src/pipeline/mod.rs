@@ -47,4 +47,4 @@ pub use calibrate::calibrate;
 pub use correct::Reference;
 pub use quantizer::{Quantized, Quantizer};
 pub use rules::{ActivationRule, Correction};
-pub use sequence::{Sequence, Step};
+pub use sequence::{Effort, Sequence, Step};

@@ -92,6 +92,15 @@ impl Step {
     }
 }
 
+/// What reconstructions are given beside the images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Effort {
+    /// Draws their batches.
+    pub seed: u64,
+    /// Updates of each unit, where it is not to be the method's own number.
+    pub iterations: Option<usize>,
+}
+
 /// Corrections in the order they are made; none, if empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
@@ -125,7 +134,7 @@ impl Sequence {
     }
 
     /// The network `graph` with the float `params`, quantized by `quantizer` and corrected. `images` gives the calibration
-    /// images anew each time; `seed` draws batches; `report` hears of reconstructions.
+    /// images anew each time; `report` hears of reconstructions.
     ///
     /// # Errors
     /// If there are no images or they do not fit, or an activation is not finite.
@@ -134,7 +143,7 @@ impl Sequence {
         quantizer: &Quantizer,
         (graph, params): (&Graph, &Params),
         images: impl Fn() -> I,
-        seed: u64,
+        effort: Effort,
         report: &mut dyn FnMut(Step, Report<'_>),
     ) -> Result<Quantized> {
         let (mut float, mut quantizer) = (params.clone(), quantizer.clone());
@@ -166,7 +175,9 @@ impl Sequence {
                 correct_analytically(&mut quantized, &float)?;
             }
             if let Some(method) = step.method() {
-                reconstruct(&mut quantized, &float, images(), &method, seed, &mut |r| report(step, r))?;
+                let iterations = effort.iterations.unwrap_or(method.iterations);
+                let (method, mut heard) = (Method { iterations, ..method }, |r: Report<'_>| report(step, r));
+                reconstruct(&mut quantized, &float, images(), &method, effort.seed, &mut heard)?;
             }
         }
         Ok(quantized)

@@ -1,8 +1,12 @@
 //! What enters and leaves a unit, of all calibration images, computed once before the unit is learned.
 
+use engine::rng::{Purpose, Rng};
 use engine::{Graph, Hook, NodeId, Params, Result, Tensor};
 
 use super::units::{Unit, sub_graph};
+
+/// The number that stands for no unit, in the draws of views.
+const VIEWS: usize = 1 << 20;
 
 /// Images of one run of the network.
 const BATCH: usize = 64;
@@ -67,14 +71,37 @@ impl Values {
     }
 }
 
-/// Every image of `[N, H, W, C]`, and behind them every image mirrored left to right.
-pub(super) fn with_mirrored(images: &Tensor) -> Result<Tensor> {
+/// Largest shift of a view, in pixels.
+const SHIFT: usize = 4;
+
+/// `views` views of every image of `[N, H, W, C]`: first the images themselves, then each mirrored in every other view and
+/// shifted by up to 4 pixels each way, zeros entering at the border. What the float network makes of them is known
+/// without labels, and the more it is asked, the less the quantized network fits chance.
+pub(super) fn with_views(images: &Tensor, views: usize, seed: u64) -> Result<Tensor> {
     let Some((n, h, w, c)) = images.shape().nhwc() else { return Ok(images.clone()) };
     let mut data = images.data().to_vec();
-    for row in images.data().chunks(w * c) {
-        row.rchunks(c).for_each(|pixel| data.extend_from_slice(pixel));
+    for view in 1..views {
+        for (i, image) in images.data().chunks(h * w * c).enumerate() {
+            let mut rng = Rng::at(seed, Purpose::Reconstruction, VIEWS, view * n + i);
+            let [dy, dx] = [0, 1].map(|_| rng.below(2 * SHIFT + 1));
+            let mirrored = view % 2 == 1;
+            for y in 0..h {
+                for x in 0..w {
+                    let (from_y, x) = (y + dy, if mirrored { w - 1 - x } else { x });
+                    let from_x = x + dx;
+                    let inside = (SHIFT..h + SHIFT).contains(&from_y) && (SHIFT..w + SHIFT).contains(&from_x);
+                    match inside {
+                        true => {
+                            let at = ((from_y - SHIFT) * w + from_x - SHIFT) * c;
+                            data.extend_from_slice(&image[at..at + c]);
+                        }
+                        false => data.extend(std::iter::repeat_n(0.0, c)),
+                    }
+                }
+            }
+        }
     }
-    Tensor::from_vec([2 * n, h, w, c], data)
+    Tensor::from_vec([views.max(1) * n, h, w, c], data)
 }
 
 #[cfg(test)]
@@ -82,11 +109,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn mirrored_images_follow_the_images() {
-        let x = Tensor::from_vec([1, 1, 3, 2], vec![1., 2., 3., 4., 5., 6.]).unwrap();
-        let both = with_mirrored(&x).unwrap();
-        assert_eq!(both.dims(), [2, 1, 3, 2]);
-        assert_eq!(both.data(), [1., 2., 3., 4., 5., 6., 5., 6., 3., 4., 1., 2.]);
+    fn views_are_the_images_mirrored_and_shifted() {
+        let x = Tensor::from_fn([2, 9, 9, 1], |i| (i + 1) as f32);
+        let views = with_views(&x, 3, 1).unwrap();
+        assert_eq!(views.dims(), [6, 9, 9, 1]);
+        assert_eq!(&views.data()[..162], x.data());
+        for (view, image) in views.data().chunks(81).enumerate().skip(2) {
+            // The centre is in every view: its place in the image tells the shift of all others.
+            let (first, mirrored) = (81 * (view % 2), view / 2 == 1);
+            let centre = image[40] as usize - 1 - first;
+            let (dy, dx) = (centre as isize / 9 - 4, centre as isize % 9 - 4);
+            for (at, &v) in image.iter().enumerate() {
+                let (y, x) = (at as isize / 9, at as isize % 9);
+                let (y, x) = (y + dy, if mirrored { 8 - x } else { x } + dx);
+                let inside = (0..9).contains(&y) && (0..9).contains(&x);
+                let want = if inside { (first as isize + y * 9 + x + 1) as f32 } else { 0.0 };
+                assert_eq!(v, want, "view {view} at {at}");
+            }
+        }
     }
 
     #[test]

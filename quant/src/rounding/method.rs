@@ -46,8 +46,8 @@ pub struct Method {
     pub regularizer: f32,
     /// Share of the iterations before the regulariser sets in.
     pub warm_up: f32,
-    /// Whether each image is also shown mirrored.
-    pub mirror: bool,
+    /// Views of each image: itself, and mirrored and shifted ones.
+    pub views: usize,
 }
 
 impl Method {
@@ -65,7 +65,7 @@ impl Method {
         norm_rate: 1e-3,
         regularizer: 0.01,
         warm_up: 0.2,
-        mirror: false,
+        views: 1,
     };
     /// BRECQ: each block, with the steps of activations.
     pub const BRECQ: Self = Self { units: UnitRule::Blocks, steps: true, ..Self::ADAROUND };
@@ -77,7 +77,7 @@ impl Method {
         norms: true,
         weight_rate: 2e-2,
         step_rate: 2e-3,
-        mirror: true,
+        views: 4,
         ..Self::QDROP
     };
 }

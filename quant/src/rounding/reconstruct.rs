@@ -10,7 +10,7 @@
 
 use engine::{Float, Params, Result, Tensor};
 
-use super::cache::{Values, with_mirrored};
+use super::cache::{Values, with_views};
 use super::learner::{Examples, Learner};
 use super::method::{Method, UnitRule};
 use super::units;
@@ -46,8 +46,8 @@ pub fn reconstruct(
 ) -> Result<()> {
     let graph = quantized.graph.clone();
     let mut images = Values::of_images(images)?;
-    if method.mirror {
-        images.all = with_mirrored(&images.all)?;
+    if method.views > 1 {
+        images.all = with_views(&images.all, method.views, seed)?;
     }
     let units = match method.units {
         UnitRule::Layers => units::layers(&graph),
