@@ -1,13 +1,15 @@
 //! `ptq`: a trained network quantized without training.
 //!
-//! Calibrates on a few training images (or on none: noise), corrects the batch norms, and measures what comes out
-//! through the integer layers, with the float simulation beside it.
+//! Calibrates on a few training images (or on none: noise), makes the corrections asked for, and measures what comes out
+//! through the integer layers, with the float simulation beside it. `--ablation` measures what each correction adds.
+
+mod ablation;
 
 use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use quant::{ActivationRule, Correction, Policy, ScaleRule, Widths};
+use quant::{ActivationRule, Granularity, Policy, ScaleRule, Sequence, Widths};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -31,6 +33,9 @@ pub struct PtqArgs {
     /// Rule that chooses the scale of weights
     #[arg(long, value_name = "RULE", default_value = "sawb")]
     method: ScaleRule,
+    /// A scale of weights for each tensor (per_tensor) or output channel (per_channel)
+    #[arg(long, value_name = "WHAT", default_value_t = Granularity::PerTensor)]
+    weight_granularity: Granularity,
     /// course: all layers but the first; product: all layers, the first and the last with 8 bits
     #[arg(long, value_name = "NAME", default_value = "course")]
     policy: Policy,
@@ -46,9 +51,17 @@ pub struct PtqArgs {
     /// How many of them
     #[arg(long, value_name = "N", default_value_t = 1000)]
     calibration_images: usize,
-    /// What to correct after rounding: none, bias (means), batch_norm (means and variances)
-    #[arg(long, value_name = "WHAT", default_value = "batch_norm")]
-    correction: Correction,
+    /// What to correct, in this order: none, or equalize, balance (factors between layers or channels), bias_analytic,
+    /// bias (means), batch_norm (means and variances), adaround, brecq, qdrop (learned rounding), adaquant (learned weights)
+    #[arg(long, value_name = "NAME,..", default_value = "batch_norm")]
+    correction: Sequence,
+    /// Updates of each layer or block in adaround, brecq, qdrop and adaquant [default: the method's own number]
+    #[arg(long, value_name = "N")]
+    iterations: Option<usize>,
+    /// Measure what each correction adds, alone and in sequence
+    #[arg(long)]
+    #[serde(default)]
+    ablation: bool,
     /// Only the first N test images
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
@@ -62,11 +75,13 @@ impl PtqArgs {
         Recipe {
             bits: self.bits,
             method: self.method,
+            granularity: self.weight_granularity,
             policy: self.policy,
             activation_rule: self.activation_rule,
             source: self.calibration,
             images: self.calibration_images,
-            correction: self.correction,
+            correction: self.correction.clone(),
+            iterations: self.iterations,
             residual_bits: self.residual_bits,
         }
     }
@@ -86,6 +101,9 @@ pub fn run(args: PtqArgs, context: &Context) -> Result<()> {
         folder.folder().display()
     ));
     let top1_float = setup.float(context)?.top1();
+    if args.ablation {
+        return ablation::run(context, &setup, &recipe, top1_float);
+    }
     let quantized = recipe.quantize(context, &setup)?;
     let scores = Scores::measure(context, &quantized, &setup.test)?;
 
@@ -121,6 +139,7 @@ pub fn run(args: PtqArgs, context: &Context) -> Result<()> {
         "images": scores.images,
         "bits": args.bits,
         "method": args.method,
+        "weight_granularity": args.weight_granularity,
         "policy": args.policy,
         "residual_bits": args.residual_bits,
         "activation_rule": args.activation_rule,

@@ -12,7 +12,7 @@ use engine::ops::Distillation;
 use models::data::cifar10::SIDE;
 use models::formats::latent_path;
 use models::{QuantizedNetwork, Teacher};
-use quant::{ActivationRule, Correction, Policy, ScaleRule, Widths};
+use quant::{ActivationRule, Granularity, Policy, ScaleRule, Step, Widths};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -128,11 +128,13 @@ impl QatArgs {
         Recipe {
             bits: self.bits,
             method: self.method,
+            granularity: Granularity::PerTensor,
             policy: self.policy,
             activation_rule: ActivationRule::Scale(ScaleRule::HEURISTIC),
             source: CalibrationSource::Images,
             images: self.calibration_images,
-            correction: Correction::BatchNorm,
+            correction: Step::BatchNorm.into(),
+            iterations: None,
             residual_bits: self.residual_bits,
         }
     }

@@ -7,12 +7,17 @@ use models::data::augment::Normalization;
 use models::data::loader::Loader;
 use models::data::synthetic::noise_images;
 use models::{Network, QuantizedNetwork};
-use quant::{ActivationRule, Correction, Policy, QuantConfig, Quantizer, ScaleRule, Ste, StepRule, Widths};
+use quant::rounding::Report;
+use quant::{
+    ActivationRule, Effort, Granularity, Policy, QuantConfig, Quantizer, ScaleRule, Sequence, Ste, Step,
+    StepRule, Widths,
+};
 use serde::{Deserialize, Serialize};
 
 use super::Setup;
 use crate::run::context::Context;
 use crate::run::exit::Failure;
+use crate::run::progress::Progress;
 
 /// Where calibration images come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -78,6 +83,8 @@ pub struct Recipe {
     pub bits: Widths,
     /// The scale rule of weights.
     pub method: ScaleRule,
+    /// One of them for each tensor, or for each channel.
+    pub granularity: Granularity,
     /// Which layers.
     pub policy: Policy,
     /// How the ranges of activations are chosen.
@@ -86,8 +93,10 @@ pub struct Recipe {
     pub source: CalibrationSource,
     /// How many.
     pub images: usize,
-    /// What is corrected afterwards.
-    pub correction: Correction,
+    /// What is corrected, in this order.
+    pub correction: Sequence,
+    /// Updates of each unit in corrections that learn; the method's own number if not given.
+    pub iterations: Option<usize>,
     /// Bits of residual sums' and the pool's inputs, where the policy quantizes them; 8 if not given.
     pub residual_bits: Option<u32>,
 }
@@ -99,6 +108,7 @@ impl Recipe {
             bits: self.bits,
             policy: self.policy,
             weight_rule: self.method,
+            weight_granularity: self.granularity,
             activation_rule: self.activation_rule.scale_rule(),
             ..QuantConfig::default()
         }
@@ -164,11 +174,20 @@ impl Recipe {
             Some(bits) => quantizer.with_residual_bits(bits),
             None => quantizer,
         };
-        let mut quantized = quantizer.calibrate(&float.graph, &float.params, batches())?;
-        if self.correction != Correction::None {
-            context.detail(format_args!("  correcting: {}", self.correction));
-            quantized.correct(batches(), self.correction)?;
-        }
+        context.detail(format_args!("  correcting: {}", self.correction));
+        let mut bars: Vec<(Step, Progress)> = Vec::new();
+        let mut report = |step: Step, report: Report<'_>| {
+            if bars.last().is_none_or(|(last, _)| *last != step) {
+                bars.push((step, Progress::new(context, format!("  {}", step.name()), report.of)));
+            }
+            if let Some((_, bar)) = bars.last() {
+                bar.message(format!("{}, error {:.4}", report.unit, report.error));
+                bar.set(report.done);
+            }
+        };
+        let network = (&float.graph, &float.params);
+        let effort = Effort { seed: context.seed, iterations: self.iterations };
+        let quantized = self.correction.quantize(&quantizer, network, batches, effort, &mut report)?;
         Ok(QuantizedNetwork::of(float, quantized))
     }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use quant::{ActivationRule, Correction, ScaleRule, Widths};
+use quant::{ActivationRule, Granularity, ScaleRule, Sequence, Step, Widths};
 use serde::{Deserialize, Serialize};
 
 use super::{CellMode, Ptq, TableArgs};
@@ -66,18 +66,20 @@ pub(super) fn cell(
     };
     let clip = ActivationRule::Scale(ScaleRule::HEURISTIC);
     let (activation_rule, correction) = match (mode, args.ptq) {
-        (CellMode::Ptq, Ptq::Plain) => (ActivationRule::Scale(ScaleRule::SYMMETRIC), Correction::None),
-        _ => (clip, Correction::BatchNorm),
+        (CellMode::Ptq, Ptq::Plain) => (ActivationRule::Scale(ScaleRule::SYMMETRIC), Sequence::default()),
+        _ => (clip, Step::BatchNorm.into()),
     };
     let images = args.calibration_images;
     let recipe = Recipe {
         bits,
         method: rule,
+        granularity: Granularity::PerTensor,
         policy: args.policy,
         activation_rule,
         source: CalibrationSource::Images,
         images,
         correction,
+        iterations: None,
         residual_bits: args.residual_bits,
     };
     recipe.check()?;
