@@ -197,15 +197,15 @@ pub fn run(args: QatArgs, context: &Context) -> Result<()> {
         Some(folder) => RunFolder::open(folder)?,
         None => RunFolder::create(context, args.out.as_deref(), &args)?,
     };
+    interrupt::at_once(format!(
+        "what was saved before stays; continue with `cli qat --resume {}`",
+        folder.folder().display()
+    ));
     let mut files = setup.files();
     files.extend(args.init.as_deref().map(|file| ("init", file)));
     let other = args.teacher.as_deref().filter(|file| file.as_os_str() != TEACHER_IS_START);
     files.extend(other.map(|file| ("teacher", file)));
     folder.pin(context, &files)?;
-    interrupt::at_once(format!(
-        "what was saved before stays; continue with `cli qat --resume {}`",
-        folder.folder().display()
-    ));
     let top1_float = setup.float(context)?.top1();
     context.note(format_args!("float            top-1 {top1_float:.2}%"));
     let post_training = recipe.quantize(context, &setup)?;

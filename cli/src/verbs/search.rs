@@ -81,10 +81,10 @@ pub fn run(args: SearchArgs, context: &Context) -> Result<()> {
         Some(folder) => RunFolder::open(folder)?,
         None => RunFolder::create(context, args.out.as_deref(), &args)?,
     };
-    folder.pin(context, &setup.files())?;
-    let mut ledger = Ledger::open(&folder)?;
     let resume = format!("cli search --resume {}", folder.folder().display());
     interrupt::at_once(format!("all candidates measured are saved; continue with `{resume}`"));
+    folder.pin(context, &setup.files())?;
+    let mut ledger = Ledger::open(&folder)?;
     let mut candidates = Candidates::new(&setup, args.method, args.images)?;
     let layers = candidates.layers();
     let planned = layers.len() * (args.max_bits - args.min_bits + 1) as usize + args.evaluations;

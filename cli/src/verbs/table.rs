@@ -141,9 +141,9 @@ pub fn run(args: TableArgs, context: &Context) -> Result<()> {
         Some(folder) => RunFolder::open(folder)?,
         None => RunFolder::create(context, args.out.as_deref(), &args)?,
     };
-    folder.pin(context, &setup.files())?;
     let resume = format!("cli table --resume {}", folder.folder().display());
     interrupt::at_once(format!("finished cells are saved; continue with `{resume}`"));
+    folder.pin(context, &setup.files())?;
     let top1_float = setup.float(context)?.top1();
     context.note(format_args!("float top-1 {top1_float:.2}%"));
     let mut cells = Vec::new();
