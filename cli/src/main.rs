@@ -1,45 +1,20 @@
 //! The quantization lab's command line: one file per verb.
 //!
-//! A verb is a file with `#[derive(Args, Serialize, Deserialize)] pub struct XArgs` and
+//! A verb is a file in [`verbs`] with `#[derive(Args, Serialize, Deserialize)] pub struct XArgs` and
 //! `pub fn run(args: XArgs, context: &Context) -> anyhow::Result<()>`, and one line in [`Verb`] and in
-//! [`dispatch`]. What they share: [`context`] (global options, what goes to stdout and what to stderr),
-//! [`exit`] (errors to exit codes), [`settings`] (defaults, `--config FILE`, the command line, in this order),
-//! [`run_folder`] (config, metrics, checkpoints), [`progress`], [`interrupt`] and [`assets`].
+//! [`dispatch`]. What they share in running is in [`run`]: global options, settings, run folders, exit codes; what they
+//! share in showing is in [`show`]: tables, plots, pages.
 
-mod algorithm;
-mod assets;
-mod bench;
-mod calibrate;
-mod completions;
-mod context;
-mod data;
-mod eval;
-mod exit;
-mod experiment;
-mod fit;
-mod histogram;
-mod infer;
-mod input;
-mod inspect;
-mod interrupt;
-mod levels;
-mod plot;
-mod progress;
-mod ptq;
-mod qat;
-mod report;
-mod run_folder;
-mod search;
-mod settings;
-mod svg;
-mod table;
-mod text_table;
-mod train;
+mod run;
+mod show;
+mod verbs;
 
 use std::process::ExitCode;
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
-use context::{Context, GlobalArgs};
+use run::context::{Context, GlobalArgs};
+use run::exit;
+use verbs::{bench, calibrate, completions, data, eval, infer, inspect, ptq, qat, search, table, train};
 
 /// A quantization lab for neural networks: train, calibrate, quantize, fine-tune, search, and run the result
 /// in integers only.
@@ -83,13 +58,13 @@ enum Verb {
 
 fn main() -> ExitCode {
     let matches = Cli::command().get_matches(); // exits with 2 on a usage error
-    match run(&matches) {
+    match start(&matches) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => exit::report(&error),
     }
 }
 
-fn run(matches: &ArgMatches) -> anyhow::Result<()> {
+fn start(matches: &ArgMatches) -> anyhow::Result<()> {
     let cli = Cli::from_arg_matches(matches).map_err(|e| exit::Failure::Usage(e.to_string()))?;
     let (name, verb_matches) = matches.subcommand().expect("clap requires a verb");
     let context = Context::new(&cli.global, name, verb_matches)?;

@@ -30,6 +30,8 @@ pub enum Purpose {
     Subset = 4,
     /// Search over bit widths.
     Search = 5,
+    /// Post-training reconstruction: batches and dropped roundings; epoch = the unit, index = the iteration and place.
+    Reconstruction = 6,
     /// Tests and benchmarks.
     Test = 255,
 }

@@ -9,13 +9,15 @@
 //! 6. [`network`]: which layer gets how many bits, and what makes integers of a whole network; [`mixed`] searches for
 //!    the widths.
 //! 7. [`hooks`]: all of it applied to a network: observe, fake-quantize, simulate, run in integers.
-//! 8. [`pipeline`]: the same in five lines, for any network.
+//! 8. [`pipeline`]: the same in five lines, for any network, with corrections by their names: [`equalize`] moves factors
+//!    between layers, [`rounding`] learns weights from a few images without labels.
 //! 9. [`requantize`] and [`int_graph`]: the network without a float between image and logits (eq 7).
 //! 10. [`kernel`]: the micro-kernels under the integer layers, one file per instruction set.
 //!
 //! The plain storey is 1 to 9; speed lives in [`numbers::round_slice`], [`kernel`] and `int_graph::executor`, each of whose
 //! files names the plain function that it equals.
 
+pub mod equalize;
 pub mod hooks;
 pub mod int_graph;
 pub mod integer;
@@ -26,6 +28,7 @@ pub mod numbers;
 pub mod observer;
 pub mod pipeline;
 pub mod requantize;
+pub mod rounding;
 pub mod scale;
 pub mod training;
 
@@ -45,7 +48,7 @@ pub use numbers::entry::{
 pub use numbers::int_tensor::{Code, IntTensor};
 pub use numbers::uniform::{Granularity, Grid, QParams};
 pub use observer::{Histogram, MinMax, MovingAverage, Observer, Range};
-pub use pipeline::{ActivationRule, Correction, Quantized, Quantizer, Reference};
+pub use pipeline::{ActivationRule, Correction, Effort, Quantized, Quantizer, Reference, Sequence, Step};
 pub use scale::ScaleRule;
 pub use training::fake_quantize::{Ste, fake_quantize};
 pub use training::learned_step::{StepGradient, StepRule};

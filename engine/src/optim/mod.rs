@@ -1,9 +1,11 @@
-//! Stochastic gradient descent: the update rule, learning-rate schedules, and an average of the weights.
+//! Stochastic gradient descent and Adam: the update rules, learning-rate schedules, and an average of the weights.
 
+mod adam;
 mod ema;
 mod schedule;
 mod sgd;
 
+pub use adam::Adam;
 pub use ema::Ema;
 pub use schedule::{Decay, Schedule};
 pub use sgd::Sgd;

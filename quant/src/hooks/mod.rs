@@ -55,6 +55,6 @@ fn quantized_activation(quantization: &Quantization, tape: &mut Tape, node: &Nod
 }
 
 /// Says in which layer an error arose.
-fn in_layer(node: &Node, error: Error) -> Error {
+pub(crate) fn in_layer(node: &Node, error: Error) -> Error {
     Error::value("quantize", format!("layer `{}`: {error}", node.name))
 }

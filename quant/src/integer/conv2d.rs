@@ -64,6 +64,7 @@ pub fn integer_conv2d_with<X: Activation>(
 ///
 /// # Errors
 /// As [`integer_conv2d`]; or if the weights have a zero point, or scales that do not fit.
+#[doc(alias = "quantized_conv2d_function")]
 pub fn quantized_conv2d<X: Activation>(
     x_int: &IntTensor<X>,
     q_x: &QParams,

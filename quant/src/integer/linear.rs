@@ -102,6 +102,7 @@ pub fn integer_matmul(x: &[u8], w: &PackedWeights, y: &mut [i32]) -> Result<()> 
 ///
 /// # Errors
 /// As [`integer_linear`]; or if the weights have a zero point, or scales that do not fit.
+#[doc(alias = "quantized_linear_function")]
 pub fn quantized_linear<X: Activation>(
     x_int: &IntTensor<X>,
     q_x: &QParams,

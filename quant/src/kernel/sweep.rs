@@ -24,6 +24,7 @@
 
 mod pending;
 mod positions;
+mod rows;
 
 use std::ops::Range;
 
@@ -32,7 +33,7 @@ use super::{At, Epilogue, K_GROUP, Layer, MAX_MR, Tile};
 use pending::Pending;
 pub(super) use pending::Sums;
 use positions::Positions;
-pub(super) use positions::Rows;
+pub(super) use rows::Rows;
 
 /// Memory the kernels need; one per thread, kept from layer to layer.
 #[derive(Default)]
@@ -144,9 +145,16 @@ fn starts(planes: &[&[u8]]) -> [*const u8; 2] {
 /// The same, of copies in 16 bits.
 #[inline(always)]
 fn widen(planes: &[&[u8]], wide: &mut Vec<u16>) -> [*const u8; 2] {
-    wide.clear();
+    let len = planes.iter().map(|plane| plane.len()).sum();
+    wide.resize(len, 0);
+    let mut rest = &mut wide[..];
     for plane in planes {
-        wide.extend(plane.iter().map(|&code| u16::from(code)));
+        let (copy, behind) = rest.split_at_mut(plane.len());
+        // A loop, not `extend`: the compiler makes vectors of it.
+        for (to, &code) in copy.iter_mut().zip(*plane) {
+            *to = u16::from(code);
+        }
+        rest = behind;
     }
     [wide.as_ptr().cast(), wide.as_ptr().wrapping_add(planes[0].len()).cast()]
 }

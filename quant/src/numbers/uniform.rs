@@ -103,6 +103,30 @@ pub enum Granularity {
     PerChannel,
 }
 
+impl std::str::FromStr for Granularity {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text.replace('-', "_").as_str() {
+            "per_tensor" => Ok(Self::PerTensor),
+            "per_channel" => Ok(Self::PerChannel),
+            _ => {
+                let text = format!("unknown granularity `{text}`; known: per_tensor, per_channel");
+                Err(Error::value("granularity", text))
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for Granularity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::PerTensor => "per_tensor",
+            Self::PerChannel => "per_channel",
+        })
+    }
+}
+
 /// Everything that turns a tensor into codes and back: grid, scales, zero points, granularity.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct QParams {

@@ -58,14 +58,28 @@ impl Reference {
     /// # Errors
     /// If a layer has no range.
     pub fn correct(&self, quantization: &Quantization, correction: Correction) -> Result<Params> {
-        let mut params = self.params.clone();
+        self.correct_from(&self.params, quantization, correction)
+    }
+
+    /// [`correct`](Self::correct) where the quantized network has weights of its own (their rounding was learned, say), but
+    /// the float network's `gamma` and `beta`: the shifts are those of its statistics from the float network's.
+    ///
+    /// # Errors
+    /// If a layer has no range.
+    pub fn correct_from(
+        &self,
+        params: &Params,
+        quantization: &Quantization,
+        correction: Correction,
+    ) -> Result<Params> {
+        let (start, mut params) = (params, params.clone());
         if correction == Correction::None {
             return Ok(params);
         }
         let mut shifts: BTreeMap<&str, Shift> = BTreeMap::new();
         for (x, in_float) in self.batches.iter().zip(&self.statistics) {
             let mut hook = quantization.simulated();
-            let quantized = self.graph.batch_statistics(&self.params, x.clone(), &mut hook)?;
+            let quantized = self.graph.batch_statistics(start, x.clone(), &mut hook)?;
             for ((name, f), (_, q)) in in_float.iter().zip(quantized) {
                 let shift = shifts.entry(name).or_default();
                 shift.batches += 1.0;
@@ -77,11 +91,13 @@ impl Reference {
         // book: correct
         for (name, shift) in shifts {
             let mean = params.get_mut(&format!("{name}.running_mean"))?;
+            mean.clone_from(self.params.get(&format!("{name}.running_mean"))?);
             for (m, s) in mean.data_mut().iter_mut().zip(&shift.mean) {
                 *m += (s / shift.batches) as f32;
             }
             if correction == Correction::BatchNorm {
                 let var = params.get_mut(&format!("{name}.running_var"))?;
+                var.clone_from(self.params.get(&format!("{name}.running_var"))?);
                 for ((v, q), f) in var.data_mut().iter_mut().zip(&shift.var_q).zip(&shift.var_f) {
                     // A channel that is constant, in either network, stays as it is.
                     let ratio = if *f > 0.0 && *q > 0.0 { q / f } else { 1.0 };

@@ -32,14 +32,19 @@
 //! 1. [`Quantizer`]: what is chosen, and the float network made a [`Quantized`] one.
 //! 2. [`calibrate`](mod@calibrate): the ranges of activations.
 //! 3. [`correct`]: batch norms take back what rounding did.
+//!    [`analytic`]: the means without data.
+//!    [`sequence`]: several corrections by their names, one after another.
 //! 4. [`rules`]: the names of the choices.
 
+pub mod analytic;
 pub mod calibrate;
 pub mod correct;
 pub mod quantizer;
 pub mod rules;
+pub mod sequence;
 
 pub use calibrate::calibrate;
 pub use correct::Reference;
 pub use quantizer::{Quantized, Quantizer};
 pub use rules::{ActivationRule, Correction};
+pub use sequence::{Effort, Sequence, Step};

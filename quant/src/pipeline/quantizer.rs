@@ -1,5 +1,7 @@
 //! A float network and what is chosen about its quantization, on the way to integers.
 
+use std::collections::BTreeMap;
+
 use engine::optim::Sgd;
 use engine::{Graph, Params, Result, Tape, Tensor, ops};
 
@@ -14,13 +16,14 @@ pub struct Quantizer {
     activation_rule: ActivationRule,
     plan: Option<Plan>,
     residual_bits: Option<u32>,
+    weight_scales: BTreeMap<String, Vec<f32>>,
 }
 
 impl Quantizer {
     /// By `config`, whose policy says which layers are quantized and whose activation rule chooses the ranges.
     pub fn new(config: QuantConfig) -> Self {
         let activation_rule = ActivationRule::Scale(config.activation_rule);
-        Self { config, activation_rule, plan: None, residual_bits: None }
+        Self { config, activation_rule, plan: None, residual_bits: None, weight_scales: BTreeMap::new() }
     }
 
     /// Calibrates by `rule`; in training the ranges follow the configuration's.
@@ -41,6 +44,30 @@ impl Quantizer {
         Self { residual_bits: Some(bits), ..self }
     }
 
+    /// Keeps these weight scales instead of choosing them by the rule.
+    #[must_use]
+    pub fn with_weight_scales(self, weight_scales: BTreeMap<String, Vec<f32>>) -> Self {
+        Self { weight_scales, ..self }
+    }
+
+    /// What is chosen beside the plan.
+    pub fn config(&self) -> &QuantConfig {
+        &self.config
+    }
+
+    /// The widths of each layer of `graph`.
+    ///
+    /// # Errors
+    /// If the bits of the residual stream are not 1 to 16.
+    pub fn plan(&self, graph: &Graph) -> Result<Plan> {
+        let from_policy = || self.config.policy.plan(graph, self.config.bits);
+        let mut plan = self.plan.clone().unwrap_or_else(from_policy);
+        if let Some(bits) = self.residual_bits {
+            plan.set_residual_bits(bits)?;
+        }
+        Ok(plan)
+    }
+
     /// The network `graph` with `params`, quantized: its ranges are those that the float network shows on `images`,
     /// batches `[N, H, W, C]` as the network takes them.
     ///
@@ -52,13 +79,11 @@ impl Quantizer {
         params: &Params,
         images: impl Iterator<Item = Tensor>,
     ) -> Result<Quantized> {
-        let from_policy = || self.config.policy.plan(graph, self.config.bits);
-        let mut plan = self.plan.clone().unwrap_or_else(from_policy);
-        if let Some(bits) = self.residual_bits {
-            plan.set_residual_bits(bits)?;
-        }
+        let plan = self.plan(graph)?;
         let ranges = calibrate(graph, params, &plan, self.activation_rule, images)?;
-        let quantization = Quantization { ranges, ..Quantization::new(self.config.clone(), plan) };
+        let weight_scales = self.weight_scales.clone();
+        let quantization =
+            Quantization { ranges, weight_scales, ..Quantization::new(self.config.clone(), plan) };
         Ok(Quantized { graph: graph.clone(), params: params.clone(), quantization })
     }
 }

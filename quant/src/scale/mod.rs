@@ -10,12 +10,14 @@
 //! | `sawb` | [`sawb`] | eq 5: `alpha = c1 sqrt(E[x^2]) - c2 E|x|`, published constants |
 //! | `sawb_refit` | [`sawb_refit`] | the same form, constants derived here for eq 1's grid |
 //! | `percentile` | [`percentile`] | the 99.9th percentile of `abs(x)` clips |
+//! | `entropy` | [`entropy`] | the least Kullback-Leibler divergence of the codes from the values |
 
 use engine::{Error, Result};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 mod binning;
 pub mod code_sweep;
+pub mod entropy;
 pub mod heuristic;
 pub mod level_sums;
 pub mod optimum;
@@ -31,8 +33,8 @@ pub use sample::Sample;
 use crate::Grid;
 
 /// Every rule, in the order they are shown.
-pub const TABLE: [ScaleRule; 5] =
-    [symmetric::RULE, heuristic::RULE, sawb::RULE, sawb_refit::RULE, percentile::RULE];
+pub const TABLE: [ScaleRule; 6] =
+    [symmetric::RULE, heuristic::RULE, sawb::RULE, sawb_refit::RULE, percentile::RULE, entropy::RULE];
 
 /// Other names under which people know a rule.
 pub const ALIASES: [(&str, &str); 3] = [("max", "symmetric"), ("max_abs", "symmetric"), ("mse", "heuristic")];
@@ -59,6 +61,8 @@ impl ScaleRule {
     pub const SAWB_REFIT: Self = sawb_refit::RULE;
     /// [`percentile`].
     pub const PERCENTILE: Self = percentile::RULE;
+    /// [`entropy`].
+    pub const ENTROPY: Self = entropy::RULE;
 
     /// The rule of this name, or of one of its [`ALIASES`].
     ///

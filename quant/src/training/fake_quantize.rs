@@ -169,6 +169,7 @@ fn rounded(x: &Tensor, q: &QParams, finish: fn(f32, f32) -> f32) -> Result<Tenso
 ///
 /// # Errors
 /// As [`fake_quantize`].
+#[doc(alias = "_quantize_func_STE")]
 pub fn fake_quantize_on(tape: &mut Tape, x: Var, q: &QParams, ste: Ste) -> Result<Var> {
     let x_hat = fake_quantize(tape.value(x), q)?;
     Ok(tape.push(x_hat, &[x], FakeQuantize { q: q.clone(), ste }))

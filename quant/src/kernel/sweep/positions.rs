@@ -14,6 +14,7 @@ use std::ops::Range;
 
 use super::super::micro::RegisterTile;
 use super::super::{At, Layer, MAX_MR};
+use super::rows::Starts;
 
 /// Goes through a range of output positions, as many at a time as the register tile `T` has.
 pub(in super::super) struct Positions<T> {
@@ -27,19 +28,6 @@ pub(in super::super) struct Positions<T> {
     x: usize,
     end: usize,
     tile: PhantomData<T>,
-}
-
-/// Where the codes of a register tile's positions begin, in bytes from the beginning of their plane.
-pub(in super::super) enum Starts {
-    /// Neighbours in one row of the image: the first one's start, and the bytes from each to the next.
-    Neighbours {
-        /// Of the first position.
-        first: usize,
-        /// From a position to the next.
-        step: usize,
-    },
-    /// Anywhere.
-    Each([usize; MAX_MR]),
 }
 
 impl<T: RegisterTile> Positions<T> {
@@ -85,62 +73,28 @@ impl<T: RegisterTile> Iterator for Positions<T> {
         }
         let rows = T::MR.min(self.end - self.position);
         let at = At { position: self.position, y: self.y, x: self.x, rows, channel: 0 };
-        let mut first = self.start();
-        let starts = if rows == T::MR && self.x + T::MR <= self.cols {
+        let mut starts = Starts { first: self.start(), step: None, each: [0; MAX_MR] };
+        if rows == T::MR && self.x + T::MR <= self.cols {
+            starts.step = Some(self.col_step);
             self.advance(T::MR);
-            Starts::Neighbours { first, step: self.col_step }
         } else {
-            let mut starts = [0; MAX_MR];
+            let mut start = starts.first;
             for m in 0..T::MR {
                 if m < rows {
-                    first = self.start();
+                    start = self.start();
                     self.advance(1);
                 }
-                starts[m] = first;
+                starts.each[m] = start;
             }
-            Starts::Each(starts)
-        };
+        }
         self.position += rows;
         Some((at, starts))
     }
 }
 
-/// The left operand of a register tile: the codes of one plane at `MR` positions.
-pub(in super::super) struct Rows<'a> {
-    /// The plane.
-    pub codes: *const u8,
-    /// Where in it.
-    pub starts: &'a Starts,
-}
-
-impl Rows<'_> {
-    /// The first position's codes, if all positions are neighbours.
-    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code))] // for `avx512vnni.rs`
-    #[inline(always)]
-    pub fn neighbours(&self) -> Option<*const u8> {
-        match *self.starts {
-            Starts::Neighbours { first, .. } => Some(self.codes.wrapping_add(first)),
-            Starts::Each(_) => None,
-        }
-    }
-
-    /// `offset` bytes behind the beginning of each position.
-    #[inline(always)]
-    pub fn at<const MR: usize>(&self, offset: usize) -> [*const u8; MR] {
-        let mut x = [self.codes.wrapping_add(offset); MR];
-        for m in 0..MR {
-            x[m] = x[m].wrapping_add(match self.starts {
-                // Computed, not kept: an array written as a vector and read one by one would wait for the store buffer.
-                Starts::Neighbours { first, step } => first + m * step,
-                Starts::Each(starts) => starts[m],
-            });
-        }
-        x
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::rows::Rows;
     use super::*;
     use crate::kernel::Tile;
     use crate::kernel::micro::Field;

@@ -1,0 +1,202 @@
+//! Quantization-aware training from a trained network: epochs, evaluation in integers, saving, resuming.
+//!
+//! ```text
+//! FOLDER/
+//!     metrics.jsonl                 one line an epoch
+//!     state.safetensors             where the run stands
+//!     ResNet20_W4A4.safetensors     the best epoch's network
+//!     ResNet20_W4A4.latent.safetensors     its latent weights, ranges in the metadata
+//!     last/                         the same two of the last epoch
+//! ```
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use engine::optim::{Decay, Schedule, Sgd};
+use models::data::augment::Augment;
+use models::data::loader::Loader;
+use models::formats::latent_path;
+use models::{Checkpoint, EpochMetrics, Fit, Network, QatTrainer, QuantizedNetwork, Teacher, Trainer};
+
+use super::{Setup, in_integers, model_name};
+use crate::run::context::Context;
+use crate::run::exit::Failure;
+use crate::run::fit::{self, STATE, Verb};
+use crate::run::run_folder::RunFolder;
+
+/// How to train.
+#[derive(Clone, Debug)]
+pub struct Training {
+    /// Passes over the training images.
+    pub epochs: usize,
+    /// Images of a step.
+    pub batch: usize,
+    /// First learning rate; half a cosine to zero follows.
+    pub lr: f64,
+    /// Weight decay.
+    pub weight_decay: f64,
+    /// Label smoothing.
+    pub smoothing: f64,
+    /// Decay of the average of the weights; 0: none.
+    pub ema: f64,
+    /// Save the state every so many steps too; 0: only after each epoch.
+    pub checkpoint_every: usize,
+    /// A network to learn from beside the labels.
+    pub teacher: Option<Teacher>,
+}
+
+impl Training {
+    /// Refuses settings without meaning.
+    ///
+    /// # Errors
+    /// Naming the flag.
+    pub fn check(&self) -> Result<()> {
+        if self.epochs == 0 || self.batch == 0 {
+            return Err(Failure::Usage("--epochs and --batch must be at least 1".into()).into());
+        }
+        for (flag, value, most) in [
+            ("--lr", self.lr, 1e3),
+            ("--weight-decay", self.weight_decay, 1e3),
+            ("--smoothing", self.smoothing, 1.0),
+            ("--ema", self.ema, 1.0),
+        ] {
+            if !(0.0..=most).contains(&value) {
+                let text = format!("{flag} {value}: expected a number from 0 to {most}");
+                return Err(Failure::Usage(text).into());
+            }
+        }
+        Ok(())
+    }
+
+    /// `network` with its optimizer.
+    fn trainer(&self, network: &Network, batches: usize) -> Trainer {
+        let schedule = Schedule {
+            base: self.lr as f32,
+            warmup: 0,
+            total: self.epochs * batches,
+            decay: Decay::Cosine { end: 0.0 },
+        };
+        let sgd = Sgd::new(0.9, true, self.weight_decay as f32, false);
+        Trainer::new(network.graph.clone(), network.params.clone(), sgd, schedule)
+            .with_smoothing(self.smoothing as f32)
+            .with_ema(self.ema as f32)
+            .with_teacher(self.teacher.clone())
+    }
+}
+
+/// What the user types.
+#[derive(Clone, Debug)]
+pub struct Commands {
+    /// To repeat the run; the model file keeps it.
+    pub run: String,
+    /// To continue it, shown when Ctrl-C stops it.
+    pub resume: String,
+}
+
+/// What a finished run has to say.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Every epoch.
+    pub metrics: Vec<EpochMetrics>,
+    /// The network of the best epoch.
+    pub best: QuantizedNetwork,
+    /// The network of the last epoch.
+    pub last: QuantizedNetwork,
+    /// The best network's file.
+    pub model: PathBuf,
+}
+
+impl Outcome {
+    /// Accuracy after the last epoch.
+    pub fn top1_last(&self) -> f64 {
+        self.metrics.last().map_or(0.0, |m| m.test_top1)
+    }
+
+    /// Accuracy after the best epoch, and its number; the earliest of equals.
+    pub fn best(&self) -> (f64, usize) {
+        fit::best(&self.metrics).map_or((0.0, 0), |m| (m.test_top1, m.epoch))
+    }
+
+    /// Median speed of the epochs.
+    pub fn images_per_s(&self) -> f64 {
+        fit::images_per_s(&self.metrics)
+    }
+
+    /// Accuracy and loss by epoch.
+    pub fn curve(&self) -> String {
+        fit::curve(&self.metrics, Aware::TEST)
+    }
+}
+
+/// Trains `start` to the end, from the state in `folder` if there is one.
+///
+/// # Errors
+/// If the run diverges, the folder cannot be written to, or Ctrl-C was pressed.
+pub fn train(
+    context: &Context,
+    setup: &Setup,
+    start: QuantizedNetwork,
+    training: Training,
+    folder: &RunFolder,
+    commands: &Commands,
+) -> Result<Outcome> {
+    let normalization = setup.network.normalization;
+    let images =
+        Loader::training(&setup.data.train, training.batch, normalization, Augment::STANDARD, context.seed)
+            .over(setup.train.clone());
+    let model = folder.path(model_name(setup.network.depth, start.quantization.config.bits));
+    let QuantizedNetwork { network, quantization } = start;
+    let trainer = training.trainer(&network, images.batches());
+    let mut fit = Fit::new(QatTrainer::new(trainer, quantization), training.epochs)
+        .with_checkpoints_every(training.checkpoint_every);
+    let state = Some(folder.path(STATE)).filter(|path| path.exists()).map(Checkpoint::read).transpose()?;
+    let mut verb = Aware { context, setup, network: &network, model: &model, command: &commands.run };
+    let metrics = fit::train(context, folder, &commands.resume, (&mut fit, state), &images, &mut verb)?;
+    let last = QuantizedNetwork::of(&network, fit.learner.quantized());
+    Ok(Outcome { metrics, best: best(&model)?, last, model })
+}
+
+/// The network of the best epoch, from its latent weights.
+fn best(model: &Path) -> Result<QuantizedNetwork> {
+    let latent = latent_path(model);
+    let lost = || Failure::BadInput(format!("{}: holds no quantized network", latent.display()));
+    Ok(QuantizedNetwork::from_checkpoint(&Checkpoint::read(&latent)?, None)?.ok_or_else(lost)?)
+}
+
+/// A network in training, measured in integers.
+struct Aware<'a> {
+    context: &'a Context,
+    setup: &'a Setup,
+    network: &'a Network,
+    model: &'a Path,
+    command: &'a str,
+}
+
+impl Verb<QatTrainer> for Aware<'_> {
+    const TEST: &'static str = "test in integers";
+
+    fn test(&mut self, qat: &QatTrainer) -> Result<f64> {
+        let quantized = QuantizedNetwork::of(self.network, qat.quantized());
+        Ok(in_integers(self.context, &quantized, &self.setup.test)?.top1())
+    }
+
+    /// Saves the best network so far.
+    fn keep(&mut self, qat: &QatTrainer, metrics: &EpochMetrics, before: &[EpochMetrics]) -> Result<()> {
+        if fit::best(before).is_some_and(|best| metrics.test_top1 <= best.test_top1) {
+            return Ok(());
+        }
+        let facts = [
+            ("epoch", metrics.epoch.to_string()),
+            ("seed", self.context.seed.to_string()),
+            ("test_accuracy", format!("{:.2}", metrics.test_top1)),
+            ("test_images", self.setup.test.images().to_string()),
+            ("command", self.command.to_owned()),
+        ];
+        QuantizedNetwork::of(self.network, qat.quantized()).save(self.model, &facts)?;
+        Ok(())
+    }
+
+    fn describe(&self, state: &mut Checkpoint) {
+        self.network.describe(state);
+    }
+}

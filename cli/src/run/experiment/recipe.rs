@@ -1,0 +1,193 @@
+//! Everything that is chosen about a post-training quantization, and its steps: calibrate, correct.
+
+use anyhow::Result;
+use clap::ValueEnum;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use models::data::augment::Normalization;
+use models::data::loader::Loader;
+use models::data::synthetic::noise_images;
+use models::{Network, QuantizedNetwork};
+use quant::rounding::Report;
+use quant::{
+    ActivationRule, Effort, Granularity, Policy, QuantConfig, Quantizer, ScaleRule, Sequence, Ste, Step,
+    StepRule, Widths,
+};
+use serde::{Deserialize, Serialize};
+
+use super::Setup;
+use crate::run::context::Context;
+use crate::run::exit::Failure;
+use crate::run::progress::Progress;
+
+/// Where calibration images come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
+pub enum CalibrationSource {
+    /// Training images.
+    Images,
+    /// Gaussian noise with the spectrum of photographs: no data at all.
+    Noise,
+}
+
+/// Reads `--residual-bits`.
+pub fn residual_bits() -> impl TypedValueParser<Value = u32> {
+    PossibleValuesParser::new(["8", "16"]).map(|bits| bits.parse::<u32>().expect("8 and 16 are numbers"))
+}
+
+/// What the gradient of clipped activations is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SteChoice {
+    /// It passes through.
+    Identity,
+    /// It is zero.
+    Clipped,
+}
+
+impl From<SteChoice> for Ste {
+    fn from(choice: SteChoice) -> Self {
+        match choice {
+            SteChoice::Identity => Self::Identity,
+            SteChoice::Clipped => Self::Clipped,
+        }
+    }
+}
+
+/// Where the steps of weights or activations come from in training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepChoice {
+    /// Weights: by the scale rule at every step; activations: a moving average of the batches' ranges.
+    Rule,
+    /// Learned by gradient descent (LSQ).
+    Lsq,
+    /// Learned from clipped values only (PACT).
+    Pact,
+}
+
+impl From<StepChoice> for StepRule {
+    fn from(choice: StepChoice) -> Self {
+        match choice {
+            StepChoice::Rule => Self::Rule,
+            StepChoice::Lsq => Self::Lsq,
+            StepChoice::Pact => Self::Pact,
+        }
+    }
+}
+
+/// A post-training quantization.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recipe {
+    /// Bits of weights and activations.
+    pub bits: Widths,
+    /// The scale rule of weights.
+    pub method: ScaleRule,
+    /// One of them for each tensor, or for each channel.
+    pub granularity: Granularity,
+    /// Which layers.
+    pub policy: Policy,
+    /// How the ranges of activations are chosen.
+    pub activation_rule: ActivationRule,
+    /// Where the calibration images come from.
+    pub source: CalibrationSource,
+    /// How many.
+    pub images: usize,
+    /// What is corrected, in this order.
+    pub correction: Sequence,
+    /// Updates of each unit in corrections that learn; the method's own number if not given.
+    pub iterations: Option<usize>,
+    /// Bits of residual sums' and the pool's inputs, where the policy quantizes them; 8 if not given.
+    pub residual_bits: Option<u32>,
+}
+
+impl Recipe {
+    /// The configuration of hooks.
+    pub fn config(&self) -> QuantConfig {
+        QuantConfig {
+            bits: self.bits,
+            policy: self.policy,
+            weight_rule: self.method,
+            weight_granularity: self.granularity,
+            activation_rule: self.activation_rule.scale_rule(),
+            ..QuantConfig::default()
+        }
+    }
+
+    /// Refuses what the integer layers cannot run.
+    ///
+    /// # Errors
+    /// If weights have more than 8 bits, or there are no calibration images.
+    pub fn check(&self) -> Result<()> {
+        if self.bits.w > 8 {
+            let text = format!("--bits {}: the integer layers take weights of at most 8 bits", self.bits);
+            return Err(Failure::Usage(text).into());
+        }
+        if self.residual_bits.is_some() && self.policy != Policy::Product {
+            let text = "--residual-bits: only --policy product quantizes the residual stream";
+            return Err(Failure::Usage(text.into()).into());
+        }
+        if self.images == 0 {
+            return Err(Failure::Usage("--calibration-images must be at least 1".into()).into());
+        }
+        Ok(())
+    }
+
+    /// The calibration images.
+    ///
+    /// # Errors
+    /// If more noise images are asked for than are made at once.
+    pub fn calibration(&self, setup: &Setup, seed: u64) -> Result<Loader> {
+        match self.source {
+            CalibrationSource::Images => Ok(setup.subset(0, self.images)),
+            CalibrationSource::Noise => {
+                let noise = noise_images(self.images, 6, &Normalization::TRUE, seed)?;
+                Ok(Loader::evaluation(&noise, setup.test.batch_size, setup.network.normalization))
+            }
+        }
+    }
+
+    /// Quantizes the float network of `setup`.
+    ///
+    /// # Errors
+    /// If the recipe asks for the impossible.
+    pub fn quantize(&self, context: &Context, setup: &Setup) -> Result<QuantizedNetwork> {
+        self.quantize_network(context, setup, &setup.network)
+    }
+
+    /// Quantizes `float` with the images of `setup`.
+    ///
+    /// # Errors
+    /// If the recipe asks for the impossible.
+    pub fn quantize_network(
+        &self,
+        context: &Context,
+        setup: &Setup,
+        float: &Network,
+    ) -> Result<QuantizedNetwork> {
+        self.check()?;
+        let images = self.calibration(setup, context.seed)?;
+        context.detail(format_args!("  calibrating on {} images", images.images()));
+        let batches = || images.epoch(0).map(|batch| batch.x);
+        let quantizer = Quantizer::new(self.config()).with_activation_rule(self.activation_rule);
+        let quantizer = match self.residual_bits {
+            Some(bits) => quantizer.with_residual_bits(bits),
+            None => quantizer,
+        };
+        context.detail(format_args!("  correcting: {}", self.correction));
+        let mut bars: Vec<(Step, Progress)> = Vec::new();
+        let mut report = |step: Step, report: Report<'_>| {
+            if bars.last().is_none_or(|(last, _)| *last != step) {
+                bars.push((step, Progress::new(context, format!("  {}", step.name()), report.of)));
+            }
+            if let Some((_, bar)) = bars.last() {
+                bar.message(format!("{}, error {:.4}", report.unit, report.error));
+                bar.set(report.done);
+            }
+        };
+        let network = (&float.graph, &float.params);
+        let effort = Effort { seed: context.seed, iterations: self.iterations };
+        let quantized = self.correction.quantize(&quantizer, network, batches, effort, &mut report)?;
+        Ok(QuantizedNetwork::of(float, quantized))
+    }
+}

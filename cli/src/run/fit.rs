@@ -1,0 +1,157 @@
+//! A [`Fit`] in a run's folder: bars, metrics, saved states, Ctrl-C. What `train` and `qat` share.
+
+use anyhow::Result;
+use models::data::loader::Loader;
+use models::training::Watch;
+use models::{Checkpoint, Ended, EpochMetrics, Fit, Learner, Tally};
+
+use crate::run::context::Context;
+use crate::run::exit::Failure;
+use crate::run::interrupt;
+use crate::run::progress::Progress;
+use crate::run::run_folder::RunFolder;
+use crate::show::plot::{Series, lines, stack};
+
+/// Where a run stands.
+pub const STATE: &str = "state.safetensors";
+
+/// What a verb adds to the loop.
+pub trait Verb<L> {
+    /// What is measured after each epoch.
+    const TEST: &'static str;
+
+    /// The accuracy on the test images, percent.
+    ///
+    /// # Errors
+    /// If it cannot be measured.
+    fn test(&mut self, learner: &L) -> Result<f64>;
+
+    /// Keeps what the verb keeps of an epoch; `before` are those that came before.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    fn keep(&mut self, learner: &L, metrics: &EpochMetrics, before: &[EpochMetrics]) -> Result<()> {
+        let _ = (learner, metrics, before);
+        Ok(())
+    }
+
+    /// Says in a saved state what network it is of.
+    fn describe(&self, state: &mut Checkpoint);
+}
+
+/// Trains to the end, from `state` where there is one, and returns the metrics of every epoch.
+///
+/// # Errors
+/// If the run diverges, the folder cannot be written to, or Ctrl-C was pressed: `resume` is the command to continue.
+pub fn train<L: Learner>(
+    context: &Context,
+    folder: &RunFolder,
+    resume: &str,
+    (fit, state): (&mut Fit<L>, Option<Checkpoint>),
+    images: &Loader,
+    verb: &mut impl Verb<L>,
+) -> Result<Vec<EpochMetrics>> {
+    if let Some(state) = state {
+        fit.resume(state)?;
+    }
+    // An epoch that was measured but not saved comes again.
+    let done = fit.learner.steps();
+    folder.retain_metrics(|m| m["step"].as_u64().is_some_and(|step| step <= done as u64))?;
+    folder.complete_metrics(fit.last(), |m| m.step as u64)?;
+    interrupt::handle();
+    let mut run = FitRun { context, folder, epochs: fit.epochs, verb, epoch: String::new(), bar: None };
+    match fit.run(images, &mut run)? {
+        Ended::Finished => metrics(folder),
+        Ended::Stopped => Err(interrupt::stopped(resume).into()),
+    }
+}
+
+/// All epochs of a run.
+///
+/// # Errors
+/// If a line of the metrics is damaged.
+pub fn metrics(folder: &RunFolder) -> Result<Vec<EpochMetrics>> {
+    let lines = folder.metrics()?.into_iter().map(serde_json::from_value);
+    let broken = |e| Failure::BadInput(format!("{}: {e}", folder.path("metrics.jsonl").display()));
+    Ok(lines.collect::<std::result::Result<_, _>>().map_err(broken)?)
+}
+
+/// The epoch with the highest accuracy, the earliest of equals.
+pub fn best(metrics: &[EpochMetrics]) -> Option<&EpochMetrics> {
+    metrics.iter().max_by(|a, b| a.test_top1.total_cmp(&b.test_top1).then(b.epoch.cmp(&a.epoch)))
+}
+
+/// Median speed of the epochs.
+pub fn images_per_s(metrics: &[EpochMetrics]) -> f64 {
+    let mut speeds: Vec<f64> = metrics.iter().map(|m| m.images_per_s).collect();
+    speeds.sort_by(f64::total_cmp);
+    speeds.get(speeds.len() / 2).copied().unwrap_or(0.0)
+}
+
+/// Accuracy and loss by epoch; `test` is what was measured after each.
+pub fn curve(metrics: &[EpochMetrics], test: &str) -> String {
+    let series = |name: &str, value: fn(&EpochMetrics) -> f64| {
+        Series::new(name, metrics.iter().map(|m| (m.epoch as f64, value(m))).collect())
+    };
+    let top1 = [series(test, |m| m.test_top1), series("training", |m| m.train_top1)];
+    let loss = [series("training loss", |m| m.loss)];
+    stack(&[lines("Accuracy", "epoch", "top-1, %", &top1), lines("Loss", "epoch", "cross entropy", &loss)])
+}
+
+/// A run in progress.
+struct FitRun<'a, V> {
+    context: &'a Context,
+    folder: &'a RunFolder,
+    epochs: usize,
+    verb: &'a mut V,
+    /// `epoch 3/24`.
+    epoch: String,
+    bar: Option<Progress>,
+}
+
+impl<L, V: Verb<L>> Watch<L> for FitRun<'_, V> {
+    type Error = anyhow::Error;
+
+    fn begin(&mut self, epoch: usize, first: usize, batches: usize) {
+        self.epoch = format!("epoch {}/{}", epoch + 1, self.epochs);
+        let bar = Progress::new(self.context, &self.epoch, batches);
+        bar.set(first);
+        self.bar = Some(bar);
+    }
+
+    fn step(&mut self, done: usize, tally: &Tally) {
+        if let Some(bar) = &self.bar {
+            bar.message(format!("loss {:.4} top-1 {:.2}%", tally.mean_loss(), tally.top1()));
+            bar.set(done);
+        }
+    }
+
+    fn stopping(&self) -> bool {
+        interrupt::requested()
+    }
+
+    fn evaluate(&mut self, learner: &L) -> Result<f64> {
+        self.bar = None;
+        self.verb.test(learner)
+    }
+
+    fn epoch(&mut self, learner: &L, metrics: &EpochMetrics) -> Result<()> {
+        self.context.note(format_args!(
+            "{:<12} loss {:.4}  train {:.2}%  {} {:.2}%  lr {:.5}  {:.0} images/s",
+            self.epoch,
+            metrics.loss,
+            metrics.train_top1,
+            V::TEST,
+            metrics.test_top1,
+            metrics.lr,
+            metrics.images_per_s,
+        ));
+        self.verb.keep(learner, metrics, &self::metrics(self.folder)?)?;
+        self.folder.append_metrics(metrics)
+    }
+
+    fn save(&mut self, mut state: Checkpoint) -> Result<()> {
+        self.verb.describe(&mut state);
+        Ok(state.write(self.folder.path(STATE))?)
+    }
+}

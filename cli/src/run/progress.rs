@@ -1,0 +1,75 @@
+//! Progress on stderr: a bar on a terminal, an occasional line elsewhere, nothing with `--quiet`.
+
+use std::cell::{Cell, RefCell};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::run::context::Context;
+
+/// Without a terminal, a line this often.
+const BETWEEN_LINES: Duration = Duration::from_secs(10);
+
+/// Progress of something that takes `total` steps.
+pub struct Progress {
+    what: String,
+    total: u64,
+    done: Cell<u64>,
+    message: RefCell<String>,
+    bar: Option<ProgressBar>,
+    /// When the last line was written; `None`: no lines.
+    last_line: Cell<Option<Instant>>,
+}
+
+impl Progress {
+    /// Starts at 0 of `total`.
+    pub fn new(context: &Context, what: impl Into<String>, total: usize) -> Self {
+        let (what, total) = (what.into(), total as u64);
+        let bar = context.bars().then(|| {
+            let style = "{prefix} [{bar:32}] {pos}/{len} {eta} {msg}";
+            let style = ProgressStyle::with_template(style).expect("a valid template");
+            let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(8));
+            bar.set_style(style.progress_chars("=> "));
+            bar.set_prefix(what.clone());
+            bar
+        });
+        let lines = !context.quiet && bar.is_none();
+        Self {
+            what,
+            total,
+            done: Cell::new(0),
+            message: RefCell::default(),
+            bar,
+            last_line: Cell::new(lines.then(Instant::now)),
+        }
+    }
+
+    /// `done` steps are done.
+    pub fn set(&self, done: usize) {
+        self.done.set(done as u64);
+        if let Some(bar) = &self.bar {
+            bar.set_position(done as u64);
+        } else if self.last_line.get().is_some_and(|t| t.elapsed() >= BETWEEN_LINES) {
+            self.last_line.set(Some(Instant::now()));
+            let line = format!("{} {}/{} {}", self.what, self.done.get(), self.total, self.message.borrow());
+            eprintln!("{}", line.trim_end());
+        }
+    }
+
+    /// What to show beside the count: the loss, say.
+    pub fn message(&self, message: impl Into<String>) {
+        let message = message.into();
+        if let Some(bar) = &self.bar {
+            bar.set_message(message.clone());
+        }
+        *self.message.borrow_mut() = message;
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! The files a run began with: their sizes and checksums stand in the run's folder, and a resumed run must find the same.
+//!
+//! A run continues to the bits of an undisturbed one only from the same weights and images. Others under the same name
+//! would go on without a word, and the report would set the new files' figures beside the old run's.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::run::exit::Failure;
+
+/// Name of the file in a run folder.
+pub const NAME: &str = "inputs.json";
+
+/// One file that the run reads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputFile {
+    /// What it is to the run: `weights`, `data`, ...
+    pub role: String,
+    /// Where it was.
+    pub path: PathBuf,
+    /// Its size.
+    pub bytes: u64,
+    /// Its checksum, in hexadecimal digits.
+    pub sha256: String,
+}
+
+impl InputFile {
+    /// Reads the file at `path`; a folder stands for the files with the ending `bin` in it, in the order of their names.
+    ///
+    /// # Errors
+    /// If something cannot be read.
+    pub fn all(role: &str, path: &Path) -> Result<Vec<Self>> {
+        if !path.is_dir() {
+            return Ok(vec![Self::file(role, path)?]);
+        }
+        let entries = fs::read_dir(path).map_err(|e| models::Error::io("read", path, e))?;
+        let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+        files.retain(|file| file.extension().is_some_and(|ending| ending == "bin"));
+        files.sort();
+        files.iter().map(|file| Self::file(role, file)).collect()
+    }
+
+    fn file(role: &str, path: &Path) -> Result<Self> {
+        let mut digest = Sha256::new();
+        let read = || -> io::Result<u64> { io::copy(&mut File::open(path)?, &mut digest) };
+        let bytes = { read }().map_err(|e| models::Error::io("read", path, e))?;
+        let sha256 = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+        Ok(Self { role: role.to_owned(), path, bytes, sha256 })
+    }
+
+    /// `1096123 bytes, SHA-256 0123456789ab`.
+    fn description(&self) -> String {
+        format!("{} bytes, SHA-256 {}", self.bytes, &self.sha256[..12.min(self.sha256.len())])
+    }
+}
+
+/// Compares what a run began with to what is there now.
+///
+/// # Errors
+/// Naming the first file that differs, and how.
+pub fn check(before: &[InputFile], now: &[InputFile]) -> Result<()> {
+    let name = |input: &InputFile| (input.role.clone(), input.path.file_name().map(ToOwned::to_owned));
+    // What the run needs no more (the file of `--init`, once there is a state) is not asked for.
+    let needed = |old: &&InputFile| now.iter().any(|new| new.role == old.role);
+    for old in before.iter().filter(needed) {
+        let new = now.iter().find(|new| name(new) == name(old)).or_else(|| {
+            // A single file may have been renamed.
+            let mut of_role = now.iter().filter(|new| new.role == old.role);
+            of_role.next().filter(|_| of_role.next().is_none())
+        });
+        let what = match new {
+            Some(new) if (new.bytes, &new.sha256) == (old.bytes, &old.sha256) => continue,
+            Some(new) => format!(
+                "{} ({}) is not the file that the run began with: {} now, {} then",
+                new.path.display(),
+                old.role,
+                new.description(),
+                old.description()
+            ),
+            None => format!("{} ({}), with which the run began, is gone", old.path.display(), old.role),
+        };
+        return Err(
+            Failure::BadInput(format!("cannot resume: {what}; put it back, or start a new run")).into()
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moved_file_is_the_same_and_a_changed_one_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        fs::write(path("w.pt"), b"abc").unwrap();
+        let before = InputFile::all("weights", &path("w.pt")).unwrap();
+        assert_eq!(before[0].sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        fs::rename(path("w.pt"), path("moved.pt")).unwrap();
+        check(&before, &InputFile::all("weights", &path("moved.pt")).unwrap()).unwrap();
+        fs::write(path("moved.pt"), b"abd").unwrap();
+        let text =
+            check(&before, &InputFile::all("weights", &path("moved.pt")).unwrap()).unwrap_err().to_string();
+        assert!(
+            text.contains("moved.pt (weights) is not the file") && text.contains("3 bytes, SHA-256 ba7816bf"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_folder_stands_for_its_records() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["b.bin", "a.bin", "readme.txt"] {
+            fs::write(dir.path().join(name), name).unwrap();
+        }
+        let before = InputFile::all("data", dir.path()).unwrap();
+        assert_eq!(before.len(), 2);
+        fs::remove_file(dir.path().join("b.bin")).unwrap();
+        fs::write(dir.path().join("c.bin"), "c").unwrap();
+        let text = check(&before, &InputFile::all("data", dir.path()).unwrap()).unwrap_err().to_string();
+        assert!(text.contains("b.bin (data), with which the run began, is gone"), "{text}");
+    }
+}

@@ -1,0 +1,294 @@
+//! `bench`: how fast this machine trains, classifies and multiplies, and how close that is to its peak, which is
+//! measured in the same run.
+//!
+//! Work is counted as direct convolution, 2 FLOP a multiply-add. Winograd's kernels need fewer, so that classification
+//! may exceed 100% of the peak.
+
+mod integer;
+mod memory;
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use engine::gemm::{Matrix, gemm};
+use engine::kernel::{Isa, peak_flops};
+use engine::optim::{Decay, Schedule, Sgd};
+use engine::rng::{Purpose, Rng};
+use engine::{Float, Hook, Inference, Shape, Tensor};
+use models::data::augment::Normalization;
+use models::data::loader::Batch;
+use models::{Network, Shortcut, Trainer};
+use quant::integer::linear::integer_matmul;
+use quant::kernel::plane::Plane;
+use quant::{FakeQuantHook, IntTensor, PackedWeights, Policy, QuantConfig, Quantization, Widths};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::run::algorithm::AlgorithmChoice;
+use crate::run::context::Context;
+use crate::run::exit::Failure;
+
+/// Settings of `bench`.
+#[derive(Args, Clone, Debug, Serialize, Deserialize)]
+pub struct BenchArgs {
+    /// What to measure
+    #[arg(value_enum)]
+    what: What,
+    /// Images computed at once
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    batch: u32,
+    /// For infer, the integer-only network of these widths [default: the float network]; for qat, the widths of the
+    /// fake quantization [default: W8A8]
+    #[arg(long, value_name = "WxAy")]
+    bits: Option<Widths>,
+    /// For infer with --bits: time and speed of every node too
+    #[arg(long)]
+    layers: bool,
+    /// How convolutions are computed, for train and qat
+    #[arg(long, value_enum, default_value_t)]
+    algorithm: AlgorithmChoice,
+    /// Instruction set to use [default: what QUANT_ISA says, else the best]
+    #[arg(long, value_name = "NAME")]
+    isa: Option<String>,
+    /// Shape of the product, for gemm
+    #[arg(long, value_name = "M,N,K", default_value = "1024,1024,1024")]
+    shape: String,
+    /// Numbers of the product, for gemm
+    #[arg(long, value_enum, default_value_t = Numbers::Int8)]
+    numbers: Numbers,
+    /// Repetitions; the median counts
+    #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..))]
+    repeat: u32,
+}
+
+/// What to measure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum What {
+    /// A training step of ResNet-20 in floats
+    Train,
+    /// A training step of ResNet-20 with fake quantization
+    Qat,
+    /// Classification by ResNet-20 in floats
+    Infer,
+    /// A matrix product
+    Gemm,
+}
+
+/// Numbers of a matrix product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Numbers {
+    /// f32 x f32 -> f32
+    F32,
+    /// u8 x s8 -> s32
+    Int8,
+}
+
+/// Multiply-adds of an image: forward, and with both gradients (the first layer's input needs none).
+fn multiply_adds(network: &Network) -> (usize, usize) {
+    let layers = network.graph.multiply_adds(32);
+    let forward: usize = layers.iter().map(|(_, n)| n).sum();
+    (forward, 3 * forward - layers[0].1)
+}
+
+/// Measures and prints.
+///
+/// # Errors
+/// If an argument is impossible on this machine.
+pub fn run(args: BenchArgs, context: &Context) -> Result<()> {
+    let in_integers = args.what == What::Gemm || args.what == What::Infer && args.bits.is_some();
+    if args.layers && !(in_integers && args.what == What::Infer) {
+        return Err(Failure::Usage("--layers: only `bench infer --bits WxAy` measures nodes".into()).into());
+    }
+    let isa = match &args.isa {
+        Some(name) if !in_integers => Isa::find_family(name)
+            .ok_or_else(|| Failure::Usage(format!("--isa {name}: this machine does not have it")))?,
+        _ => Isa::active(),
+    };
+    match args.what {
+        What::Train => train(&args, context, &mut Float, None),
+        What::Qat => {
+            let widths = args.bits.unwrap_or(Widths { w: 8, a: 8 });
+            let config = QuantConfig { bits: widths, ..QuantConfig::default() };
+            let graph = Network::fresh(20, Shortcut::B, Normalization::COURSE, 1)?.graph;
+            let plan = Policy::Course.plan(&graph, widths);
+            train(
+                &args,
+                context,
+                &mut FakeQuantHook::new(Quantization::new(config, plan), true),
+                Some(widths),
+            )
+        }
+        What::Infer => match args.bits {
+            Some(bits) => integer::infer(&args, context, bits),
+            None => infer(&args, context, isa),
+        },
+        What::Gemm => product(&args, context),
+    }
+}
+
+/// Median seconds of `repeat` calls after one to warm up.
+fn median_seconds(repeat: u32, mut f: impl FnMut() -> Result<()>) -> Result<f64> {
+    f()?;
+    let mut seconds = Vec::new();
+    for _ in 0..repeat {
+        let start = Instant::now();
+        f()?;
+        seconds.push(start.elapsed().as_secs_f64());
+    }
+    seconds.sort_by(f64::total_cmp);
+    Ok(seconds[seconds.len() / 2])
+}
+
+/// FLOP/s of all threads at once: cores that share power or caches slow each other down.
+fn peak(isa: Isa, threads: usize) -> f64 {
+    let one = |_| peak_flops(isa, Duration::from_millis(100));
+    (0..threads).into_par_iter().with_max_len(1).map(one).sum()
+}
+
+fn normal(shape: impl Into<Shape>) -> Tensor {
+    let mut rng = Rng::at(1, Purpose::Test, 0, 0);
+    Tensor::from_fn(shape, |_| rng.normal())
+}
+
+fn train(args: &BenchArgs, context: &Context, hook: &mut dyn Hook, bits: Option<Widths>) -> Result<()> {
+    let n = args.batch as usize;
+    let network = Network::fresh(20, Shortcut::B, Normalization::COURSE, 1)?;
+    let mut trainer = Trainer::new(
+        network.graph.clone(),
+        network.params.clone(),
+        Sgd::new(0.9, true, 5e-4, false),
+        Schedule { base: 0.01, warmup: 0, total: 1, decay: Decay::Constant },
+    )
+    .with_smoothing(0.1)
+    .with_algorithm(args.algorithm.algorithm());
+    let x = normal([n, 32, 32, 3]);
+    let labels: Vec<usize> = (0..n).map(|i| i % 10).collect();
+    let seconds = median_seconds(args.repeat, || {
+        let batch = Batch { number: 0, indices: (0..n).collect(), x: x.clone(), labels: labels.clone() };
+        trainer.step(batch, hook)?;
+        Ok(())
+    })?;
+    let work = Work { multiply_adds: multiply_adds(&network).1, images: n, seconds };
+    images(context, args.what, Isa::active(), &work, bits)
+}
+
+fn infer(args: &BenchArgs, context: &Context, isa: Isa) -> Result<()> {
+    let n = args.batch as usize;
+    let network = Network::fresh(20, Shortcut::B, Normalization::COURSE, 1)?;
+    let compiled = Inference::compile(&network.graph, &network.params, [32, 32, 3], isa)?;
+    let x = normal([n, 32, 32, 3]);
+    // A measurement of at least a few milliseconds, also for one image.
+    let rounds = (64 / n).max(1);
+    let seconds = median_seconds(args.repeat, || {
+        for _ in 0..rounds {
+            compiled.run(&x)?;
+        }
+        Ok(())
+    })?;
+    let work = Work { multiply_adds: multiply_adds(&network).0, images: n * rounds, seconds };
+    images(context, args.what, isa, &work, None)
+}
+
+struct Work {
+    multiply_adds: usize,
+    images: usize,
+    seconds: f64,
+}
+
+fn images(context: &Context, what: What, isa: Isa, work: &Work, bits: Option<Widths>) -> Result<()> {
+    let images_per_s = work.images as f64 / work.seconds;
+    let flops = images_per_s * 2.0 * work.multiply_adds as f64;
+    let peak = peak(isa, context.threads);
+    context.say(format_args!(
+        "{images_per_s:.0} images/s, {:.1} GFLOP/s of direct convolution: {:.0}% of {:.1}, the peak of {} thread(s) \
+         with {}",
+        flops / 1e9,
+        100.0 * flops / peak,
+        peak / 1e9,
+        context.threads,
+        isa.name()
+    ))?;
+    context.result(&json!({
+        "what": what,
+        "images_per_s": images_per_s,
+        "gflops": flops / 1e9,
+        "peak": peak / 1e9,
+        "percent_of_peak": 100.0 * flops / peak,
+        "isa": isa.name(),
+        "threads": context.threads,
+        "bits": bits.map(|b| b.to_string()),
+    }))
+}
+
+fn product(args: &BenchArgs, context: &Context) -> Result<()> {
+    let shape: Vec<usize> = args.shape.split(',').filter_map(|s| s.trim().parse().ok()).collect();
+    let &[m, n, k] = shape.as_slice() else {
+        return Err(Failure::Usage(format!("--shape `{}`: expected M,N,K", args.shape)).into());
+    };
+    if [m, n, k].contains(&0) {
+        return Err(Failure::Usage(format!("--shape {m},{n},{k}: every extent must be positive")).into());
+    }
+    let bytes = |each: u128, rows: usize, cols: usize| each.saturating_mul(rows as u128 * cols as u128);
+    let needed = match args.numbers {
+        Numbers::F32 => [bytes(4, m, k), bytes(4, k, n), 0, bytes(4, m, n)],
+        // The weights as they are, and packed in panels of up to 32 channels and 16 bits.
+        Numbers::Int8 => {
+            let channels = n.div_ceil(32).saturating_mul(32);
+            [bytes(1, m, k), bytes(1, n, k), bytes(2, channels, k), bytes(4, m, n)]
+        }
+    };
+    let needed = needed.into_iter().fold(0, u128::saturating_add);
+    memory::check(&format!("--shape {m},{n},{k}"), needed)?;
+    let (seconds, name, peak) = match args.numbers {
+        Numbers::F32 => {
+            let (a, b, mut c) = (normal([m, k]), normal([k, n]), vec![0.0; m * n]);
+            let seconds = median_seconds(args.repeat, || {
+                gemm(Matrix::new(a.data(), m, k), Matrix::new(b.data(), k, n), 0.0, &mut c);
+                Ok(())
+            })?;
+            // matrixmultiply is called on one thread.
+            (seconds, Isa::active().name(), peak(Isa::active(), 1))
+        }
+        Numbers::Int8 => {
+            let kernel = integer::kernel(args.isa.as_deref())?;
+            let mut rng = Rng::at(1, Purpose::Test, 0, 0);
+            let mut x = Plane::new(m * k, 0);
+            x.iter_mut().for_each(|code| *code = rng.next_u32() as u8);
+            let w: Vec<i8> = (0..n * k).map(|_| rng.next_u32() as i8).collect();
+            if k % 4 != 0 {
+                return Err(Failure::Usage(format!(
+                    "--shape {m},{n},{k}: K must be a multiple of 4 for int8"
+                ))
+                .into());
+            }
+            let w = PackedWeights::pack_for(kernel, IntTensor::from_vec([n, k], w)?)?;
+            // Codes and results begin at a cache line, as other libraries' do.
+            let mut y = Plane::new(4 * m * n, 0);
+            let y: &mut [i32] = bytemuck::cast_slice_mut(&mut y);
+            let seconds = median_seconds(args.repeat, || {
+                integer_matmul(&x, &w, y)?;
+                Ok(())
+            })?;
+            (seconds, kernel.name, integer::peak(kernel, context.threads))
+        }
+    };
+    let gops = 2.0 * (m * n * k) as f64 / seconds / 1e9;
+    let share = 100.0 * gops * 1e9 / peak;
+    let threads = if args.numbers == Numbers::F32 { 1 } else { context.threads };
+    context
+        .say(format_args!("{gops:.1} GOP/s with {name}, {share:.0}% of the peak of {threads} thread(s)"))?;
+    context.result(&json!({
+        "what": args.what,
+        "numbers": args.numbers,
+        "shape": [m, n, k],
+        "gops": gops,
+        "peak": peak / 1e9,
+        "percent_of_peak": share,
+        "isa": name,
+        "threads": threads,
+    }))
+}

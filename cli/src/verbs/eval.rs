@@ -1,0 +1,202 @@
+//! `eval`: the accuracy of a network on CIFAR-10, in the arithmetic that its file asks for: a quantized network in
+//! integers, any other in floats.
+
+mod integer_only;
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use engine::ops::argmax;
+use engine::{Float, Hook};
+use models::data::cifar10::{CLASS_NAMES, CLASSES, ImageSet};
+use models::data::loader::Loader;
+use models::formats::{Model, Opened};
+use models::{Evaluation, QuantizedNetwork, evaluate};
+use quant::FiniteHook;
+use quant::Quantization;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::run::assets;
+use crate::run::context::Context;
+use crate::run::exit::Failure;
+use crate::run::input::InputArgs;
+use crate::run::progress::Progress;
+
+/// Settings of `eval`.
+#[derive(Args, Clone, Debug, Serialize, Deserialize)]
+pub struct EvalArgs {
+    #[command(flatten)]
+    #[serde(flatten)]
+    input: InputArgs,
+    /// Which images
+    #[arg(long, value_enum, default_value_t = Split::Test)]
+    split: Split,
+    /// Only the first N images
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
+    /// How to compute [default: integer for a quantized network, float for any other]
+    #[arg(long, value_enum)]
+    arithmetic: Option<Arithmetic>,
+    /// Images computed at once
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    batch: u32,
+}
+
+/// Training or test images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Split {
+    /// The images to learn from.
+    Train,
+    /// The images to measure on.
+    Test,
+}
+
+impl Split {
+    /// The images of the data set `given`, else of the one that comes with the program, and the folder they are in. The
+    /// test images need no training images beside them.
+    ///
+    /// # Errors
+    /// If they are not there.
+    pub fn open(self, given: Option<&Path>) -> Result<(ImageSet, PathBuf)> {
+        match self {
+            Self::Train => assets::open_data(given).map(|data| (data.train, data.folder)),
+            Self::Test => assets::open_test_images(given),
+        }
+    }
+}
+
+/// How the layers with weights are computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Arithmetic {
+    /// In floats, as if nothing were quantized.
+    Float,
+    /// In floats whose values are those of the integers.
+    Simulated,
+    /// In integers.
+    Integer,
+}
+
+impl Arithmetic {
+    /// The hook that computes so.
+    fn hook(self, quantization: Option<&Quantization>, path: &Path) -> Result<Box<dyn Hook>> {
+        Ok(match (self, quantization) {
+            (Self::Float, _) => Box::new(Float),
+            (Self::Simulated, Some(quantization)) => Box::new(quantization.simulated()),
+            (Self::Integer, Some(quantization)) => Box::new(quantization.integers()?),
+            (_, None) => {
+                let text = format!(
+                    "{}: holds a float network, which has no integers; make a quantized one with `cli ptq` or `cli qat`",
+                    path.display()
+                );
+                return Err(Failure::BadInput(text).into());
+            }
+        })
+    }
+}
+
+/// Measures and prints.
+///
+/// # Errors
+/// If the network or the data cannot be read.
+pub fn run(args: EvalArgs, context: &Context) -> Result<()> {
+    let (path, Opened { model, metadata, .. }) = assets::open_network(context, &args.input)?;
+    let (network, quantization) = match model {
+        Model::Integer(graph) => return integer_only::run(&args, context, &path, graph, &metadata),
+        Model::Quantized(QuantizedNetwork { network, quantization }) => (network, Some(quantization)),
+        Model::Float(network) => (network, None),
+    };
+    let default = if quantization.is_some() { Arithmetic::Integer } else { Arithmetic::Float };
+    let arithmetic = args.arithmetic.unwrap_or(default);
+    let mut hook = arithmetic.hook(quantization.as_ref(), &path)?;
+    let (set, folder) = args.split.open(args.input.data.as_deref())?;
+    let images = args.limit.map_or(set.len(), |limit| set.len().min(limit as usize));
+    let loader = Loader::evaluation(&set, args.batch as usize, network.normalization)
+        .over((0..images).collect::<Vec<_>>());
+
+    // A ReLU makes zero of NaN, so that logits can be finite behind activations that are not.
+    if let Some(batch) = loader.epoch(0).next() {
+        network.graph.infer(&network.params, batch.x, &mut FiniteHook)?;
+    }
+    let start = Instant::now();
+    let evaluation = {
+        let progress = Progress::new(context, "eval", images);
+        let batches = loader.prefetch(0, 0, 2);
+        evaluate(&network.graph, &network.params, batches, hook.as_mut(), |done| progress.set(done))?
+    };
+    let seconds = start.elapsed().as_secs_f64();
+
+    let weights_bytes = size(&path)?;
+    let config = quantization.as_ref().map(|q| &q.config);
+    let quantized = config.map_or(String::new(), |c| {
+        format!(", {} by policy `{}`, weights by `{}`", c.bits, c.policy, c.weight_rule)
+    });
+    context.say(format_args!(
+        "{}: ResNet-{} option {}{}, normalisation {}",
+        path.display(),
+        network.depth,
+        network.shortcut,
+        quantized,
+        network.normalization
+    ))?;
+    let name = arithmetic.to_possible_value().expect("no variant is hidden");
+    let how = format!("{} arithmetic", name.get_name());
+    say_accuracy(context, &evaluation, &folder, seconds, &how)?;
+    per_class(context, &evaluation.logits, &set, images);
+    context.result(&json!({
+        "top1": evaluation.top1(),
+        "images": images,
+        "seconds": seconds,
+        "weights_bytes": weights_bytes,
+        "weights": path,
+        "data": folder,
+        "split": args.split,
+        "arithmetic": arithmetic,
+        "bits": config.map(|c| c.bits),
+        "policy": config.map(|c| c.policy),
+        "method": config.map(|c| c.weight_rule),
+        "depth": network.depth,
+        "shortcut": network.shortcut.to_string(),
+        "normalization": network.normalization.to_string(),
+    }))
+}
+
+/// The accuracy, and how fast `how` was.
+fn say_accuracy(
+    context: &Context,
+    evaluation: &Evaluation,
+    folder: &Path,
+    seconds: f64,
+    how: &str,
+) -> Result<()> {
+    let (top1, images) = (evaluation.top1(), evaluation.images);
+    context.say(format_args!(
+        "top-1 {top1:.2}% of {images} images of {} in {seconds:.1} s ({:.0} images/s, {how})",
+        folder.display(),
+        images as f64 / seconds,
+    ))
+}
+
+/// The accuracy of each class, for those who want details.
+fn per_class(context: &Context, logits: &[f32], set: &ImageSet, images: usize) {
+    let mut counts = [(0u32, 0u32); CLASSES];
+    for (i, row) in logits.chunks_exact(CLASSES).enumerate().take(images) {
+        let best = argmax(row);
+        let (correct, count) = &mut counts[set.label(i)];
+        *correct += u32::from(best == set.label(i));
+        *count += 1;
+    }
+    for (name, (correct, count)) in CLASS_NAMES.iter().zip(counts) {
+        let percent = 100.0 * f64::from(correct) / f64::from(count.max(1));
+        context.detail(format_args!("  {name:<12}{percent:6.2}% of {count}"));
+    }
+}
+
+/// Bytes of a file.
+fn size(path: &Path) -> Result<u64> {
+    Ok(std::fs::metadata(path).map_err(|e| models::Error::io("open", path, e))?.len())
+}

@@ -1,0 +1,71 @@
+//! `eval` of a model file without floats: the engine that ships, on the images' bytes.
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::Result;
+use models::data::loader::Loader;
+use models::formats::int_model;
+use quant::int_graph::file::About;
+use quant::int_graph::{IntEngine, IntGraph};
+use serde_json::json;
+
+use super::{EvalArgs, per_class, say_accuracy, size};
+use crate::run::context::Context;
+use crate::run::exit::Failure;
+use crate::run::progress::Progress;
+
+/// Measures and prints.
+///
+/// # Errors
+/// If the data cannot be read, or a flag asks for floats.
+pub fn run(args: &EvalArgs, context: &Context, path: &Path, graph: IntGraph, about: &About) -> Result<()> {
+    let refuse = |flag: &str, why: &str| {
+        let text = format!("{flag}: {} is an integer-only network, {why}", path.display());
+        Err(Failure::Usage(text).into())
+    };
+    if args.input.normalization.is_some() {
+        return refuse("--normalization", "which has its normalisation inside");
+    }
+    if args.arithmetic.is_some_and(|arithmetic| arithmetic != super::Arithmetic::Integer) {
+        return refuse("--arithmetic", "which has no other arithmetic");
+    }
+    let engine = IntEngine::new(graph)?;
+    let (set, folder) = args.split.open(args.input.data.as_deref())?;
+    let images = args.limit.map_or(set.len(), |limit| set.len().min(limit as usize));
+    let loader = Loader::evaluation(&set, args.batch as usize, Default::default())
+        .over((0..images).collect::<Vec<_>>());
+
+    let start = Instant::now();
+    let evaluation = {
+        let progress = Progress::new(context, "eval", images);
+        int_model::evaluate(&engine, &loader, |done| progress.set(done))?
+    };
+    let seconds = start.elapsed().as_secs_f64();
+
+    let fact = |key: &str| about.get(key).map_or("?", String::as_str);
+    context.say(format_args!(
+        "{}: {} option {}, {}, integers only",
+        path.display(),
+        fact("arch"),
+        fact("shortcut"),
+        fact("bits")
+    ))?;
+    say_accuracy(context, &evaluation, &folder, seconds, engine.isa())?;
+    per_class(context, &evaluation.logits, &set, images);
+    context.result(&json!({
+        "top1": evaluation.top1(),
+        "images": images,
+        "seconds": seconds,
+        "weights_bytes": size(path)?,
+        "weights": path,
+        "data": folder,
+        "split": args.split,
+        "arithmetic": "integer_only",
+        "isa": engine.isa(),
+        "bits": about.get("bits"),
+        "policy": about.get("policy"),
+        "method": about.get("method"),
+        "about": about,
+    }))
+}

@@ -1,0 +1,82 @@
+//! What each layer sees on the first training images.
+
+use anyhow::Result;
+use engine::{Hook, LayerQuant, Node, Operands, Tape, Tensor};
+use models::data::loader::Loader;
+use models::{Network, evaluate};
+use quant::SimulateHook;
+
+use super::InspectArgs;
+use crate::run::assets;
+use crate::run::context::Context;
+
+/// A sample of every layer's input, in the network's order; of a quantized network, as it is before it is rounded, behind
+/// layers that are. None with `--images 0`.
+///
+/// # Errors
+/// If the images cannot be read.
+pub(super) fn inputs(
+    args: &InspectArgs,
+    context: &Context,
+    network: &Network,
+    quantized: Option<SimulateHook>,
+) -> Result<Vec<(String, Tensor)>> {
+    if args.images == 0 {
+        return Ok(Vec::new());
+    }
+    let data = assets::open_data(args.input.data.as_deref())?;
+    let images = args.images.min(data.train.len());
+    let loader =
+        Loader::evaluation(&data.train, 64, network.normalization).over((0..images).collect::<Vec<_>>());
+    let mut inputs = Inputs { seen: Vec::new(), quantized };
+    context.note(format_args!("activations of {images} images of {}", data.folder.display()));
+    evaluate(&network.graph, &network.params, loader.epoch(0), &mut inputs, |_| ())?;
+    let tensor = |(name, values): (String, Vec<f32>)| Ok((name, Tensor::from_vec([values.len()], values)?));
+    // Listed in the order of the network, in whatever order they were computed.
+    let order: Vec<&str> = network.graph.weighted().map(|node| node.name.as_str()).collect();
+    inputs.seen.sort_by_key(|(name, _)| order.iter().position(|layer| layer == name));
+    inputs.seen.into_iter().map(tensor).collect()
+}
+
+/// Keeps a sample of every layer's input.
+struct Inputs {
+    seen: Vec<(String, Vec<f32>)>,
+    /// Computes the layers that are quantized.
+    quantized: Option<SimulateHook>,
+}
+
+/// Of each batch and layer, about so many values are kept.
+const KEPT: usize = 40_000;
+
+impl Inputs {
+    fn keep(&mut self, node: &Node, x: &Tensor) {
+        let values = x.data();
+        let place = self.seen.iter().position(|(name, _)| *name == node.name).unwrap_or_else(|| {
+            self.seen.push((node.name.clone(), Vec::new()));
+            self.seen.len() - 1
+        });
+        let kept = &mut self.seen[place].1;
+        // An odd stride meets all channels; the extremes decide the scale, so they are always among the kept.
+        let stride = (values.len() / KEPT) | 1;
+        kept.extend(values.iter().step_by(stride));
+        kept.extend(values.iter().copied().reduce(f32::min));
+        kept.extend(values.iter().copied().reduce(f32::max));
+    }
+}
+
+impl Hook for Inputs {
+    fn compute(
+        &mut self,
+        node: &Node,
+        x: &Tensor,
+        w: &Tensor,
+        b: Option<&Tensor>,
+    ) -> engine::Result<Option<Tensor>> {
+        self.keep(node, x);
+        self.quantized.as_mut().map_or(Ok(None), |hook| hook.compute(node, x, w, b))
+    }
+
+    fn layer(&mut self, _: &mut Tape, _: &Node, operands: Operands) -> engine::Result<LayerQuant> {
+        Ok(operands.into())
+    }
+}

@@ -1,0 +1,14 @@
+//! The verbs, one file each: settings, and what is done with them.
+
+pub mod bench;
+pub mod calibrate;
+pub mod completions;
+pub mod data;
+pub mod eval;
+pub mod infer;
+pub mod inspect;
+pub mod ptq;
+pub mod qat;
+pub mod search;
+pub mod table;
+pub mod train;

@@ -1,0 +1,154 @@
+//! `ptq`: a trained network quantized without training.
+//!
+//! Calibrates on a few training images (or on none: noise), makes the corrections asked for, and measures what comes out
+//! through the integer layers, with the float simulation beside it. `--ablation` measures what each correction adds.
+
+mod ablation;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use quant::{ActivationRule, Granularity, Policy, ScaleRule, Sequence, Widths};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::run::context::Context;
+use crate::run::experiment::{
+    CalibrationSource, Recipe, Scores, Setup, file_bytes, model_name, page, residual_bits,
+};
+use crate::run::input::InputArgs;
+use crate::run::run_folder::RunFolder;
+use crate::{run::interrupt, run::settings};
+
+/// Settings of `ptq`.
+#[derive(Args, Clone, Debug, Serialize, Deserialize)]
+pub struct PtqArgs {
+    #[command(flatten)]
+    #[serde(flatten)]
+    input: InputArgs,
+    /// Bits of weights and activations
+    #[arg(long, value_name = "WxAy", default_value = "W4A4")]
+    bits: Widths,
+    /// Rule that chooses the scale of weights
+    #[arg(long, value_name = "RULE", default_value = "sawb")]
+    method: ScaleRule,
+    /// A scale of weights for each tensor (per_tensor) or output channel (per_channel)
+    #[arg(long, value_name = "WHAT", default_value_t = Granularity::PerTensor)]
+    weight_granularity: Granularity,
+    /// course: all layers but the first; product: all layers, the first and the last with 8 bits
+    #[arg(long, value_name = "NAME", default_value = "course")]
+    policy: Policy,
+    /// Bits of residual sums and the average pool, for policy product [default: 8]
+    #[arg(long, alias = "stream-bits", value_name = "N", value_parser = residual_bits())]
+    residual_bits: Option<u32>,
+    /// Rule that chooses the range of activations: max, mse, percentile, moving_average, ...
+    #[arg(long, value_name = "RULE", default_value = "heuristic")]
+    activation_rule: ActivationRule,
+    /// Images to calibrate on
+    #[arg(long, value_enum, default_value_t = CalibrationSource::Images)]
+    calibration: CalibrationSource,
+    /// How many of them
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    calibration_images: usize,
+    /// What to correct, in this order: none, or equalize, balance (factors between layers or channels), bias_analytic,
+    /// bias (means), batch_norm (means and variances), adaround, brecq, qdrop (learned rounding), adaquant (learned weights)
+    #[arg(long, value_name = "NAME,..", default_value = "batch_norm")]
+    correction: Sequence,
+    /// Updates of each layer or block in adaround, brecq, qdrop and adaquant [default: the method's own number]
+    #[arg(long, value_name = "N")]
+    iterations: Option<usize>,
+    /// Measure what each correction adds, alone and in sequence
+    #[arg(long)]
+    #[serde(default)]
+    ablation: bool,
+    /// Only the first N test images
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
+    /// Folder of the model and the report [default: runs/ptq-TIMESTAMP]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+impl PtqArgs {
+    fn recipe(&self) -> Recipe {
+        Recipe {
+            bits: self.bits,
+            method: self.method,
+            granularity: self.weight_granularity,
+            policy: self.policy,
+            activation_rule: self.activation_rule,
+            source: self.calibration,
+            images: self.calibration_images,
+            correction: self.correction.clone(),
+            iterations: self.iterations,
+            residual_bits: self.residual_bits,
+        }
+    }
+}
+
+/// Quantizes, measures, saves.
+///
+/// # Errors
+/// If network or data cannot be read, or the folder cannot be written to.
+pub fn run(args: PtqArgs, context: &Context) -> Result<()> {
+    let recipe = args.recipe();
+    recipe.check()?;
+    let setup = Setup::open(context, &args.input, None, args.limit)?;
+    let folder = RunFolder::create(context, args.out.as_deref(), &args)?;
+    interrupt::at_once(format!(
+        "nothing is saved yet; begin again with the same command ({} may be used again)",
+        folder.folder().display()
+    ));
+    let top1_float = setup.float(context)?.top1();
+    if args.ablation {
+        return ablation::run(context, &setup, &recipe, top1_float);
+    }
+    let quantized = recipe.quantize(context, &setup)?;
+    let scores = Scores::measure(context, &quantized, &setup.test)?;
+
+    let command = settings::command(&context.verb, context.seed, &args)?;
+    let facts = [
+        ("test_accuracy", format!("{:.2}", scores.top1_int)),
+        ("test_images", scores.images.to_string()),
+        ("seed", context.seed.to_string()),
+        ("command", command.clone()),
+    ];
+    let model = folder.path(model_name(setup.network.depth, args.bits));
+    let latent = quantized.save(&model, &facts)?;
+    let model_bytes = file_bytes(&model)?;
+
+    let float_row = page::Row::float(top1_float, &setup.network);
+    let row = page::Row::quantized(format!("PTQ {}", args.bits), args.method, scores, model_bytes);
+    let rows = [float_row, row];
+    context.say(page::table(&rows))?;
+    context.say(scores)?;
+    let report =
+        page::write(&folder, &format!("Post-training quantization, {}", args.bits), &command, &rows, &[])?;
+    context.say(format_args!("model   {}", model.display()))?;
+    context.say(format_args!("report  {}", report.display()))?;
+    context.result(&json!({
+        "top1_float": top1_float,
+        "top1_int": scores.top1_int,
+        "top1_layers": scores.top1_layers,
+        "top1_simulated": scores.top1_simulated,
+        "agreement": scores.agreement,
+        "max_logit_difference": scores.max_logit_difference,
+        "top1_as_trained": scores.top1_as_trained,
+        "agreement_as_trained": scores.agreement_as_trained,
+        "images": scores.images,
+        "bits": args.bits,
+        "method": args.method,
+        "weight_granularity": args.weight_granularity,
+        "policy": args.policy,
+        "residual_bits": args.residual_bits,
+        "activation_rule": args.activation_rule,
+        "correction": args.correction,
+        "seed": context.seed,
+        "model_bytes": model_bytes,
+        "packed_bytes": quantized.quantization.packed_bytes(&quantized.network.params),
+        "model": model,
+        "latent": latent,
+        "report": report,
+    }))
+}

@@ -1,0 +1,296 @@
+//! `qat`: fine-tunes a trained network with the quantization in place.
+//!
+//! Without flags: the network and the slice of CIFAR-10 that come with the program; float accuracy, post-training
+//! quantization at W4A4, a short training under fake quantization, the accuracy of the integers, a table, and where
+//! everything was saved.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clap::Args;
+use engine::ops::Distillation;
+use models::data::cifar10::SIDE;
+use models::formats::latent_path;
+use models::{QuantizedNetwork, Teacher};
+use quant::{ActivationRule, Granularity, Policy, ScaleRule, Step, Widths};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::run::assets;
+use crate::run::context::Context;
+use crate::run::experiment::aware::{Commands, Outcome, Training, train};
+use crate::run::experiment::{
+    CalibrationSource, Recipe, Scores, Setup, SteChoice, StepChoice, file_bytes, page, residual_bits,
+};
+use crate::run::input::InputArgs;
+use crate::run::run_folder::RunFolder;
+use crate::{run::interrupt, run::settings};
+
+/// Settings of `qat`.
+#[derive(Args, Clone, Debug, Serialize, Deserialize)]
+pub struct QatArgs {
+    #[command(flatten)]
+    #[serde(flatten)]
+    input: InputArgs,
+    /// Bits of weights and activations
+    #[arg(long, value_name = "WxAy", default_value = "W4A4")]
+    bits: Widths,
+    /// Rule that chooses the scale of weights, at every step
+    #[arg(long, value_name = "RULE", default_value = "sawb")]
+    method: ScaleRule,
+    /// course: all layers but the first; product: all layers, the first and the last with 8 bits
+    #[arg(long, value_name = "NAME", default_value = "course")]
+    policy: Policy,
+    /// Bits of residual sums and the average pool, for policy product [default: 8]
+    #[arg(long, alias = "stream-bits", value_name = "N", value_parser = residual_bits())]
+    residual_bits: Option<u32>,
+    /// Gradient of activations that clip: identity passes it on, clipped stops it
+    #[arg(long, value_enum, default_value_t = SteChoice::Clipped)]
+    ste: SteChoice,
+    /// Gradient of weights that clip
+    #[arg(long, value_enum, default_value_t = SteChoice::Identity)]
+    weight_ste: SteChoice,
+    /// Steps of weights: by the rule, or learned
+    #[arg(long, value_enum, default_value_t = StepChoice::Rule)]
+    weight_step: StepChoice,
+    /// Steps of activations: a moving average of ranges, or learned
+    #[arg(long, value_enum, default_value_t = StepChoice::Rule)]
+    activation_step: StepChoice,
+    /// Start from the weights of this network (of a wider quantized run: its .latent file) [default: --weights]
+    #[arg(long, value_name = "FILE")]
+    init: Option<PathBuf>,
+    /// Learn from this float network's logits too; float: the network of --weights
+    #[arg(long, value_name = "FILE|float")]
+    teacher: Option<PathBuf>,
+    /// Share of the teacher's term in the loss
+    #[arg(long, value_name = "SHARE", default_value_t = 0.5)]
+    teacher_share: f64,
+    /// Divides the logits of network and teacher before they are compared
+    #[arg(long, value_name = "T", default_value_t = 2.0)]
+    temperature: f64,
+    /// Rule that chooses the range of activations in each batch; its moving average is used
+    #[arg(long, value_name = "RULE", default_value = "heuristic")]
+    activation_rule: ActivationRule,
+    /// Passes over the training images
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    epochs: usize,
+    /// Images of a step
+    #[arg(long, value_name = "N", default_value_t = 128)]
+    batch: usize,
+    /// First learning rate; half a cosine to zero follows
+    #[arg(long, value_name = "RATE", default_value_t = 0.005)]
+    lr: f64,
+    /// Weight decay
+    #[arg(long, value_name = "DECAY", default_value_t = 1e-4)]
+    weight_decay: f64,
+    /// Label smoothing
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    smoothing: f64,
+    /// Decay of an average of the weights that is evaluated and kept; 0: no average
+    #[arg(long, value_name = "DECAY", default_value_t = 0.95)]
+    ema: f64,
+    /// Training images to calibrate on, before training
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    calibration_images: usize,
+    /// Only the first N training images
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
+    /// Only the first N test images
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    test_limit: Option<u32>,
+    /// Save the state every N steps too, not only after each epoch; 0: never
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    checkpoint_every: usize,
+    /// The run's folder [default: runs/qat-TIMESTAMP]
+    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    out: Option<PathBuf>,
+    /// Continue the run in this folder
+    #[arg(long, value_name = "DIR")]
+    resume: Option<PathBuf>,
+}
+
+/// The teacher's name if it is the network that training starts from.
+const TEACHER_IS_START: &str = "float";
+
+impl QatArgs {
+    /// The settings in `recipe`, for the network and data that `input` names.
+    pub(crate) fn of_recipe(recipe: &Path, input: &InputArgs) -> Result<Self> {
+        Ok(Self { input: input.clone(), ..settings::from_file("qat", recipe)? })
+    }
+
+    /// The widths and the scale rule of the weights.
+    pub(crate) fn asks_for(&self) -> (Widths, ScaleRule) {
+        (self.bits, self.method)
+    }
+
+    /// Quantization without training, to compare with.
+    fn post_training(&self) -> Recipe {
+        Recipe {
+            bits: self.bits,
+            method: self.method,
+            granularity: Granularity::PerTensor,
+            policy: self.policy,
+            activation_rule: ActivationRule::Scale(ScaleRule::HEURISTIC),
+            source: CalibrationSource::Images,
+            images: self.calibration_images,
+            correction: Step::BatchNorm.into(),
+            iterations: None,
+            residual_bits: self.residual_bits,
+        }
+    }
+
+    /// Where training starts.
+    pub(crate) fn start(&self, context: &Context, setup: &Setup) -> Result<QuantizedNetwork> {
+        let recipe = Recipe { activation_rule: self.activation_rule, ..self.post_training() };
+        let mut start = match &self.init {
+            Some(file) => {
+                let (_, network) =
+                    assets::load_network(context, Some(file), None, Some(setup.network.normalization))?;
+                recipe.quantize_network(context, setup, &network)?
+            }
+            None => recipe.quantize(context, setup)?,
+        };
+        start.quantization.config.activation_ste = self.ste.into();
+        start.quantization.config.weight_ste = self.weight_ste.into();
+        start.quantization.config.weight_step = self.weight_step.into();
+        start.quantization.config.activation_step = self.activation_step.into();
+        Ok(start)
+    }
+
+    /// How to train.
+    pub(crate) fn training(&self, context: &Context) -> Result<Training> {
+        let how = Distillation { share: self.teacher_share as f32, temperature: self.temperature as f32 };
+        let teacher = |file: &PathBuf| -> Result<Teacher> {
+            let own = file.as_os_str() == TEACHER_IS_START;
+            let (file, key) = if own {
+                (self.input.weights.as_deref(), self.input.weights_key.as_deref())
+            } else {
+                (Some(file.as_path()), None)
+            };
+            let normalization = assets::normalization(self.input.normalization.as_deref())?;
+            let (_, network) = assets::load_network(context, file, key, normalization)?;
+            Ok(Teacher::new(&network.graph, &network.params, [SIDE, SIDE, 3], how)?)
+        };
+        Ok(Training {
+            epochs: self.epochs,
+            batch: self.batch,
+            lr: self.lr,
+            weight_decay: self.weight_decay,
+            smoothing: self.smoothing,
+            ema: self.ema,
+            checkpoint_every: self.checkpoint_every,
+            teacher: self.teacher.as_ref().map(teacher).transpose()?,
+        })
+    }
+}
+
+/// Trains to the end, or until Ctrl-C.
+///
+/// # Errors
+/// If network or data cannot be read, the folder cannot be written to, or the run diverges.
+pub fn run(args: QatArgs, context: &Context) -> Result<()> {
+    let (recipe, training) = (args.post_training(), args.training(context)?);
+    recipe.check()?;
+    training.check()?;
+    let setup = Setup::open(context, &args.input, args.limit, args.test_limit)?;
+    let folder = match &args.resume {
+        Some(folder) => RunFolder::open(folder)?,
+        None => RunFolder::create(context, args.out.as_deref(), &args)?,
+    };
+    let mut files = setup.files();
+    files.extend(args.init.as_deref().map(|file| ("init", file)));
+    let other = args.teacher.as_deref().filter(|file| file.as_os_str() != TEACHER_IS_START);
+    files.extend(other.map(|file| ("teacher", file)));
+    folder.pin(context, &files)?;
+    interrupt::at_once(format!(
+        "what was saved before stays; continue with `cli qat --resume {}`",
+        folder.folder().display()
+    ));
+    let top1_float = setup.float(context)?.top1();
+    context.note(format_args!("float            top-1 {top1_float:.2}%"));
+    let post_training = recipe.quantize(context, &setup)?;
+    let ptq = Scores::measure(context, &post_training, &setup.test)?;
+    context.note(format_args!("PTQ {:<12} top-1 {:.2}% in integers", args.bits.to_string(), ptq.top1_int));
+
+    let start = args.start(context, &setup)?;
+    let command = settings::command(&context.verb, context.seed, &args)?;
+    let commands =
+        Commands { run: command.clone(), resume: format!("cli qat --resume {}", folder.folder().display()) };
+    let outcome = train(context, &setup, start, training, &folder, &commands)?;
+    interrupt::at_once(format!("all epochs are saved; `{}` measures and reports", commands.resume));
+    let scores = Scores::measure(context, &outcome.best, &setup.test)?;
+    let last = save_last(&folder, &outcome, context.seed, &command)?;
+
+    let rows = [
+        page::Row::float(top1_float, &setup.network),
+        page::Row::quantized(
+            format!("PTQ {}", args.bits),
+            args.method,
+            ptq,
+            post_training.model_bytes(&[])?.len(),
+        ),
+        page::Row::quantized(format!("QAT {}", args.bits), args.method, scores, file_bytes(&outcome.model)?),
+    ];
+    context.say(page::table(&rows))?;
+    let title = format!("Quantization-aware training, {}", args.bits);
+    let report = page::write(&folder, &title, &command, &rows, &[outcome.curve()])?;
+    finish(&args, context, &outcome, scores, &report)?;
+    context.result(&json!({
+        "top1_float": top1_float,
+        "top1_ptq": ptq.top1_int,
+        "top1_int": scores.top1_int,
+        "top1_layers": scores.top1_layers,
+        "top1_simulated": scores.top1_simulated,
+        "agreement": scores.agreement,
+        "max_logit_difference": scores.max_logit_difference,
+        "top1_as_trained": scores.top1_as_trained,
+        "agreement_as_trained": scores.agreement_as_trained,
+        "top1_last": outcome.top1_last(),
+        "top1_best": outcome.best().0,
+        "epoch_best": outcome.best().1,
+        "images_per_s": outcome.images_per_s(),
+        "images": scores.images,
+        "bits": args.bits,
+        "method": args.method,
+        "policy": args.policy,
+        "residual_bits": args.residual_bits,
+        "epochs": args.epochs,
+        "seed": context.seed,
+        "model_bytes": file_bytes(&outcome.model)?,
+        "packed_bytes": outcome.best.quantization.packed_bytes(&outcome.best.network.params),
+        "model": outcome.model,
+        "model_last": last,
+        "latent": latent_path(&outcome.model),
+        "report": report,
+        "run": folder.folder(),
+    }))
+}
+
+/// Saves the network of the last epoch, which nobody chose on the test images, in the folder `last`.
+fn save_last(folder: &RunFolder, outcome: &Outcome, seed: u64, command: &str) -> Result<PathBuf> {
+    let place = folder.path("last");
+    std::fs::create_dir_all(&place).map_err(|e| models::Error::io("create", &place, e))?;
+    let model = place.join(outcome.model.file_name().unwrap_or_default());
+    let facts = [
+        ("test_accuracy", format!("{:.2}", outcome.top1_last())),
+        ("epoch", outcome.metrics.len().to_string()),
+        ("seed", seed.to_string()),
+        ("command", command.to_owned()),
+    ];
+    outcome.last.save(&model, &facts)?;
+    Ok(model)
+}
+
+fn finish(args: &QatArgs, context: &Context, outcome: &Outcome, scores: Scores, report: &Path) -> Result<()> {
+    let (best, epoch) = outcome.best();
+    context.say(format_args!(
+        "top-1 in integers {best:.2}% after epoch {epoch} (the best, saved), {:.2}% after epoch {} (the last); seed {}",
+        outcome.top1_last(),
+        args.epochs,
+        context.seed
+    ))?;
+    context.say(scores)?;
+    context.say(format_args!("trained at {:.0} images/s", outcome.images_per_s()))?;
+    context.say(format_args!("model   {}", outcome.model.display()))?;
+    context.say(format_args!("report  {}", report.display()))
+}

@@ -1,0 +1,229 @@
+//! `table`: Table 1, bits x (PTQ, QAT) x scale rule of the weights, cell by cell.
+//!
+//! ```text
+//! FOLDER/
+//!     config.toml                   the settings; `--resume FOLDER` fills the cells that are missing
+//!     cells/QAT_W4A4_sawb.json      a finished cell, written as a whole
+//!     cells/QAT_W4A4_sawb/          the cell's run: state and metrics of QAT, the model
+//!     table.md  table.json          all finished cells
+//! ```
+//!
+//! A column is a scale rule of the weights, trained as the flags say; or, with `--recipes DIR`, any NAME for which there are
+//! files `DIR/qat_w4a4_NAME.toml`, settings of `cli qat`: that is how each width gets the method that suits it best.
+//!
+//! PTQ comes in two recipes. `--ptq plain` is the assignment's: activations by their largest value, nothing corrected.
+//! `--ptq best` clips activations for the least squared error and shifts the batch norms' statistics by what rounding did.
+
+mod cell;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use quant::{Policy, Widths};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::run::context::Context;
+use crate::run::experiment::aware::Training;
+use crate::run::experiment::{Setup, residual_bits};
+use crate::run::input::InputArgs;
+use crate::run::interrupt;
+use crate::run::run_folder::RunFolder;
+use crate::show::text_table::text_table;
+use cell::{Cell, cell};
+
+/// Settings of `table`.
+#[derive(Args, Clone, Debug, Serialize, Deserialize)]
+pub struct TableArgs {
+    #[command(flatten)]
+    #[serde(flatten)]
+    input: InputArgs,
+    /// Rows: bits of weights and activations
+    #[arg(long, value_name = "WxAy,...", value_delimiter = ',', default_value = "W8A8,W4A4,W8A2,W2A8,W2A2")]
+    bits: Vec<Widths>,
+    /// Columns: scale rules of the weights, or other names of recipes
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', default_value = "sawb,symmetric")]
+    methods: Vec<String>,
+    /// Columns: with or without training
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "ptq,qat")]
+    modes: Vec<CellMode>,
+    /// course: all layers but the first; product: all layers, the first and the last with 8 bits
+    #[arg(long, value_name = "NAME", default_value = "course")]
+    policy: Policy,
+    /// Bits of residual sums and the average pool, for policy product [default: 8]
+    #[arg(long, alias = "stream-bits", value_name = "N", value_parser = residual_bits())]
+    residual_bits: Option<u32>,
+    /// How PTQ calibrates
+    #[arg(long, value_enum, default_value_t = Ptq::Best)]
+    ptq: Ptq,
+    /// Training images to calibrate on
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    calibration_images: usize,
+    /// Folder of recipes: a QAT cell takes its settings from qat_WxAy_NAME.toml, and the flags below are ignored
+    #[arg(long, value_name = "DIR")]
+    recipes: Option<PathBuf>,
+    /// Passes over the training images of each QAT cell
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    epochs: usize,
+    /// First learning rate of QAT
+    #[arg(long, value_name = "RATE", default_value_t = 0.01)]
+    lr: f64,
+    /// Decay of the average of the weights in QAT; 0: no average
+    #[arg(long, value_name = "DECAY", default_value_t = 0.95)]
+    ema: f64,
+    /// Only the first N training images
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
+    /// Only the first N test images
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    test_limit: Option<u32>,
+    /// The table's folder [default: runs/table-TIMESTAMP]
+    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    out: Option<PathBuf>,
+    /// Fill the missing cells of the table in this folder
+    #[arg(long, value_name = "DIR")]
+    resume: Option<PathBuf>,
+}
+
+impl TableArgs {
+    /// How QAT cells without a recipe are trained.
+    fn training(&self) -> Training {
+        Training {
+            epochs: self.epochs,
+            batch: 128,
+            lr: self.lr,
+            weight_decay: 1e-4,
+            smoothing: 0.0,
+            ema: self.ema,
+            checkpoint_every: 200,
+            teacher: None,
+        }
+    }
+}
+
+/// With or without training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum CellMode {
+    /// Post-training quantization.
+    Ptq,
+    /// Quantization-aware training.
+    Qat,
+}
+
+impl CellMode {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Ptq => "PTQ",
+            Self::Qat => "QAT",
+        }
+    }
+}
+
+/// How PTQ calibrates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Ptq {
+    /// Activations by their largest value, nothing corrected: the assignment's
+    Plain,
+    /// Activations clipped for the least squared error, batch norm statistics shifted by what rounding did
+    Best,
+}
+
+/// Fills the table.
+///
+/// # Errors
+/// If network or data cannot be read, the folder cannot be written to, or a cell's run diverges.
+pub fn run(args: TableArgs, context: &Context) -> Result<()> {
+    let setup = Setup::open(context, &args.input, args.limit, args.test_limit)?;
+    let folder = match &args.resume {
+        Some(folder) => RunFolder::open(folder)?,
+        None => RunFolder::create(context, args.out.as_deref(), &args)?,
+    };
+    folder.pin(context, &setup.files())?;
+    let resume = format!("cli table --resume {}", folder.folder().display());
+    interrupt::at_once(format!("finished cells are saved; continue with `{resume}`"));
+    let top1_float = setup.float(context)?.top1();
+    context.note(format_args!("float top-1 {top1_float:.2}%"));
+    let mut cells = Vec::new();
+    for &bits in &args.bits {
+        for &mode in &args.modes {
+            for method in &args.methods {
+                let Some(cell) = cell(&args, context, &setup, &folder, (bits, mode, method))? else {
+                    continue;
+                };
+                context.note(format_args!("{} {bits} {method}: {:.2}%", mode.name(), cell.top1));
+                cells.push(cell);
+                write(&args, context, &folder, top1_float, &cells)?;
+            }
+        }
+    }
+    context.say(text(&args, top1_float, &cells))?;
+    context.say(format_args!("table   {}", folder.path("table.md").display()))?;
+    context.result(&json!({
+        "top1_float": top1_float,
+        "cells": cells,
+        "policy": args.policy,
+        "seed": context.seed,
+        "run": folder.folder(),
+    }))
+}
+
+/// Head and rows of the table: a row per width, a column per mode and method.
+fn grid(args: &TableArgs, cells: &[Cell]) -> (Vec<String>, Vec<Vec<String>>) {
+    let columns: Vec<(CellMode, &String)> =
+        args.modes.iter().flat_map(|mode| args.methods.iter().map(|method| (*mode, method))).collect();
+    let mut head = vec!["bits".to_string()];
+    head.extend(columns.iter().map(|(mode, method)| format!("{} {method}", mode.name())));
+    head.push("KiB".into());
+    let row = |bits: &Widths| {
+        let find = |mode, method: &String| {
+            cells.iter().find(|c| (c.bits, c.mode, &c.method) == (*bits, mode, method))
+        };
+        let percent = |cell: Option<&Cell>| {
+            cell.map_or(String::new(), |c| match c.top1_best {
+                Some(best) => format!("{:.2} ({best:.2})", c.top1),
+                None => format!("{:.2}", c.top1),
+            })
+        };
+        let mut row = vec![bits.to_string()];
+        row.extend(columns.iter().map(|(mode, method)| percent(find(*mode, method))));
+        let size = cells.iter().find(|c| c.bits == *bits).map(|c| c.model_bytes as f64 / 1024.0);
+        row.push(size.map_or(String::new(), |kib| format!("{kib:.1}")));
+        row
+    };
+    (head, args.bits.iter().map(row).collect())
+}
+
+fn text(args: &TableArgs, top1_float: f64, cells: &[Cell]) -> String {
+    let (head, rows) = grid(args, cells);
+    let head: Vec<&str> = head.iter().map(String::as_str).collect();
+    let images = cells.first().map_or(0, |c| c.images);
+    format!(
+        "top-1 % in integers on {images} test images, of QAT after the last epoch (after the best, chosen on these \
+         images); float {top1_float:.2}%\n{}",
+        text_table(&head, 1, &rows)
+    )
+}
+
+/// `table.md` and `table.json`, replaced as a whole.
+fn write(
+    args: &TableArgs,
+    context: &Context,
+    folder: &RunFolder,
+    top1_float: f64,
+    cells: &[Cell],
+) -> Result<()> {
+    let (head, rows) = grid(args, cells);
+    let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+    let mut markdown = line(&head) + &line(&vec!["---".to_string(); head.len()]);
+    rows.iter().for_each(|row| markdown += &line(row));
+    markdown += &format!(
+        "\nFloat: {top1_float:.2}%. QAT: last epoch (best epoch). Policy {}, seed {}.\n",
+        args.policy, context.seed
+    );
+    folder.write("table.md", markdown.as_bytes())?;
+    folder.write("table.json", serde_json::to_string_pretty(&json!({ "cells": cells }))?.as_bytes())?;
+    Ok(())
+}

@@ -1,0 +1,57 @@
+//! Factors that move between neighbouring layers, so that integers fit better, while the float network stays the same.
+//!
+//! 1. [`cross_layer`](mod@cross_layer): from a batch norm through the ReLU into the next convolution (Nagel et al. 2019).
+//! 2. [`balance`](mod@balance): from a convolution's channels into the batch norm behind it.
+
+pub mod balance;
+pub mod cross_layer;
+
+pub use balance::balance;
+pub use cross_layer::cross_layer;
+
+#[cfg(test)]
+mod tests {
+    use engine::{Float, Graph, Layer, Params, Tensor};
+
+    /// conv bn relu, a residual block with uneven channels, classifier.
+    pub(super) fn network() -> (Graph, Params) {
+        let conv = |c| Layer::Conv2d { c, o: 8, kernel: 3, stride: 1, padding: 1 };
+        let norm = Layer::BatchNorm { c: 8 };
+        let mut g = Graph::default();
+        let x = g.add("x", Layer::Input, &[]);
+        let stem = g.add("conv", conv(3), &[x]);
+        let bn = g.add("bn", norm, &[stem]);
+        let relu = g.add("relu", Layer::Relu, &[bn]);
+        let conv1 = g.add("conv1", conv(8), &[relu]);
+        let bn1 = g.add("bn1", norm, &[conv1]);
+        let relu1 = g.add("relu1", Layer::Relu, &[bn1]);
+        let conv2 = g.add("conv2", conv(8), &[relu1]);
+        let bn2 = g.add("bn2", norm, &[conv2]);
+        let add = g.add("add", Layer::Add, &[bn2, relu]);
+        let relu2 = g.add("relu2", Layer::Relu, &[add]);
+        let pool = g.add("pool", Layer::GlobalAvgPool, &[relu2]);
+        g.add("fc", Layer::Linear { i: 8, o: 4 }, &[pool]);
+        let mut params = g.init(7).unwrap();
+        for (i, param) in params.iter_mut().enumerate() {
+            let row = (param.value.len() / 8).max(1);
+            let uneven = |j: usize| ((j / row % 8) as f32 - 3.0).exp2();
+            let name = param.name.as_str();
+            let values = param.value.data_mut().iter_mut().enumerate();
+            match name.rsplit_once('.').map(|(_, suffix)| suffix) {
+                _ if name == "conv1.weight" => values.for_each(|(j, v)| *v *= uneven(j)),
+                Some("running_mean" | "bias") => values.for_each(|(j, v)| *v = ((i + j) as f32).sin() * 0.3),
+                Some("running_var") => values.for_each(|(j, v)| *v = 0.5 + uneven(j)),
+                Some("weight") if name.starts_with("bn") => {
+                    values.for_each(|(j, v)| *v = 0.5 + ((i * j) as f32).cos().abs());
+                }
+                _ => {}
+            }
+        }
+        (g, params)
+    }
+
+    pub(super) fn outputs(graph: &Graph, params: &Params) -> Vec<f32> {
+        let x = Tensor::from_fn([3, 6, 6, 3], |i| (i as f32 * 0.37).sin());
+        graph.infer(params, x, &mut Float).unwrap().data().to_vec()
+    }
+}
