@@ -1,13 +1,13 @@
 //! The variable of learned rounding: a number between down and up, and what drives it to one of the two.
 //!
 //! AdaRound (Nagel et al., "Up or down? Adaptive rounding for post-training quantization", ICML 2020) writes a weight's code
-//! as `floor(w / s) + h(v)` with the *rectified sigmoid*, the paper's (23),
+//! as `floor(w / s) + h(v)` with the *rectified sigmoid* (7e), its formula 23,
 //!
 //! ```text
 //! h(v) = clip( sigmoid(v) (zeta - gamma) + gamma, 0, 1)        zeta = 1.1, gamma = -0.1
 //! ```
 //!
-//! which reaches 0 and 1 for finite `v` with a slope that has not vanished there. The regulariser, the paper's (24),
+//! which reaches 0 and 1 for finite `v` with a slope that has not vanished there. The regulariser (7f), its formula 24,
 //!
 //! ```text
 //! f(v) = 1 - |2 h(v) - 1|^beta

@@ -1,7 +1,7 @@
 //! A weight whose rounding is learned, on the tape.
 //!
 //! ```text
-//! w_hat = s clip( floor(w / s) + h(v), qmin, qmax )            the paper's (22)
+//! w_hat = s clip( floor(w / s) + h(v), qmin, qmax )            (7d), AdaRound's formula 22
 //! dv    = dw_hat s h'(v)   where nothing is clipped, else 0
 //! ```
 //!

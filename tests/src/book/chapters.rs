@@ -16,12 +16,14 @@ pub fn listed(summary: &str) -> Vec<(String, bool)> {
     prose(summary).filter_map(|line| page(line.text)).collect()
 }
 
-/// Pages in `all` (paths of Markdown files) under `docs` that the table of contents does not list.
+/// Pages in `all` (paths of Markdown files) under `docs` that the table of contents does not list, and those it lists
+/// twice.
 pub fn unlisted(summary: &str, all: &[String]) -> Vec<Problem> {
     let listed = listed(summary);
     let pages = all.iter().filter(|path| path.starts_with("docs/") && *path != SUMMARY);
-    let missing = pages.filter(|path| listed.iter().all(|(page, _)| page != *path));
-    missing.map(|path| Problem::new(path, 1, format!("{SUMMARY} does not list this page"))).collect()
+    let times = |path: &String| listed.iter().filter(|(page, _)| page == path).count();
+    let wrong = pages.filter(|path| times(path) != 1);
+    wrong.map(|path| Problem::new(path, 1, format!("{SUMMARY} lists it {} times", times(path)))).collect()
 }
 
 /// Chapters that lack exercises at their end.
@@ -60,6 +62,8 @@ mod tests {
         let all = ["README.md", "docs/1.md", "docs/2.md", SUMMARY].map(String::from);
         let problems = unlisted("- [One](1.md)\n", &all);
         assert_eq!(problems.iter().map(|p| p.path.as_str()).collect::<Vec<_>>(), ["docs/2.md"]);
+        let twice = unlisted("- [One](1.md)\n- [Again](1.md)\n- [Two](2.md)\n", &all);
+        assert_eq!(twice[0].to_string(), "docs/1.md:1: docs/SUMMARY.md lists it 2 times");
     }
 
     #[test]
