@@ -15,7 +15,7 @@ const CHEAP: &[(&str, &[&str])] = &[
     ("train", &["--epochs=1", "--depth=8", "--limit=32", "--batch=16", "--test-limit=16", "--warmup=0"]),
     ("eval", &["--limit=16"]),
     ("calibrate", &["--samples=500"]),
-    ("ptq", &["--limit=16", "--calibration-images=16"]),
+    ("ptq", &["--limit=16", "--calibration-images=16", "--iterations=1"]),
     ("qat", &["--epochs=1", "--limit=32", "--test-limit=16", "--calibration-images=16"]),
     ("table", &["--epochs=1", "--limit=32", "--test-limit=16", "--calibration-images=16", "--bits=W8A8"]),
     ("search", &["--images=16", "--evaluations=1", "--floor=0", "--max-bits=2"]),
