@@ -54,6 +54,23 @@ fn a_folder_of_recipes_gives_each_width_its_method() {
     let cells = json["cells"].as_array().unwrap();
     let cells = cells.iter().map(|c| (c["mode"].as_str().unwrap(), c["method"].as_str().unwrap()));
     assert_eq!(cells.collect::<Vec<_>>(), [("ptq", "sawb"), ("qat", "sawb"), ("qat", "lsq")]);
+    assert_eq!(json["cells"][2]["seed"], 1);
+
+    // Another recipe is one of quantization alone; two more seeds train the same cell again.
+    let text = "verb = \"ptq\"\nbits = \"W4A4\"\ncalibration_images = 16\ncorrection = \"bias\"\n";
+    std::fs::write(recipes.join("ptq_w4a4_means.toml"), text).unwrap();
+    let text = std::fs::read_to_string(recipes.join("qat_w4a4_sawb.toml")).unwrap();
+    std::fs::write(recipes.join("qat_w4a4_means.toml"), text).unwrap();
+    let more = ["--bits", "W4A4", "--seeds", "2,3", "--out", "v"];
+    let methods = ["table", "--json", "--methods", "means"];
+    let result = run_in(dir.path(), &[&methods[..], &small, &more].concat()).json();
+    let runs = result["cells"].as_array().unwrap();
+    let runs = runs.iter().map(|c| (c["mode"].as_str().unwrap(), c["seed"].as_u64().unwrap()));
+    assert_eq!(runs.collect::<Vec<_>>(), [("ptq", 1), ("qat", 1), ("qat", 2), ("qat", 3)]);
+    let markdown = std::fs::read_to_string(dir.path().join("v/table.md")).unwrap();
+    assert!(markdown.contains(" ± ") && markdown.contains("Best method of each width"), "{markdown}");
+    table(&["--bits", "W4A4", "--seeds", "1", "--out", "w"]).refused(2, &["--seeds: 1 is the table's own"]);
+
     table(&["--bits", "W2A2", "--modes", "qat", "--out", "u"])
         .refused(3, &["recipes/qat_w2a2_sawb.toml: no such recipe"]);
 }

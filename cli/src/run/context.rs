@@ -42,7 +42,7 @@ pub struct GlobalArgs {
 }
 
 /// The global options, resolved, and the verb's name.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Context {
     /// Name of the verb.
     pub verb: String,
@@ -78,6 +78,11 @@ impl Context {
             verbose: global.verbose,
             sources,
         })
+    }
+
+    /// The same options with another seed.
+    pub fn with_seed(&self, seed: u64) -> Self {
+        Self { seed, ..self.clone() }
     }
 
     /// The verb's settings: defaults, then the configuration file, then the command line.

@@ -19,7 +19,7 @@ use crate::run::exit::Failure;
 pub const FILE_NAME: &str = "config.toml";
 
 /// What the command line and the configuration file say.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Sources {
     matches: ArgMatches,
     /// `--config`, without `verb`.

@@ -5,7 +5,7 @@
 
 mod ablation;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
@@ -71,7 +71,13 @@ pub struct PtqArgs {
 }
 
 impl PtqArgs {
-    fn recipe(&self) -> Recipe {
+    /// The settings in the file `recipe`, for the network and data that `input` names.
+    pub(crate) fn of_recipe(recipe: &Path, input: &InputArgs) -> Result<Self> {
+        Ok(Self { input: input.clone(), ..settings::from_file("ptq", recipe)? })
+    }
+
+    /// What to quantize, and how.
+    pub(crate) fn recipe(&self) -> Recipe {
         Recipe {
             bits: self.bits,
             method: self.method,

@@ -9,12 +9,14 @@
 //! ```
 //!
 //! A column is a scale rule of the weights, trained as the flags say; or, with `--recipes DIR`, any NAME for which there are
-//! files `DIR/qat_w4a4_NAME.toml`, settings of `cli qat`: that is how each width gets the method that suits it best.
+//! files `DIR/qat_w4a4_NAME.toml` or `DIR/ptq_w4a4_NAME.toml`, settings of `cli qat` and `cli ptq`: that is how each width
+//! gets the method that suits it best. A second table says which that was, without training and with it.
 //!
 //! PTQ comes in two recipes. `--ptq plain` is the assignment's: activations by their largest value, nothing corrected.
 //! `--ptq best` clips activations for the least squared error and shifts the batch norms' statistics by what rounding did.
 
 mod cell;
+mod layout;
 
 use std::path::PathBuf;
 
@@ -25,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::run::context::Context;
+use crate::run::exit::Failure;
 use crate::run::experiment::aware::Training;
 use crate::run::experiment::{Setup, residual_bits};
 use crate::run::input::InputArgs;
@@ -60,7 +63,11 @@ pub struct TableArgs {
     /// Training images to calibrate on
     #[arg(long, value_name = "N", default_value_t = 1000)]
     calibration_images: usize,
-    /// Folder of recipes: a QAT cell takes its settings from qat_WxAy_NAME.toml, and the flags below are ignored
+    /// Train every QAT cell with these seeds too: mean and standard deviation of the last epochs are shown
+    #[arg(long, value_name = "N,...", value_delimiter = ',')]
+    #[serde(default)]
+    seeds: Vec<u64>,
+    /// Folder of recipes: a cell takes its settings from qat_WxAy_NAME.toml or ptq_WxAy_NAME.toml, not from the flags below
     #[arg(long, value_name = "DIR")]
     recipes: Option<PathBuf>,
     /// Passes over the training images of each QAT cell
@@ -136,6 +143,9 @@ enum Ptq {
 /// # Errors
 /// If network or data cannot be read, the folder cannot be written to, or a cell's run diverges.
 pub fn run(args: TableArgs, context: &Context) -> Result<()> {
+    if let Some(seed) = args.seeds.iter().find(|seed| **seed == context.seed) {
+        return Err(Failure::Usage(format!("--seeds: {seed} is the table's own --seed already")).into());
+    }
     let setup = Setup::open(context, &args.input, args.limit, args.test_limit)?;
     let folder = match &args.resume {
         Some(folder) => RunFolder::open(folder)?,
@@ -150,12 +160,16 @@ pub fn run(args: TableArgs, context: &Context) -> Result<()> {
     for &bits in &args.bits {
         for &mode in &args.modes {
             for method in &args.methods {
-                let Some(cell) = cell(&args, context, &setup, &folder, (bits, mode, method))? else {
-                    continue;
-                };
-                context.note(format_args!("{} {bits} {method}: {:.2}%", mode.name(), cell.top1));
-                cells.push(cell);
-                write(&args, context, &folder, top1_float, &cells)?;
+                let more: &[u64] = if mode == CellMode::Qat { &args.seeds } else { &[] };
+                for &seed in std::iter::once(&context.seed).chain(more) {
+                    let Some(cell) = cell(&args, context, &setup, &folder, (bits, mode, method, seed))?
+                    else {
+                        continue;
+                    };
+                    context.note(format_args!("{} {bits} {method}: {:.2}%", mode.name(), cell.top1));
+                    cells.push(cell);
+                    write(&args, context, &folder, top1_float, &cells)?;
+                }
             }
         }
     }
@@ -170,40 +184,17 @@ pub fn run(args: TableArgs, context: &Context) -> Result<()> {
     }))
 }
 
-/// Head and rows of the table: a row per width, a column per mode and method.
-fn grid(args: &TableArgs, cells: &[Cell]) -> (Vec<String>, Vec<Vec<String>>) {
-    let columns: Vec<(CellMode, &String)> =
-        args.modes.iter().flat_map(|mode| args.methods.iter().map(|method| (*mode, method))).collect();
-    let mut head = vec!["bits".to_string()];
-    head.extend(columns.iter().map(|(mode, method)| format!("{} {method}", mode.name())));
-    head.push("KiB".into());
-    let row = |bits: &Widths| {
-        let find = |mode, method: &String| {
-            cells.iter().find(|c| (c.bits, c.mode, &c.method) == (*bits, mode, method))
-        };
-        let percent = |cell: Option<&Cell>| {
-            cell.map_or(String::new(), |c| match c.top1_best {
-                Some(best) => format!("{:.2} ({best:.2})", c.top1),
-                None => format!("{:.2}", c.top1),
-            })
-        };
-        let mut row = vec![bits.to_string()];
-        row.extend(columns.iter().map(|(mode, method)| percent(find(*mode, method))));
-        let size = cells.iter().find(|c| c.bits == *bits).map(|c| c.model_bytes as f64 / 1024.0);
-        row.push(size.map_or(String::new(), |kib| format!("{kib:.1}")));
-        row
-    };
-    (head, args.bits.iter().map(row).collect())
-}
-
+/// Both tables, for people.
 fn text(args: &TableArgs, top1_float: f64, cells: &[Cell]) -> String {
-    let (head, rows) = grid(args, cells);
-    let head: Vec<&str> = head.iter().map(String::as_str).collect();
+    let aligned = |(head, rows): (Vec<String>, Vec<Vec<String>>)| {
+        text_table(&head.iter().map(String::as_str).collect::<Vec<_>>(), 1, &rows)
+    };
     let images = cells.first().map_or(0, |c| c.images);
     format!(
         "top-1 % in integers on {images} test images, of QAT after the last epoch (after the best, chosen on these \
-         images); float {top1_float:.2}%\n{}",
-        text_table(&head, 1, &rows)
+         images); float {top1_float:.2}%\n{}\nbest method of each width\n{}",
+        aligned(layout::grid(args, cells)),
+        aligned(layout::best(args, cells))
     )
 }
 
@@ -215,13 +206,17 @@ fn write(
     top1_float: f64,
     cells: &[Cell],
 ) -> Result<()> {
-    let (head, rows) = grid(args, cells);
     let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
-    let mut markdown = line(&head) + &line(&vec!["---".to_string(); head.len()]);
-    rows.iter().for_each(|row| markdown += &line(row));
-    markdown += &format!(
-        "\nFloat: {top1_float:.2}%. QAT: last epoch (best epoch). Policy {}, seed {}.\n",
-        args.policy, context.seed
+    let table = |(head, rows): (Vec<String>, Vec<Vec<String>>)| {
+        let rows: String = rows.iter().map(|row| line(row)).collect();
+        line(&head) + &line(&vec!["---".to_string(); head.len()]) + &rows
+    };
+    let markdown = format!(
+        "{}\nFloat: {top1_float:.2}%. QAT: last epoch (best epoch). Policy {}, seed {}.\n\nBest method of each width:\n\n{}",
+        table(layout::grid(args, cells)),
+        args.policy,
+        context.seed,
+        table(layout::best(args, cells))
     );
     folder.write("table.md", markdown.as_bytes())?;
     folder.write("table.json", serde_json::to_string_pretty(&json!({ "cells": cells }))?.as_bytes())?;
