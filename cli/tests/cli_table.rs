@@ -73,4 +73,6 @@ fn a_folder_of_recipes_gives_each_width_its_method() {
 
     table(&["--bits", "W2A2", "--modes", "qat", "--out", "u"])
         .refused(3, &["recipes/qat_w2a2_sawb.toml: no such recipe"]);
+    run_in(dir.path(), &[&["table", "--methods", "nothing", "--out", "x"][..], &small].concat())
+        .refused(3, &["recipes/ptq_w8a8_nothing.toml: no such recipe"]);
 }

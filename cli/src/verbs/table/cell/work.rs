@@ -25,8 +25,8 @@ pub(super) enum Work {
 }
 
 impl Work {
-    /// Looks up the cell's recipe, or takes the flags. `None` if there is no such cell: `name` is no scale rule, and only the
-    /// other mode has a recipe of it.
+    /// Looks up the cell's recipe, or takes the flags. `None` if there is no such cell: `name` is no scale rule, and only other
+    /// cells have a recipe of it.
     ///
     /// # Errors
     /// If the recipe is missing, broken or meant for other widths, or if `name` is neither a rule nor a recipe.
@@ -48,11 +48,11 @@ impl Work {
                 recipe.check()?;
                 return Ok(Some(Self::Quantize(recipe)));
             }
-            (CellMode::Qat, Some(other), Some(file)) => {
-                return if other.is_file() { Ok(None) } else { Err(missing(&file)) };
-            }
-            (CellMode::Ptq, Some(_), Some(other)) if ScaleRule::parse(name).is_err() => {
-                return if other.is_file() { Ok(None) } else { Err(missing(&other)) };
+            (CellMode::Ptq, Some(_), Some(_)) if ScaleRule::parse(name).is_ok() => {}
+            (_, Some(ptq), Some(qat)) => {
+                let elsewhere = ScaleRule::parse(name).is_err() && has_recipe(args, name);
+                let wanted = if mode == CellMode::Qat { qat } else { ptq };
+                return if elsewhere { Ok(None) } else { Err(missing(&wanted)) };
             }
             _ => {}
         }
@@ -106,6 +106,13 @@ fn by_flags(args: &TableArgs, bits: Widths, mode: CellMode, method: ScaleRule) -
         iterations: None,
         residual_bits: args.residual_bits,
     }
+}
+
+/// Whether any cell has a recipe of this name.
+fn has_recipe(args: &TableArgs, name: &str) -> bool {
+    let ending = format!("_{name}.toml");
+    let files = args.recipes.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten();
+    files.filter_map(|file| file.ok()?.file_name().into_string().ok()).any(|file| file.ends_with(&ending))
 }
 
 fn missing(path: &Path) -> anyhow::Error {
