@@ -189,6 +189,7 @@ impl Run<'_> {
     fn norm_of(&mut self, tape: &mut Tape, x: Var, norm: Norm, hook: &mut dyn Hook) -> Result<Incoming> {
         let residual = self.residual(tape, norm, hook)?;
         let node = &self.nodes[norm.id];
+        let x = hook.normalize(tape, node, plain(x))?;
         let [gamma, beta] = self.leaves.norm(tape, node)?;
         let mode = self.leaves.norm_mode(node, self.mode)?;
         let (y, stats) = match norm.relu {

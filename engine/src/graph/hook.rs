@@ -78,6 +78,15 @@ pub trait Hook {
         Ok(x.var)
     }
 
+    /// What a batch norm sees as its input. Not asked where the convolution in front of it is computed at once with it, as
+    /// the fast interpreter does in training: its input is nowhere then.
+    ///
+    /// # Errors
+    /// As for [`compute`](Self::compute).
+    fn normalize(&mut self, _: &mut Tape, _: &Node, x: Incoming) -> Result<Var> {
+        Ok(x.var)
+    }
+
     /// Called after the backward pass of a training step, with the step's learning rate: a hook that put numbers of its
     /// own on the tape moves them by their gradients.
     ///

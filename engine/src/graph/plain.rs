@@ -44,7 +44,8 @@ impl Graph {
                 Layer::BatchNorm { .. } => {
                     let [gamma, beta] = leaves.norm(tape, node)?;
                     let mode = leaves.norm_mode(node, mode)?;
-                    let (y, stats) = ops::batch_norm(tape, input(0).var, gamma, beta, mode)?;
+                    let x = hook.normalize(tape, node, input(0))?;
+                    let (y, stats) = ops::batch_norm(tape, x, gamma, beta, mode)?;
                     statistics.extend(stats.map(|stats| (id, stats)));
                     y
                 }

@@ -2,6 +2,7 @@
 
 pub mod augment;
 pub mod cifar10;
+pub mod distilled;
 pub mod loader;
 pub mod npy;
 pub mod picture;

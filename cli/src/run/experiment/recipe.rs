@@ -4,6 +4,7 @@ use anyhow::Result;
 use clap::ValueEnum;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use models::data::augment::Normalization;
+use models::data::distilled::{Distilling, distilled_images};
 use models::data::loader::Loader;
 use models::data::synthetic::noise_images;
 use models::{Network, QuantizedNetwork};
@@ -28,6 +29,8 @@ pub enum CalibrationSource {
     Images,
     /// Gaussian noise with the spectrum of photographs: no data at all.
     Noise,
+    /// Images distilled from the network, which have the statistics its batch norms remember: no data either.
+    Distilled,
 }
 
 /// Reads `--residual-bits`.
@@ -137,12 +140,23 @@ impl Recipe {
     ///
     /// # Errors
     /// If more noise images are asked for than are made at once.
-    pub fn calibration(&self, setup: &Setup, seed: u64) -> Result<Loader> {
+    pub fn calibration(&self, context: &Context, setup: &Setup) -> Result<Loader> {
         match self.source {
             CalibrationSource::Images => Ok(setup.subset(0, self.images)),
             CalibrationSource::Noise => {
-                let noise = noise_images(self.images, 6, &Normalization::TRUE, seed)?;
+                let noise = noise_images(self.images, 6, &Normalization::TRUE, context.seed)?;
                 Ok(Loader::evaluation(&noise, setup.test.batch_size, setup.network.normalization))
+            }
+            CalibrationSource::Distilled => {
+                let how = Distilling { images: self.images, ..Default::default() };
+                let of = self.images.div_ceil(how.batch) * how.iterations;
+                let bar = Progress::new(context, "  distilling", of);
+                let mut report = |done, _, loss| {
+                    bar.message(format!("loss {loss:.3}"));
+                    bar.set(done);
+                };
+                let images = distilled_images(&setup.network, how, context.seed, &mut report)?;
+                Ok(Loader::evaluation(&images, setup.test.batch_size, setup.network.normalization))
             }
         }
     }
@@ -166,7 +180,7 @@ impl Recipe {
         float: &Network,
     ) -> Result<QuantizedNetwork> {
         self.check()?;
-        let images = self.calibration(setup, context.seed)?;
+        let images = self.calibration(context, setup)?;
         context.detail(format_args!("  calibrating on {} images", images.images()));
         let batches = || images.epoch(0).map(|batch| batch.x);
         let quantizer = Quantizer::new(self.config()).with_activation_rule(self.activation_rule);

@@ -1,0 +1,284 @@
+//! Images distilled from a network: calibration without data (ZeroQ, Cai et al. 2020, section 3.1).
+//!
+//! A trained network remembers its training images in the running statistics of its batch norms. Images are made that
+//! have these statistics at every batch norm, by gradient descent on their pixels:
+//!
+//! ```text
+//! L = sum over batch norms of (1/C) sum_c [ (m_c - mu_c)^2 / var_c + (sqrt(v_c / var_c) - 1)^2 ]        (5b)
+//!     + a cross_entropy(logits, targets)
+//! ```
+//!
+//! `m`, `v` are the batch's mean and variance at the batch norm's input, `mu`, `var` the running ones. (ZeroQ has the plain
+//! squares; divided by the running variance, layers and channels of every size weigh alike.) With `a > 0` image `i` is also
+//! to be one of class `i mod 10`, which spreads the images over what the last layers tell apart. Images begin as noise
+//! with the spectrum of photographs, stay within the range of pixels, and end as bytes.
+
+use engine::optim::Adam;
+use engine::{Error, Hook, Incoming, Input, Layer, LayerQuant, Node, Op, Operands, Record};
+use engine::{Params, Role, Tape, Tensor, Var, ops};
+
+use super::augment::Normalization;
+use super::cifar10::{CHANNELS, ImageSet, PLANE, RECORD_BYTES, SIDE};
+use super::synthetic::noise_images;
+use crate::{Network, Result};
+
+/// How images are distilled.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Distilling {
+    /// How many images.
+    pub images: usize,
+    /// Images that match the statistics together.
+    pub batch: usize,
+    /// Updates of each batch.
+    pub iterations: usize,
+    /// First learning rate of Adam on normalised pixels; it falls along half a cosine.
+    pub rate: f32,
+    /// `a` of (5b): the weight of class targets; 0: none.
+    pub targets: f32,
+}
+
+impl Default for Distilling {
+    fn default() -> Self {
+        Self { images: 256, batch: 64, iterations: 100, rate: 0.05, targets: 0.1 }
+    }
+}
+
+/// Distils images from `network`; `report` is told after every update how many are done, of how many, and the loss.
+/// The same seed gives the same images.
+///
+/// # Errors
+/// If the network has no batch norm, or a number becomes infinite.
+pub fn distilled_images(
+    network: &Network,
+    how: Distilling,
+    seed: u64,
+    report: &mut dyn FnMut(usize, usize, f64),
+) -> Result<ImageSet> {
+    if !network.graph.nodes().iter().any(|node| matches!(node.layer, Layer::BatchNorm { .. })) {
+        return Err(crate::Error::Value(
+            "the network has no batch norm whose statistics images could match".into(),
+        ));
+    }
+    let params = constant(&network.params);
+    let start = noise_images(how.images, 6, &Normalization::TRUE, seed)?;
+    let pixels = normalized(&start, &network.normalization);
+    let (image, batches) = (SIDE * SIDE * CHANNELS, how.images.div_ceil(how.batch));
+    let mut records = Vec::with_capacity(how.images * RECORD_BYTES);
+    for (b, part) in pixels.chunks(how.batch * image).enumerate() {
+        let shape = [part.len() / image, SIDE, SIDE, CHANNELS];
+        let labels: Vec<usize> = (0..shape[0]).map(|i| (b * how.batch + i) % 10).collect();
+        let mut x = Params::default();
+        x.push("image", Role::Weight, Tensor::from_vec(shape, part.to_vec())?)?;
+        let mut adam = Adam::default();
+        for i in 0..how.iterations {
+            let (loss, dx) = gradient(network, &params, &x[0].value, &labels, how.targets)?;
+            let done = i as f32 / how.iterations as f32;
+            let rate = how.rate * 0.5 * (1.0 + (done * std::f32::consts::PI).cos());
+            adam.step(&mut x, &[Some(dx)], &[rate])?;
+            let (least, most) = range(&network.normalization);
+            let moved = &mut x.get_mut("image")?;
+            for (j, pixel) in moved.data_mut().iter_mut().enumerate() {
+                *pixel = pixel.clamp(least[j % CHANNELS], most[j % CHANNELS]);
+            }
+            report(b * how.iterations + i + 1, batches * how.iterations, loss);
+        }
+        for (image, label) in x[0].value.data().chunks_exact(image).zip(labels) {
+            record(image, label, &network.normalization, &mut records);
+        }
+    }
+    ImageSet::from_records("distilled images", records)
+}
+
+/// `L` of (5b) and its gradient by the images.
+fn gradient(
+    network: &Network,
+    params: &Params,
+    x: &Tensor,
+    labels: &[usize],
+    targets: f32,
+) -> Result<(f64, Tensor)> {
+    let mut tape = Tape::new();
+    let mut hook = MatchHook { params, image: None, loss: 0.0 };
+    let forward = network.graph.forward_eval(params, &mut tape, x.clone(), &mut hook)?;
+    let of_classes = ops::cross_entropy(&mut tape, forward.output, labels, 0.0)?;
+    let loss = hook.loss + f64::from(targets * tape.value(of_classes).data()[0]);
+    tape.backward(of_classes, Tensor::scalar(targets))?;
+    let image = hook.image.expect("a network has a first layer");
+    let dx = tape.take_grad(image).ok_or_else(|| Error::value("distil", "the images have no gradient"))?;
+    match loss.is_finite() {
+        true => Ok((loss, dx)),
+        false => Err(Error::value("distil", format!("the loss is {loss}")).into()),
+    }
+}
+
+/// Parameters that want no gradient: only the images move.
+fn constant(params: &Params) -> Params {
+    let mut params = params.clone();
+    params.iter_mut().for_each(|param| param.role = Role::Running);
+    params
+}
+
+/// Makes the image a variable, and adds the loss of its statistics at every batch norm.
+struct MatchHook<'a> {
+    params: &'a Params,
+    image: Option<Var>,
+    loss: f64,
+}
+
+impl Hook for MatchHook<'_> {
+    fn layer(&mut self, tape: &mut Tape, _: &Node, mut operands: Operands) -> engine::Result<LayerQuant> {
+        if self.image.is_none() {
+            let x = tape.value(operands.x.var).clone();
+            operands.x.var = tape.leaf(x, true);
+            self.image = Some(operands.x.var);
+        }
+        let LayerQuant { weight, bias, .. } = operands.into();
+        Ok(LayerQuant { input: Input::Value(operands.x.var), weight, bias })
+    }
+
+    fn normalize(&mut self, tape: &mut Tape, node: &Node, x: Incoming) -> engine::Result<Var> {
+        let running = |what: &str| self.params.get(&format!("{}.running_{what}", node.name));
+        let matched = Match::new(tape.value(x.var), running("mean")?.data(), running("var")?.data());
+        self.loss += matched.loss;
+        let value = tape.value(x.var).clone();
+        Ok(tape.push(value, &[x.var], matched))
+    }
+}
+
+/// One batch norm's part of (5b): passes its input on, and adds the part's gradient to what comes back,
+///
+/// ```text
+/// dx_i += (2 / (n C)) [ (m - mu) / var + (r - 1) (x_i - m) / (r var) ],    r = sqrt(v / var)
+/// ```
+///
+/// where `n` is the number of values of the channel in the batch.
+struct Match {
+    loss: f64,
+    /// Of each channel, `dx_i = offset + slope x_i`.
+    offset: Vec<f32>,
+    slope: Vec<f32>,
+}
+
+/// Added to both variances: channels that are constant have no gradient that is infinite.
+const EPS: f64 = 1e-5;
+
+impl Match {
+    fn new(x: &Tensor, mu: &[f32], var: &[f32]) -> Self {
+        let c = mu.len();
+        let n = (x.len() / c) as f64;
+        let (mut sum, mut square) = (vec![0.0; c], vec![0.0; c]);
+        for row in x.data().chunks_exact(c) {
+            for (i, &x) in row.iter().enumerate() {
+                sum[i] += f64::from(x);
+                square[i] += f64::from(x) * f64::from(x);
+            }
+        }
+        let mut this = Self { loss: 0.0, offset: vec![0.0; c], slope: vec![0.0; c] };
+        for i in 0..c {
+            let (m, running) = (sum[i] / n, f64::from(var[i]) + EPS);
+            let r = (((square[i] / n - m * m).max(0.0) + EPS) / running).sqrt();
+            let away = m - f64::from(mu[i]);
+            this.loss += (away * away / running + (r - 1.0).powi(2)) / c as f64;
+            let (scale, slope) = (2.0 / (n * c as f64), (r - 1.0) / (r * running));
+            this.slope[i] = (scale * slope) as f32;
+            this.offset[i] = (scale * (away / running - slope * m)) as f32;
+        }
+        this
+    }
+}
+
+impl Op for Match {
+    fn name(&self) -> &'static str {
+        "match_statistics"
+    }
+
+    fn backward(&self, record: &Record<'_>, mut dy: Tensor) -> Vec<Option<Tensor>> {
+        let c = self.slope.len();
+        let rows = dy.data_mut().chunks_exact_mut(c).zip(record.input(0).data().chunks_exact(c));
+        for (dy, x) in rows {
+            for i in 0..c {
+                dy[i] += self.offset[i] + self.slope[i] * x[i];
+            }
+        }
+        vec![Some(dy)]
+    }
+}
+
+/// Smallest and largest normalised pixel of each channel: of the bytes 0 and 255.
+fn range(normalization: &Normalization) -> ([f32; CHANNELS], [f32; CHANNELS]) {
+    let of = |pixel: f32| std::array::from_fn(|c| (pixel - normalization.mean[c]) / normalization.std[c]);
+    (of(0.0), of(1.0))
+}
+
+/// All pixels as the network sees them, `[N, H, W, C]`.
+fn normalized(set: &ImageSet, normalization: &Normalization) -> Vec<f32> {
+    let loader = super::loader::Loader::evaluation(set, set.len(), *normalization);
+    loader.epoch(0).flat_map(|batch| batch.x.data().to_vec()).collect()
+}
+
+/// Appends an image as a record of CIFAR-10: label, then the planes of its channels.
+fn record(image: &[f32], label: usize, normalization: &Normalization, records: &mut Vec<u8>) {
+    records.push(label as u8);
+    for c in 0..CHANNELS {
+        let (mean, std) = (normalization.mean[c], normalization.std[c]);
+        let byte =
+            |i: usize| (255.0 * (mean + std * image[i * CHANNELS + c])).round().clamp(0.0, 255.0) as u8;
+        records.extend((0..PLANE).map(byte));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Shortcut;
+
+    fn network() -> Network {
+        let mut network = Network::fresh(8, Shortcut::B, Normalization::TRUE, 3).unwrap();
+        for param in network.params.iter_mut().filter(|p| p.role == Role::Running) {
+            let shift = if param.name.ends_with("var") { 0.5 } else { 0.1 };
+            param.value.data_mut().iter_mut().for_each(|v| *v += shift);
+        }
+        network
+    }
+
+    #[test]
+    fn the_gradient_is_that_of_the_loss() {
+        let (mu, var) = ([0.3, -0.2], [0.5, 2.0]);
+        let x = Tensor::from_fn([2, 2, 2, 2], |i| ((i * i) as f32 * 0.7).sin() + 0.2 * i as f32);
+        let mut tape = Tape::new();
+        let leaf = tape.leaf(x.clone(), true);
+        let y = tape.push(x.clone(), &[leaf], Match::new(&x, &mu, &var));
+        tape.backward(y, Tensor::zeros(x.shape())).unwrap();
+        for i in 0..x.len() {
+            let moved = |h: f32| {
+                let mut x = x.clone();
+                x.data_mut()[i] += h;
+                Match::new(&x, &mu, &var).loss
+            };
+            let (numeric, found) = ((moved(1e-3) - moved(-1e-3)) / 2e-3, tape.grad(leaf).unwrap().data()[i]);
+            assert!(
+                (numeric - f64::from(found)).abs() < 1e-4 * (1.0 + numeric.abs()),
+                "{i}: {numeric} {found}"
+            );
+        }
+    }
+
+    #[test]
+    fn images_come_nearer_to_the_statistics_and_a_seed_means_the_same_images() {
+        let how = Distilling { images: 12, batch: 8, iterations: 12, ..Default::default() };
+        let distil = |seed| {
+            let mut losses = Vec::new();
+            let set = distilled_images(&network(), how, seed, &mut |done, of, loss| {
+                assert_eq!(of, 24);
+                assert_eq!(done, losses.len() + 1);
+                losses.push(loss);
+            });
+            (set.unwrap(), losses)
+        };
+        let (set, losses) = distil(1);
+        assert_eq!(set.len(), 12);
+        assert!(losses[11] < 0.8 * losses[0] && losses[23] < 0.8 * losses[12], "{losses:?}");
+        assert_eq!(distil(1).1, losses);
+        assert_ne!(distil(2).1, losses);
+    }
+}
