@@ -64,7 +64,8 @@ pub struct TableArgs {
     #[arg(long, value_name = "N", default_value_t = 1000)]
     calibration_images: usize,
     /// Train every QAT cell with these seeds too: mean and standard deviation of the last epochs are shown
-    #[arg(long, value_name = "N,...", value_delimiter = ',')]
+    #[arg(long, value_name = "N,...", value_delimiter = ',',
+          value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))] // TOML's largest integer
     #[serde(default)]
     seeds: Vec<u64>,
     /// Folder of recipes: a cell takes its settings from qat_WxAy_NAME.toml or ptq_WxAy_NAME.toml, not from the flags below
@@ -143,8 +144,15 @@ enum Ptq {
 /// # Errors
 /// If network or data cannot be read, the folder cannot be written to, or a cell's run diverges.
 pub fn run(args: TableArgs, context: &Context) -> Result<()> {
-    if let Some(seed) = args.seeds.iter().find(|seed| **seed == context.seed) {
-        return Err(Failure::Usage(format!("--seeds: {seed} is the table's own --seed already")).into());
+    for (i, seed) in args.seeds.iter().enumerate() {
+        let text = match *seed {
+            _ if *seed == context.seed => format!("--seeds: {seed} is the table's own --seed already"),
+            _ if args.seeds[..i].contains(seed) => {
+                format!("--seeds: {seed} stands there twice; give each seed once")
+            }
+            _ => continue,
+        };
+        return Err(Failure::Usage(text).into());
     }
     let setup = Setup::open(context, &args.input, args.limit, args.test_limit)?;
     let folder = match &args.resume {

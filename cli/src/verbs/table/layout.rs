@@ -72,6 +72,8 @@ fn mean_and_deviation(runs: &[&Cell]) -> (f64, f64) {
 
 #[cfg(test)]
 mod tests {
+    use clap::{Args, Command, FromArgMatches};
+
     use super::*;
 
     fn run(method: &str, seed: u64, top1: f64) -> Cell {
@@ -97,5 +99,20 @@ mod tests {
         assert_eq!(percent(&cells.iter().collect::<Vec<_>>()), "92.20 ± 0.20");
         assert_eq!(percent(&[&cells[0]]), "92.00 (92.10)");
         assert_eq!(percent(&[]), "");
+    }
+
+    #[test]
+    fn the_best_method_is_that_of_the_highest_mean_and_what_has_not_run_is_empty() {
+        let line = ["table", "--bits", "W4A4,W2A2", "--methods", "sawb,lsq", "--modes", "ptq,qat"];
+        let matches = TableArgs::augment_args(Command::new("table")).get_matches_from(line);
+        let args = TableArgs::from_arg_matches(&matches).unwrap();
+        // sawb has the better run, lsq the better mean; nothing has been quantized without training, nor at W2A2.
+        let cells = [run("sawb", 1, 93.0), run("sawb", 2, 91.0), run("lsq", 1, 92.4)];
+        let (head, rows) = best(&args, &cells);
+        assert_eq!(head, ["bits", "PTQ", "QAT"]);
+        assert_eq!(rows, [["W4A4", "", "92.40 (92.50) lsq"], ["W2A2", "", ""]]);
+        let (head, rows) = grid(&args, &cells);
+        assert_eq!(head, ["bits", "PTQ sawb", "PTQ lsq", "QAT sawb", "QAT lsq", "KiB"]);
+        assert_eq!(rows[0], ["W4A4", "", "", "92.00 ± 1.41", "92.40 (92.50)", "1.0"]);
     }
 }
