@@ -1,6 +1,6 @@
 //! `ptq`: a trained network quantized without training.
 //!
-//! Calibrates on a few training images (or on none: noise), makes the corrections asked for, and measures what comes out
+//! Calibrates on a few training images (or on none: noise, or images distilled from the network), makes the corrections asked for, and measures what comes out
 //! through the integer layers, with the float simulation beside it. `--ablation` measures what each correction adds.
 
 mod ablation;

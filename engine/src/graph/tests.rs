@@ -162,6 +162,46 @@ fn the_fast_interpreter_equals_the_plain_one() {
     }
 }
 
+/// Doubles what enters every batch norm, and notes which.
+#[derive(Default)]
+struct Doubled(Vec<String>);
+
+impl Hook for Doubled {
+    fn normalize(&mut self, tape: &mut Tape, node: &Node, x: Incoming) -> Result<Var> {
+        self.0.push(node.name.clone());
+        ops::add(tape, x.var, x.var)
+    }
+}
+
+/// With frozen statistics both interpreters ask at every batch norm, once: `1e-5` of the largest, values and gradients.
+#[test]
+fn both_interpreters_ask_what_enters_a_batch_norm() {
+    let g = small();
+    let params = g.init(1).unwrap();
+    let run = |fast: bool, hook: &mut dyn Hook| {
+        let (mut tape, x) = (Tape::new(), wave([3, 6, 5, 3], 1));
+        let forward = match fast {
+            true => g.forward_eval(&params, &mut tape, x, hook).unwrap(),
+            false => g.forward_plain(&params, &mut tape, x, Mode::Eval, hook).unwrap(),
+        };
+        let logits = tape.value(forward.output).clone();
+        tape.backward(forward.output, wave([3, 10], 2)).unwrap();
+        let gradients = forward.params.iter().map(|v| v.and_then(|v| tape.take_grad(v)));
+        std::iter::once(Some(logits)).chain(gradients).flatten().collect::<Vec<_>>()
+    };
+    let mut asked = [Doubled::default(), Doubled::default()];
+    let [plain, fast] = [false, true].map(|fast| run(fast, &mut asked[usize::from(fast)]));
+    for (i, (got, expected)) in fast.iter().zip(&plain).enumerate() {
+        assert_close(&i.to_string(), got, expected, 1e-5);
+    }
+    assert_ne!(plain[0], run(false, &mut Float)[0]);
+    asked.iter_mut().for_each(|hook| hook.0.sort());
+    let norms = g.nodes().iter().filter(|n| matches!(n.layer, Layer::BatchNorm { .. }));
+    let mut norms: Vec<String> = norms.map(|n| n.name.clone()).collect();
+    norms.sort();
+    assert_eq!(asked.map(|hook| hook.0), [norms.clone(), norms]);
+}
+
 #[test]
 fn the_plain_interpreter_trains() {
     let g = small();

@@ -13,14 +13,18 @@
 //! to be one of class `i mod 10`, which spreads the images over what the last layers tell apart. Images begin as noise
 //! with the spectrum of photographs, stay within the range of pixels, and end as bytes.
 
+mod match_statistics;
+
 use engine::optim::Adam;
-use engine::{Error, Hook, Incoming, Input, Layer, LayerQuant, Node, Op, Operands, Record};
-use engine::{Params, Role, Tape, Tensor, Var, ops};
+use engine::{
+    Error, Hook, Incoming, Layer, LayerQuant, Node, Operands, Params, Role, Tape, Tensor, Var, ops,
+};
 
 use super::augment::Normalization;
 use super::cifar10::{CHANNELS, ImageSet, PLANE, RECORD_BYTES, SIDE};
 use super::synthetic::noise_images;
 use crate::{Network, Result};
+use match_statistics::Match;
 
 /// How images are distilled.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -62,6 +66,8 @@ pub fn distilled_images(
     let params = constant(&network.params);
     let start = noise_images(how.images, 6, &Normalization::TRUE, seed)?;
     let pixels = normalized(&start, &network.normalization);
+    let [least, most] = [0, 255]
+        .map(|byte| std::array::from_fn::<f32, CHANNELS, _>(|c| network.normalization.apply(c, byte)));
     let (image, batches) = (SIDE * SIDE * CHANNELS, how.images.div_ceil(how.batch));
     let mut records = Vec::with_capacity(how.images * RECORD_BYTES);
     for (b, part) in pixels.chunks(how.batch * image).enumerate() {
@@ -75,9 +81,7 @@ pub fn distilled_images(
             let done = i as f32 / how.iterations as f32;
             let rate = how.rate * 0.5 * (1.0 + (done * std::f32::consts::PI).cos());
             adam.step(&mut x, &[Some(dx)], &[rate])?;
-            let (least, most) = range(&network.normalization);
-            let moved = &mut x.get_mut("image")?;
-            for (j, pixel) in moved.data_mut().iter_mut().enumerate() {
+            for (j, pixel) in x.get_mut("image")?.data_mut().iter_mut().enumerate() {
                 *pixel = pixel.clamp(least[j % CHANNELS], most[j % CHANNELS]);
             }
             report(b * how.iterations + i + 1, batches * how.iterations, loss);
@@ -132,8 +136,7 @@ impl Hook for MatchHook<'_> {
             operands.x.var = tape.leaf(x, true);
             self.image = Some(operands.x.var);
         }
-        let LayerQuant { weight, bias, .. } = operands.into();
-        Ok(LayerQuant { input: Input::Value(operands.x.var), weight, bias })
+        Ok(operands.into())
     }
 
     fn normalize(&mut self, tape: &mut Tape, node: &Node, x: Incoming) -> engine::Result<Var> {
@@ -143,71 +146,6 @@ impl Hook for MatchHook<'_> {
         let value = tape.value(x.var).clone();
         Ok(tape.push(value, &[x.var], matched))
     }
-}
-
-/// One batch norm's part of (5b): passes its input on, and adds the part's gradient to what comes back,
-///
-/// ```text
-/// dx_i += (2 / (n C)) [ (m - mu) / var + (r - 1) (x_i - m) / (r var) ],    r = sqrt(v / var)
-/// ```
-///
-/// where `n` is the number of values of the channel in the batch.
-struct Match {
-    loss: f64,
-    /// Of each channel, `dx_i = offset + slope x_i`.
-    offset: Vec<f32>,
-    slope: Vec<f32>,
-}
-
-/// Added to both variances: channels that are constant have no gradient that is infinite.
-const EPS: f64 = 1e-5;
-
-impl Match {
-    fn new(x: &Tensor, mu: &[f32], var: &[f32]) -> Self {
-        let c = mu.len();
-        let n = (x.len() / c) as f64;
-        let (mut sum, mut square) = (vec![0.0; c], vec![0.0; c]);
-        for row in x.data().chunks_exact(c) {
-            for (i, &x) in row.iter().enumerate() {
-                sum[i] += f64::from(x);
-                square[i] += f64::from(x) * f64::from(x);
-            }
-        }
-        let mut this = Self { loss: 0.0, offset: vec![0.0; c], slope: vec![0.0; c] };
-        for i in 0..c {
-            let (m, running) = (sum[i] / n, f64::from(var[i]) + EPS);
-            let r = (((square[i] / n - m * m).max(0.0) + EPS) / running).sqrt();
-            let away = m - f64::from(mu[i]);
-            this.loss += (away * away / running + (r - 1.0).powi(2)) / c as f64;
-            let (scale, slope) = (2.0 / (n * c as f64), (r - 1.0) / (r * running));
-            this.slope[i] = (scale * slope) as f32;
-            this.offset[i] = (scale * (away / running - slope * m)) as f32;
-        }
-        this
-    }
-}
-
-impl Op for Match {
-    fn name(&self) -> &'static str {
-        "match_statistics"
-    }
-
-    fn backward(&self, record: &Record<'_>, mut dy: Tensor) -> Vec<Option<Tensor>> {
-        let c = self.slope.len();
-        let rows = dy.data_mut().chunks_exact_mut(c).zip(record.input(0).data().chunks_exact(c));
-        for (dy, x) in rows {
-            for i in 0..c {
-                dy[i] += self.offset[i] + self.slope[i] * x[i];
-            }
-        }
-        vec![Some(dy)]
-    }
-}
-
-/// Smallest and largest normalised pixel of each channel: of the bytes 0 and 255.
-fn range(normalization: &Normalization) -> ([f32; CHANNELS], [f32; CHANNELS]) {
-    let of = |pixel: f32| std::array::from_fn(|c| (pixel - normalization.mean[c]) / normalization.std[c]);
-    (of(0.0), of(1.0))
 }
 
 /// All pixels as the network sees them, `[N, H, W, C]`.
@@ -242,25 +180,14 @@ mod tests {
     }
 
     #[test]
-    fn the_gradient_is_that_of_the_loss() {
-        let (mu, var) = ([0.3, -0.2], [0.5, 2.0]);
-        let x = Tensor::from_fn([2, 2, 2, 2], |i| ((i * i) as f32 * 0.7).sin() + 0.2 * i as f32);
-        let mut tape = Tape::new();
-        let leaf = tape.leaf(x.clone(), true);
-        let y = tape.push(x.clone(), &[leaf], Match::new(&x, &mu, &var));
-        tape.backward(y, Tensor::zeros(x.shape())).unwrap();
-        for i in 0..x.len() {
-            let moved = |h: f32| {
-                let mut x = x.clone();
-                x.data_mut()[i] += h;
-                Match::new(&x, &mu, &var).loss
-            };
-            let (numeric, found) = ((moved(1e-3) - moved(-1e-3)) / 2e-3, tape.grad(leaf).unwrap().data()[i]);
-            assert!(
-                (numeric - f64::from(found)).abs() < 1e-4 * (1.0 + numeric.abs()),
-                "{i}: {numeric} {found}"
-            );
-        }
+    fn threads_do_not_change_the_images() {
+        let how = Distilling { images: 8, batch: 8, iterations: 2, ..Default::default() };
+        let distil = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let set = pool.install(|| distilled_images(&network(), how, 1, &mut |_, _, _| {})).unwrap();
+            normalized(&set, &Normalization::TRUE)
+        };
+        assert_eq!(distil(1), distil(3));
     }
 
     #[test]

@@ -136,11 +136,11 @@ impl Recipe {
         Ok(())
     }
 
-    /// The calibration images.
+    /// The calibration images of the network `float`.
     ///
     /// # Errors
-    /// If more noise images are asked for than are made at once.
-    pub fn calibration(&self, context: &Context, setup: &Setup) -> Result<Loader> {
+    /// If more synthetic images are asked for than are made at once, or they cannot be distilled from `float`.
+    pub fn calibration(&self, context: &Context, setup: &Setup, float: &Network) -> Result<Loader> {
         match self.source {
             CalibrationSource::Images => Ok(setup.subset(0, self.images)),
             CalibrationSource::Noise => {
@@ -149,13 +149,13 @@ impl Recipe {
             }
             CalibrationSource::Distilled => {
                 let how = Distilling { images: self.images, ..Default::default() };
-                let of = self.images.div_ceil(how.batch) * how.iterations;
-                let bar = Progress::new(context, "  distilling", of);
-                let mut report = |done, _, loss| {
+                let mut bar = None;
+                let mut report = |done, of, loss| {
+                    let bar = bar.get_or_insert_with(|| Progress::new(context, "  distilling", of));
                     bar.message(format!("loss {loss:.3}"));
                     bar.set(done);
                 };
-                let images = distilled_images(&setup.network, how, context.seed, &mut report)?;
+                let images = distilled_images(float, how, context.seed, &mut report)?;
                 Ok(Loader::evaluation(&images, setup.test.batch_size, setup.network.normalization))
             }
         }
@@ -180,7 +180,7 @@ impl Recipe {
         float: &Network,
     ) -> Result<QuantizedNetwork> {
         self.check()?;
-        let images = self.calibration(context, setup)?;
+        let images = self.calibration(context, setup, float)?;
         context.detail(format_args!("  calibrating on {} images", images.images()));
         let batches = || images.epoch(0).map(|batch| batch.x);
         let quantizer = Quantizer::new(self.config()).with_activation_rule(self.activation_rule);
