@@ -48,8 +48,10 @@ pub use numbers::entry::{
 pub use numbers::int_tensor::{Code, IntTensor};
 pub use numbers::uniform::{Granularity, Grid, QParams};
 pub use observer::{Histogram, MinMax, MovingAverage, Observer, Range};
-pub use pipeline::{ActivationRule, Correction, Effort, Quantized, Quantizer, Reference, Sequence, Step};
+pub use pipeline::{
+    ActivationRule, Correction, Effort, Quantized, Quantizer, Reference, Sequence, Step, reestimate,
+};
 pub use scale::ScaleRule;
 pub use training::fake_quantize::{Ste, fake_quantize};
 pub use training::learned_step::{StepGradient, StepRule};
-pub use training::learned_steps::LearnedSteps;
+pub use training::learned_steps::{LearnedSteps, StepDomain};

@@ -6,7 +6,9 @@ use models::data::loader::Loader;
 use models::data::synthetic::noise_images;
 use models::{Network, Shortcut, evaluate};
 use quant::pipeline::calibrate;
-use quant::{ActivationRule, Correction, QuantConfig, Quantization, Quantizer, Reference, ScaleRule};
+use quant::{
+    ActivationRule, Correction, QuantConfig, Quantization, Quantizer, Reference, ScaleRule, reestimate,
+};
 
 fn setup(bits: &str) -> (Network, Quantization, Loader) {
     let network = Network::fresh(8, Shortcut::B, Normalization::TRUE, 3).unwrap();
@@ -41,6 +43,33 @@ fn correction_brings_the_logits_nearer_to_the_float_networks() {
     };
     let (none, bias, both) = (after(Correction::None), after(Correction::Bias), after(Correction::BatchNorm));
     assert!(bias < 0.7 * none && both < 0.7 * none, "none {none}, bias {bias}, batch norm {both}");
+}
+
+#[test]
+fn reestimated_statistics_are_those_of_the_images() {
+    let (float, quantization, loader) = setup("W3A3");
+    let of = |batches: Vec<Tensor>, hook: &mut dyn Hook| {
+        reestimate(&float.graph, &float.params, batches.into_iter(), hook).unwrap()
+    };
+    let mut both = images(&loader).take(2);
+    let (a, b) = (both.next().unwrap(), both.next().unwrap());
+    // Of one batch: what each batch norm sees of it, in floats and under quantization.
+    let in_float: &mut dyn Hook = &mut Float;
+    for hook in [in_float, &mut quantization.simulated()] {
+        let params = of(vec![a.clone()], hook);
+        for (name, stats) in float.graph.batch_statistics(&float.params, a.clone(), hook).unwrap() {
+            assert_eq!(params.get(&format!("{name}.running_mean")).unwrap().data(), stats.mean, "{name}");
+            let var = params.get(&format!("{name}.running_var")).unwrap().data();
+            assert!(var.iter().zip(&stats.var).all(|(a, b)| (a - b).abs() <= 1e-5 * (1.0 + b)), "{name}");
+        }
+    }
+    // Of two batches: the first batch norm, which no other one stands before, has the statistics of both in one.
+    let [n, h, w, c] = a.dims()[..] else { panic!("an image has four dimensions") };
+    let joined = Tensor::from_vec([2 * n, h, w, c], [a.data(), b.data()].concat()).unwrap();
+    let first = |batches| of(batches, &mut Float).get("bn1.running_var").unwrap().data().to_vec();
+    for (parts, whole) in first(vec![a, b]).iter().zip(first(vec![joined])) {
+        assert!((parts - whole).abs() <= 1e-5 * (1.0 + whole), "{parts} {whole}");
+    }
 }
 
 #[test]

@@ -4,6 +4,8 @@
 //! quantization at W4A4, a short training under fake quantization, the accuracy of the integers, a table, and where
 //! everything was saved.
 
+mod rules;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -19,12 +21,11 @@ use serde_json::json;
 use crate::run::assets;
 use crate::run::context::Context;
 use crate::run::experiment::aware::{Commands, Outcome, Training, train};
-use crate::run::experiment::{
-    CalibrationSource, Recipe, Scores, Setup, SteChoice, StepChoice, file_bytes, page, residual_bits,
-};
+use crate::run::experiment::{CalibrationSource, Recipe, Scores, Setup, file_bytes, page, residual_bits};
 use crate::run::input::InputArgs;
 use crate::run::run_folder::RunFolder;
 use crate::{run::interrupt, run::settings};
+use rules::RuleArgs;
 
 /// Settings of `qat`.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
@@ -44,18 +45,15 @@ pub struct QatArgs {
     /// Bits of residual sums and the average pool, for policy product [default: 8]
     #[arg(long, alias = "stream-bits", value_name = "N", value_parser = residual_bits())]
     residual_bits: Option<u32>,
-    /// Gradient of activations that clip: identity passes it on, clipped stops it
-    #[arg(long, value_enum, default_value_t = SteChoice::Clipped)]
-    ste: SteChoice,
-    /// Gradient of weights that clip
-    #[arg(long, value_enum, default_value_t = SteChoice::Identity)]
-    weight_ste: SteChoice,
-    /// Steps of weights: by the rule, or learned
-    #[arg(long, value_enum, default_value_t = StepChoice::Rule)]
-    weight_step: StepChoice,
-    /// Steps of activations: a moving average of ranges, or learned
-    #[arg(long, value_enum, default_value_t = StepChoice::Rule)]
-    activation_step: StepChoice,
+    #[command(flatten)]
+    #[serde(flatten)]
+    rules: RuleArgs,
+    /// Batch norms keep their statistics in the last N epochs
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    frozen_epochs: usize,
+    /// Re-estimate batch norms on N training images before the network is measured or kept; 0: not
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    reestimate_images: usize,
     /// Start from the weights of this network (of a wider quantized run: its .latent file) [default: --weights]
     #[arg(long, value_name = "FILE")]
     init: Option<PathBuf>,
@@ -150,10 +148,7 @@ impl QatArgs {
             }
             None => recipe.quantize(context, setup)?,
         };
-        start.quantization.config.activation_ste = self.ste.into();
-        start.quantization.config.weight_ste = self.weight_ste.into();
-        start.quantization.config.weight_step = self.weight_step.into();
-        start.quantization.config.activation_step = self.activation_step.into();
+        self.rules.apply(&mut start.quantization.config);
         Ok(start)
     }
 
@@ -180,6 +175,8 @@ impl QatArgs {
             ema: self.ema,
             checkpoint_every: self.checkpoint_every,
             teacher: self.teacher.as_ref().map(teacher).transpose()?,
+            frozen_epochs: self.frozen_epochs,
+            reestimate_images: self.reestimate_images,
         })
     }
 }
@@ -191,6 +188,7 @@ impl QatArgs {
 pub fn run(args: QatArgs, context: &Context) -> Result<()> {
     let (recipe, training) = (args.post_training(), args.training(context)?);
     recipe.check()?;
+    args.rules.check()?;
     training.check()?;
     let setup = Setup::open(context, &args.input, args.limit, args.test_limit)?;
     let folder = match &args.resume {

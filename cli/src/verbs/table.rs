@@ -106,6 +106,8 @@ impl TableArgs {
             ema: self.ema,
             checkpoint_every: 200,
             teacher: None,
+            frozen_epochs: 0,
+            reestimate_images: 0,
         }
     }
 }

@@ -3,6 +3,8 @@
 //! Every forward pass rounds weights and activations as the integers will; the backward pass sees through the
 //! rounding by a straight-through estimator and moves the float *latent* weights. Weight scales are recomputed
 //! in every pass, activation ranges follow a moving average of the batches', batch norm trains as usual.
+//!
+//! Where the configuration says so, weights are normalised before they are rounded (9g) and damped near ties (9h).
 
 use quant::{FakeQuantHook, Quantization, Quantized, Ranges};
 
@@ -27,23 +29,33 @@ pub struct QatTrainer {
 impl QatTrainer {
     /// Starts from a quantized network: `trainer` holds its weights, and the ranges of `quantization` are the averages'
     /// first values.
-    pub fn new(trainer: Trainer, quantization: Quantization) -> Self {
-        Self { trainer, hook: FakeQuantHook::new(quantization, true) }
+    ///
+    /// # Errors
+    /// If weights are to be normalised, and those of a layer are all equal.
+    pub fn new(trainer: Trainer, quantization: Quantization) -> Result<Self> {
+        let mut hook = FakeQuantHook::new(quantization, true);
+        hook.keep_spreads(&trainer.graph, &trainer.params)?;
+        Ok(Self { trainer, hook })
     }
 
-    /// The quantized network as it stands: averaged weights where there is an average.
-    pub fn quantized(&self) -> Quantized {
-        Quantized {
+    /// The quantized network as it stands: averaged weights where there is an average, normalised where training
+    /// normalises.
+    ///
+    /// # Errors
+    /// If weights are to be normalised, and those of a layer are all equal.
+    pub fn quantized(&self) -> Result<Quantized> {
+        Ok(Quantized {
             graph: self.trainer.graph.clone(),
-            params: self.trainer.averaged().clone(),
+            params: self.hook.normalized_params(self.trainer.averaged())?,
             quantization: self.hook.learned(),
-        }
+        })
     }
 }
 
 impl Learner for QatTrainer {
     fn learn(&mut self, batch: Batch) -> Result<Tally> {
         let before = self.hook.steps.clone();
+        self.hook.progress = 1.0 - self.trainer.rate() / self.trainer.schedule.base;
         let result = self.trainer.step(batch, &mut self.hook)?;
         if let Some(ema) = &self.trainer.ema {
             self.hook.steps.average(&before, ema.decay);
@@ -97,16 +109,20 @@ mod tests {
     use crate::{Network, QuantizedNetwork, Shortcut};
 
     fn start() -> (QatTrainer, Loader) {
+        with(QuantConfig::default())
+    }
+
+    fn with(config: QuantConfig) -> (QatTrainer, Loader) {
         let network = Network::fresh(8, Shortcut::B, Normalization::TRUE, 3).unwrap();
         let set = noise_images(24, 4, &Normalization::TRUE, 1).unwrap();
         let loader = Loader::training(&set, 8, network.normalization, Augment::STANDARD, 5);
-        let config = QuantConfig { bits: "W4A4".parse().unwrap(), ..QuantConfig::default() };
+        let config = QuantConfig { bits: "W4A4".parse().unwrap(), ..config };
         let quantizer = Quantizer::new(config);
         let quantized = QuantizedNetwork::calibrate(&network, &quantizer, loader.epoch(0)).unwrap();
         let schedule = Schedule { base: 0.05, warmup: 0, total: 6, decay: Decay::Cosine { end: 0.0 } };
         let sgd = Sgd::new(0.9, true, 1e-4, false);
         let trainer = Trainer::new(network.graph, quantized.network.params, sgd, schedule).with_ema(0.5);
-        (QatTrainer::new(trainer, quantized.quantization), loader)
+        (QatTrainer::new(trainer, quantized.quantization).unwrap(), loader)
     }
 
     #[test]
@@ -121,7 +137,7 @@ mod tests {
         }
         assert!(losses[5] < 0.8 * losses[0], "{losses:?}");
         assert_ne!(qat.hook.quantization.ranges, before);
-        assert_eq!(&qat.quantized().params, qat.trainer.averaged());
+        assert_eq!(&qat.quantized().unwrap().params, qat.trainer.averaged());
     }
 
     #[test]
@@ -144,6 +160,38 @@ mod tests {
         assert_eq!(second.trainer.params, whole.trainer.params);
         assert_eq!(second.hook.quantization.ranges, whole.hook.quantization.ranges);
         assert_eq!(second.trainer.averaged(), whole.trainer.averaged());
+    }
+
+    #[test]
+    fn normalized_weights_are_those_of_the_network_that_comes_out() {
+        let (mut qat, loader) =
+            with(QuantConfig { weight_norm: true, damping: 0.01, ..QuantConfig::default() });
+        let start = qat.quantized().unwrap().params;
+        loader.epoch(0).for_each(|batch| _ = qat.learn(batch).unwrap());
+        let params = qat.quantized().unwrap().params;
+        for (before, after) in
+            start.iter().zip(params.iter()).filter(|(p, _)| p.name.ends_with("conv2.weight"))
+        {
+            let spread = |w| quant::training::weight_norm::spread(w).unwrap();
+            assert!((spread(&before.value) / spread(&after.value) - 1.0).abs() < 1e-5, "{}", before.name);
+            assert!(after.value.data().iter().sum::<f32>().abs() < 1e-3, "{}", after.name);
+            assert_ne!(before.value, after.value);
+        }
+        assert!(qat.hook.progress > 0.2, "{}", qat.hook.progress);
+    }
+
+    #[test]
+    fn frozen_norms_keep_their_statistics_while_weights_move() {
+        let (mut qat, loader) = start();
+        qat.trainer.frozen_from = Some(1);
+        let mut batches = loader.epoch(0);
+        qat.learn(batches.next().unwrap()).unwrap();
+        let before = qat.trainer.params.clone();
+        qat.learn(batches.next().unwrap()).unwrap();
+        for (before, after) in before.iter().zip(qat.trainer.params.iter()) {
+            let statistic = before.name.contains(".running_");
+            assert_eq!(before.value == after.value, statistic, "{}", before.name);
+        }
     }
 
     #[test]

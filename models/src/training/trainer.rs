@@ -3,7 +3,7 @@
 use engine::fast::{Algorithm, Fused};
 use engine::kernel::Isa;
 use engine::optim::{Ema, Schedule, Sgd};
-use engine::{Float, Graph, Hook, Params, Shape, Tape, Tensor, ops};
+use engine::{Float, Graph, Hook, Mode, Params, Shape, Tape, Tensor, ops};
 
 use super::{Learner, Tally, Teacher};
 use crate::data::loader::Batch;
@@ -26,6 +26,8 @@ pub struct Trainer {
     pub algorithm: Algorithm,
     /// A float network to learn from, beside the labels.
     pub teacher: Option<Teacher>,
+    /// From this step on batch norms normalise by their running statistics, which stay as they are.
+    pub frozen_from: Option<usize>,
     /// Average of the weights, for evaluation.
     pub ema: Option<Ema>,
     /// Steps taken.
@@ -37,7 +39,18 @@ impl Trainer {
     /// keeps no average; convolutions are computed by the fastest algorithm.
     pub fn new(graph: Graph, params: Params, sgd: Sgd, schedule: Schedule) -> Self {
         let algorithm = Algorithm::Winograd(Isa::active());
-        Self { graph, params, sgd, schedule, smoothing: 0.0, algorithm, teacher: None, ema: None, step: 0 }
+        Self {
+            graph,
+            params,
+            sgd,
+            schedule,
+            smoothing: 0.0,
+            algorithm,
+            teacher: None,
+            frozen_from: None,
+            ema: None,
+            step: 0,
+        }
     }
 
     /// Spreads `smoothing` of each label over all classes.
@@ -59,6 +72,12 @@ impl Trainer {
         Self { teacher, ..self }
     }
 
+    /// Freezes the statistics of batch norms from `step` on: training then sees what evaluation will see.
+    #[must_use]
+    pub fn with_norms_frozen_from(self, step: Option<usize>) -> Self {
+        Self { frozen_from: step, ..self }
+    }
+
     /// Computes convolutions by `algorithm`.
     #[must_use]
     pub fn with_algorithm(self, algorithm: Algorithm) -> Self {
@@ -74,7 +93,12 @@ impl Trainer {
         let mut tape = Tape::new();
         let Self { graph, params, .. } = self;
         let followed = self.teacher.as_ref().map(|teacher| teacher.logits(&batch.x)).transpose()?;
-        let forward = Fused::new(graph, self.algorithm).forward_train(params, &mut tape, batch.x, hook)?;
+        let fused = Fused::new(graph, self.algorithm);
+        let forward = if self.frozen_from.is_some_and(|from| self.step >= from) {
+            fused.run(params, &mut tape, batch.x, Mode::Eval, hook)?
+        } else {
+            fused.forward_train(params, &mut tape, batch.x, hook)?
+        };
         let correct = ops::accuracy(tape.value(forward.output), &batch.labels);
         let (logits, labels, smoothing) = (forward.output, &batch.labels, self.smoothing);
         let loss_var = match &followed {

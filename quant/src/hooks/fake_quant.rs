@@ -1,6 +1,6 @@
 //! Fake quantization: the network that learns under rounding, and its evaluation in floats.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use engine::{Hook, Incoming, Input, LayerQuant, Node, Operands, Result, Tape, Tensor, Var};
 
@@ -21,6 +21,10 @@ pub struct FakeQuantHook {
     pub steps: LearnedSteps,
     /// Whether each batch updates the ranges. Set for training, clear for evaluation.
     pub training: bool,
+    /// How far the learning rate has fallen, from 0 to 1: damping (9h) grows with it.
+    pub progress: f32,
+    /// The spread that each layer's weights are normalised to, where they are (9g).
+    pub(super) spreads: BTreeMap<String, f32>,
     /// The weight quantizers of this evaluation, by layer.
     weights: HashMap<String, QParams>,
 }
@@ -32,7 +36,14 @@ impl FakeQuantHook {
         if training && quantization.config.weight_step == StepRule::Rule {
             quantization.weight_scales.clear();
         }
-        Self { quantization, steps: LearnedSteps::default(), training, weights: HashMap::new() }
+        Self {
+            quantization,
+            steps: LearnedSteps::default(),
+            training,
+            progress: 0.0,
+            spreads: BTreeMap::new(),
+            weights: HashMap::new(),
+        }
     }
 
     /// The quantizer of a weight; in evaluation, remembered until the next training pass.
@@ -83,6 +94,7 @@ impl FakeQuantHook {
         widths: Widths,
     ) -> Result<LayerQuant> {
         let Operands { x, w, b } = layer;
+        let w = self.normalized(tape, node, w).map_err(|e| in_layer(node, e))?;
         let learned = self.learned_input(tape, node, x.var).map_err(|e| in_layer(node, e))?;
         let q_x = match learned {
             Some(_) => self.quantization.ranges.params(&node.name, widths.a)?,
@@ -93,6 +105,7 @@ impl FakeQuantHook {
             Ok(None) => self.ruled_weight(tape, node, w, widths.w).map_err(|e| in_layer(node, e))?,
             Err(e) => return Err(in_layer(node, e)),
         };
+        let weight = self.damped(tape, w, weight, &q_w);
         let bias = b.map(|b| {
             let scales = product_scales("bias", &q_x, &q_w, tape.value(b).len())?;
             fake_quantize_bias_on(tape, b, &scales).map_err(|e| in_layer(node, e))
@@ -130,7 +143,7 @@ impl Hook for FakeQuantHook {
     }
 
     fn learn(&mut self, tape: &Tape, rate: f32) -> Result<()> {
-        self.steps.learn(tape, rate);
+        self.steps.learn(tape, rate, self.quantization.config.step_domain);
         Ok(())
     }
 }

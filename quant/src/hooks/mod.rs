@@ -16,6 +16,7 @@ mod learned;
 pub mod observe;
 mod prepared;
 pub mod simulate;
+mod weight_rules;
 
 use engine::{Error, Node, Result, Tape, Var};
 

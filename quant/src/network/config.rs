@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Policy;
+use crate::training::learned_steps::StepDomain;
 use crate::{Granularity, ScaleRule, Ste, StepRule, Widths};
 
 /// Everything that is chosen about a quantized network.
@@ -29,6 +30,15 @@ pub struct QuantConfig {
     /// Where the steps of activations come from in training.
     #[serde(skip_serializing_if = "StepRule::is_rule")]
     pub activation_step: StepRule,
+    /// How learned steps move.
+    #[serde(skip_serializing_if = "StepDomain::is_linear")]
+    pub step_domain: StepDomain,
+    /// Whether training normalises weights before it rounds them (9g).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub weight_norm: bool,
+    /// `lambda` of (9h), which draws weights away from ties, at the end of training; 0: no damping.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub damping: f32,
     /// Decay of the moving average of activation ranges in training.
     pub decay: f32,
 }
@@ -47,7 +57,16 @@ impl Default for QuantConfig {
             activation_ste: Ste::Clipped,
             weight_step: StepRule::Rule,
             activation_step: StepRule::Rule,
+            step_domain: StepDomain::Linear,
+            weight_norm: false,
+            damping: 0.0,
             decay: crate::MovingAverage::DECAY,
         }
     }
+}
+
+/// What is zero is not written: files of networks trained without damping do not know the word.
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde passes a reference
+fn is_zero(value: &f32) -> bool {
+    *value == 0.0
 }

@@ -33,6 +33,7 @@
 //! 2. [`calibrate`](mod@calibrate): the ranges of activations.
 //! 3. [`correct`]: batch norms take back what rounding did.
 //!    [`analytic`]: the means without data.
+//!    [`reestimate`](mod@reestimate): their statistics taken anew, after training.
 //!    [`sequence`]: several corrections by their names, one after another.
 //! 4. [`rules`]: the names of the choices.
 
@@ -40,11 +41,13 @@ pub mod analytic;
 pub mod calibrate;
 pub mod correct;
 pub mod quantizer;
+pub mod reestimate;
 pub mod rules;
 pub mod sequence;
 
 pub use calibrate::calibrate;
 pub use correct::Reference;
 pub use quantizer::{Quantized, Quantizer};
+pub use reestimate::reestimate;
 pub use rules::{ActivationRule, Correction};
 pub use sequence::{Effort, Sequence, Step};

@@ -5,6 +5,15 @@
 //! s <- s - rate v          never below a thousandth of the step the training began with
 //! ```
 //!
+//! or, in the log domain, where a step cannot become negative and a large step moves as far as a small one in
+//! proportion: with `s = s_0 exp(t / s_0)`, where `t` begins at 0 and has the units of a step,
+//!
+//! ```text
+//! v <- 0.9 v + g ds s / s_0      s <- s exp(-rate v / s_0)                                    (9i)
+//! ```
+//!
+//! Both begin alike: at `s = s_0` the first factor is 1, and `exp(-e)` is `1 - e` for small moves.
+//!
 //! No weight decay: the paper's recipe. Steps live beside the network's parameters rather than among them, since
 //! they belong to the quantization: when training ends they become the activation ranges and fixed weight scales of an
 //! ordinary quantized network.
@@ -18,6 +27,41 @@ use serde::{Deserialize, Serialize};
 const MOMENTUM: f32 = 0.9;
 /// The smallest a step may become, as a share of its first value.
 const FLOOR: f32 = 1e-3;
+
+/// In which variable a learned step descends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepDomain {
+    /// The step itself, LSQ's.
+    #[default]
+    Linear,
+    /// Its logarithm (9i).
+    Log,
+}
+
+impl StepDomain {
+    pub(crate) fn is_linear(&self) -> bool {
+        *self == Self::Linear
+    }
+
+    /// `step` after one update, by the scaled gradient `g ds`.
+    fn update(self, step: LearnedValue, gradient: f32, rate: f32) -> LearnedValue {
+        let LearnedValue { value: s, velocity, first, .. } = step;
+        // book: update
+        let (velocity, s) = match self {
+            Self::Linear => {
+                let v = MOMENTUM * velocity + gradient;
+                (v, (s - rate * v).max(FLOOR * first))
+            }
+            Self::Log => {
+                let v = MOMENTUM * velocity + gradient * s / first;
+                (v, (s * (-rate * v / first).exp()).max(FLOOR * first))
+            }
+        };
+        // book end
+        LearnedValue { value: s, velocity, average: s, first }
+    }
+}
 
 /// One learned step.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -74,12 +118,10 @@ impl LearnedSteps {
     }
 
     /// Moves every step that stands on `tape` by its gradient, and takes it off.
-    pub fn learn(&mut self, tape: &Tape, rate: f32) {
+    pub fn learn(&mut self, tape: &Tape, rate: f32, domain: StepDomain) {
         for Placed { name, var, gradient_scale } in self.placed.drain(..) {
             let (Some(ds), Some(step)) = (tape.grad(var), self.steps.get_mut(&name)) else { continue };
-            step.velocity = MOMENTUM * step.velocity + gradient_scale * ds.data()[0];
-            step.value = (step.value - rate * step.velocity).max(FLOOR * step.first);
-            step.average = step.value;
+            *step = domain.update(*step, gradient_scale * ds.data()[0], rate);
         }
     }
 
@@ -110,7 +152,7 @@ mod tests {
             let x = tape.leaf(Tensor::full([4], 9.0), false);
             let y = fake_quantize_learned_on(&mut tape, x, s, grid, Ste::Clipped, StepGradient::Lsq).unwrap();
             tape.backward(y, Tensor::full([4], 1.0)).unwrap();
-            steps.learn(&tape, 0.01);
+            steps.learn(&tape, 0.01, StepDomain::Linear);
             expected.1 = 0.9 * expected.1 + 0.1 * 12.0; // four values beyond qmax = 3
             expected.0 -= 0.01 * expected.1;
         }
@@ -118,6 +160,27 @@ mod tests {
         assert_eq!((step.value, step.velocity, step.first), (expected.0, expected.1, 0.5));
         let json = serde_json::to_string(&steps).unwrap();
         assert_eq!(serde_json::from_str::<LearnedSteps>(&json).unwrap(), steps);
+    }
+
+    #[test]
+    fn in_the_log_domain_a_step_follows_the_gradient_of_its_logarithm() {
+        // With s = s_0 exp(t / s_0) and L = a s, dL/dt = a s / s_0: two updates of t by hand.
+        let (first, a, rate) = (0.5f32, 0.3f32, 0.1f32);
+        let mut step = LearnedValue { value: first, velocity: 0.0, average: first, first };
+        let (mut t, mut v) = (0.0f32, 0.0f32);
+        for _ in 0..2 {
+            let s = first * (t / first).exp();
+            v = 0.9 * v + a * s / first;
+            t -= rate * v;
+            step = StepDomain::Log.update(step, a, rate);
+            assert!((step.value - first * (t / first).exp()).abs() < 1e-6);
+        }
+        // The first update of both domains agrees to second order, and no gradient makes a step negative.
+        let begin = LearnedValue { value: first, velocity: 0.0, average: first, first };
+        let [linear, log] =
+            [StepDomain::Linear, StepDomain::Log].map(|d| d.update(begin, a, 1e-3).value - first);
+        assert!((linear - log).abs() < 1e-3 * linear.abs(), "{linear} {log}");
+        assert!(StepDomain::Log.update(begin, 1e9, 1.0).value > 0.0);
     }
 
     #[test]
@@ -131,7 +194,7 @@ mod tests {
         let y = fake_quantize_learned_on(&mut tape, x, var, grid, Ste::Clipped, StepGradient::Pact).unwrap();
         tape.backward(y, Tensor::full([4], 1.0)).unwrap();
         let before = steps.clone();
-        steps.learn(&tape, 1e6);
+        steps.learn(&tape, 1e6, StepDomain::Linear);
         assert_eq!(steps.steps["fc"].value, 0.5e-3);
         steps.average(&before, 0.75);
         assert_eq!(steps.steps["fc"].average, 0.75 * 0.5 + 0.25 * 0.5e-3);

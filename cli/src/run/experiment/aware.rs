@@ -16,7 +16,10 @@ use engine::optim::{Decay, Schedule, Sgd};
 use models::data::augment::Augment;
 use models::data::loader::Loader;
 use models::formats::latent_path;
-use models::{Checkpoint, EpochMetrics, Fit, Network, QatTrainer, QuantizedNetwork, Teacher, Trainer};
+use models::{
+    Checkpoint, EpochMetrics, Fit, Learner, Network, QatTrainer, QuantizedNetwork, Teacher, Trainer,
+};
+use quant::{Quantized, reestimate};
 
 use super::{Setup, in_integers, model_name};
 use crate::run::context::Context;
@@ -43,6 +46,10 @@ pub struct Training {
     pub checkpoint_every: usize,
     /// A network to learn from beside the labels.
     pub teacher: Option<Teacher>,
+    /// Last epochs in which batch norms keep their statistics.
+    pub frozen_epochs: usize,
+    /// Training images on which batch norms are re-estimated before the network is measured or kept; 0: they are not.
+    pub reestimate_images: usize,
 }
 
 impl Training {
@@ -53,6 +60,11 @@ impl Training {
     pub fn check(&self) -> Result<()> {
         if self.epochs == 0 || self.batch == 0 {
             return Err(Failure::Usage("--epochs and --batch must be at least 1".into()).into());
+        }
+        if self.frozen_epochs > self.epochs {
+            let text =
+                format!("--frozen-epochs {}: there are only {} --epochs", self.frozen_epochs, self.epochs);
+            return Err(Failure::Usage(text).into());
         }
         for (flag, value, most) in [
             ("--lr", self.lr, 1e3),
@@ -77,10 +89,14 @@ impl Training {
             decay: Decay::Cosine { end: 0.0 },
         };
         let sgd = Sgd::new(0.9, true, self.weight_decay as f32, false);
+        let frozen = self.frozen_epochs > 0;
         Trainer::new(network.graph.clone(), network.params.clone(), sgd, schedule)
             .with_smoothing(self.smoothing as f32)
             .with_ema(self.ema as f32)
             .with_teacher(self.teacher.clone())
+            .with_norms_frozen_from(
+                frozen.then_some(self.epochs.saturating_sub(self.frozen_epochs) * batches),
+            )
     }
 }
 
@@ -147,12 +163,20 @@ pub fn train(
     let model = folder.path(model_name(setup.network.depth, start.quantization.config.bits));
     let QuantizedNetwork { network, quantization } = start;
     let trainer = training.trainer(&network, images.batches());
-    let mut fit = Fit::new(QatTrainer::new(trainer, quantization), training.epochs)
+    let mut fit = Fit::new(QatTrainer::new(trainer, quantization)?, training.epochs)
         .with_checkpoints_every(training.checkpoint_every);
     let state = Some(folder.path(STATE)).filter(|path| path.exists()).map(Checkpoint::read).transpose()?;
-    let mut verb = Aware { context, setup, network: &network, model: &model, command: &commands.run };
+    let mut verb = Aware {
+        context,
+        setup,
+        network: &network,
+        model: &model,
+        command: &commands.run,
+        reestimate_images: training.reestimate_images,
+        measured: None,
+    };
     let metrics = fit::train(context, folder, &commands.resume, (&mut fit, state), &images, &mut verb)?;
-    let last = QuantizedNetwork::of(&network, fit.learner.quantized());
+    let last = verb.quantized(&fit.learner)?.clone();
     Ok(Outcome { metrics, best: best(&model)?, last, model })
 }
 
@@ -170,14 +194,37 @@ struct Aware<'a> {
     network: &'a Network,
     model: &'a Path,
     command: &'a str,
+    reestimate_images: usize,
+    /// The network after the step at which it was taken last.
+    measured: Option<(usize, QuantizedNetwork)>,
+}
+
+impl Aware<'_> {
+    /// The network as it stands after the learner's last step, batch norms re-estimated where that was asked for.
+    fn quantized(&mut self, qat: &QatTrainer) -> Result<&QuantizedNetwork> {
+        let step = qat.steps();
+        if self.measured.as_ref().is_none_or(|(at, _)| *at != step) {
+            let mut quantized = qat.quantized()?;
+            if self.reestimate_images > 0 {
+                let images = self.setup.subset(0, self.reestimate_images);
+                let mut hook = quantized.quantization.simulated();
+                let Quantized { graph, params, .. } = &quantized;
+                quantized.params =
+                    reestimate(graph, params, images.epoch(0).map(|batch| batch.x), &mut hook)?;
+            }
+            self.measured = Some((step, QuantizedNetwork::of(self.network, quantized)));
+        }
+        let (_, quantized) = self.measured.as_ref().expect("it was just taken");
+        Ok(quantized)
+    }
 }
 
 impl Verb<QatTrainer> for Aware<'_> {
     const TEST: &'static str = "test in integers";
 
     fn test(&mut self, qat: &QatTrainer) -> Result<f64> {
-        let quantized = QuantizedNetwork::of(self.network, qat.quantized());
-        Ok(in_integers(self.context, &quantized, &self.setup.test)?.top1())
+        let (context, setup) = (self.context, self.setup);
+        Ok(in_integers(context, self.quantized(qat)?, &setup.test)?.top1())
     }
 
     /// Saves the best network so far.
@@ -192,7 +239,8 @@ impl Verb<QatTrainer> for Aware<'_> {
             ("test_images", self.setup.test.images().to_string()),
             ("command", self.command.to_owned()),
         ];
-        QuantizedNetwork::of(self.network, qat.quantized()).save(self.model, &facts)?;
+        let model = self.model;
+        self.quantized(qat)?.save(model, &facts)?;
         Ok(())
     }
 

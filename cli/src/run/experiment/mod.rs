@@ -12,7 +12,7 @@ mod recipe;
 mod scores;
 mod setup;
 
-pub use recipe::{CalibrationSource, Recipe, SteChoice, StepChoice, residual_bits};
+pub use recipe::{CalibrationSource, Recipe, residual_bits};
 pub use scores::{Scores, in_integers};
 pub use setup::Setup;
 

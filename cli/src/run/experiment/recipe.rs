@@ -10,8 +10,7 @@ use models::data::synthetic::noise_images;
 use models::{Network, QuantizedNetwork};
 use quant::rounding::Report;
 use quant::{
-    ActivationRule, Effort, Granularity, Policy, QuantConfig, Quantizer, ScaleRule, Sequence, Ste, Step,
-    StepRule, Widths,
+    ActivationRule, Effort, Granularity, Policy, QuantConfig, Quantizer, ScaleRule, Sequence, Step, Widths,
 };
 use serde::{Deserialize, Serialize};
 
@@ -36,47 +35,6 @@ pub enum CalibrationSource {
 /// Reads `--residual-bits`.
 pub fn residual_bits() -> impl TypedValueParser<Value = u32> {
     PossibleValuesParser::new(["8", "16"]).map(|bits| bits.parse::<u32>().expect("8 and 16 are numbers"))
-}
-
-/// What the gradient of clipped activations is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SteChoice {
-    /// It passes through.
-    Identity,
-    /// It is zero.
-    Clipped,
-}
-
-impl From<SteChoice> for Ste {
-    fn from(choice: SteChoice) -> Self {
-        match choice {
-            SteChoice::Identity => Self::Identity,
-            SteChoice::Clipped => Self::Clipped,
-        }
-    }
-}
-
-/// Where the steps of weights or activations come from in training.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StepChoice {
-    /// Weights: by the scale rule at every step; activations: a moving average of the batches' ranges.
-    Rule,
-    /// Learned by gradient descent (LSQ).
-    Lsq,
-    /// Learned from clipped values only (PACT).
-    Pact,
-}
-
-impl From<StepChoice> for StepRule {
-    fn from(choice: StepChoice) -> Self {
-        match choice {
-            StepChoice::Rule => Self::Rule,
-            StepChoice::Lsq => Self::Lsq,
-            StepChoice::Pact => Self::Pact,
-        }
-    }
 }
 
 /// A post-training quantization.

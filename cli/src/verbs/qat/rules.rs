@@ -1,0 +1,119 @@
+//! The rules by which a network learns under quantization: flags of `qat`, each one of the library's choices.
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use quant::{QuantConfig, Ste, StepDomain, StepRule};
+use serde::{Deserialize, Serialize};
+
+use crate::run::exit::Failure;
+
+/// Gradients, steps, and what is done to weights beside rounding them.
+#[derive(Args, Clone, Debug, Serialize, Deserialize)]
+pub struct RuleArgs {
+    /// Gradient of activations that clip: identity passes it on, clipped stops it
+    #[arg(long, value_enum, default_value_t = SteChoice::Clipped)]
+    ste: SteChoice,
+    /// Gradient of weights that clip
+    #[arg(long, value_enum, default_value_t = SteChoice::Identity)]
+    weight_ste: SteChoice,
+    /// Steps of weights: by the rule, or learned
+    #[arg(long, value_enum, default_value_t = StepChoice::Rule)]
+    weight_step: StepChoice,
+    /// Steps of activations: a moving average of ranges, or learned
+    #[arg(long, value_enum, default_value_t = StepChoice::Rule)]
+    activation_step: StepChoice,
+    /// How learned steps move: the step itself, or its logarithm
+    #[arg(long, value_enum, default_value_t = DomainChoice::Linear)]
+    step_domain: DomainChoice,
+    /// Normalise the weights of each layer before they are rounded
+    #[arg(long)]
+    weight_norm: bool,
+    /// Draw weights to the middle of their step, this strongly in the end; 0: not at all
+    #[arg(long, value_name = "LAMBDA", default_value_t = 0.0)]
+    damping: f64,
+}
+
+impl RuleArgs {
+    /// Refuses a strength without meaning.
+    ///
+    /// # Errors
+    /// Naming the flag.
+    pub fn check(&self) -> Result<()> {
+        if !(0.0..=1e3).contains(&self.damping) {
+            let text = format!("--damping {}: expected a number from 0 to 1000", self.damping);
+            return Err(Failure::Usage(text).into());
+        }
+        Ok(())
+    }
+
+    /// Writes the choices into `config`.
+    pub fn apply(&self, config: &mut QuantConfig) {
+        config.activation_ste = self.ste.into();
+        config.weight_ste = self.weight_ste.into();
+        config.weight_step = self.weight_step.into();
+        config.activation_step = self.activation_step.into();
+        config.step_domain = self.step_domain.into();
+        config.weight_norm = self.weight_norm;
+        config.damping = self.damping as f32;
+    }
+}
+
+/// What the gradient of clipped activations is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SteChoice {
+    /// It passes through.
+    Identity,
+    /// It is zero.
+    Clipped,
+}
+
+impl From<SteChoice> for Ste {
+    fn from(choice: SteChoice) -> Self {
+        match choice {
+            SteChoice::Identity => Self::Identity,
+            SteChoice::Clipped => Self::Clipped,
+        }
+    }
+}
+
+/// Where the steps of weights or activations come from in training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepChoice {
+    /// Weights: by the scale rule at every step; activations: a moving average of the batches' ranges.
+    Rule,
+    /// Learned by gradient descent (LSQ).
+    Lsq,
+    /// Learned from clipped values only (PACT).
+    Pact,
+}
+
+impl From<StepChoice> for StepRule {
+    fn from(choice: StepChoice) -> Self {
+        match choice {
+            StepChoice::Rule => Self::Rule,
+            StepChoice::Lsq => Self::Lsq,
+            StepChoice::Pact => Self::Pact,
+        }
+    }
+}
+
+/// In which variable a learned step descends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DomainChoice {
+    /// The step.
+    Linear,
+    /// Its logarithm.
+    Log,
+}
+
+impl From<DomainChoice> for StepDomain {
+    fn from(choice: DomainChoice) -> Self {
+        match choice {
+            DomainChoice::Linear => Self::Linear,
+            DomainChoice::Log => Self::Log,
+        }
+    }
+}

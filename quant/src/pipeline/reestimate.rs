@@ -1,0 +1,58 @@
+//! Batch norm re-estimated: the running statistics of a trained network taken anew under its quantization.
+//!
+//! ```text
+//! running_mean  <-  mean over the batches of m
+//! running_var   <-  mean over the batches of (v + m^2)  -  running_mean^2                      (9j)
+//! ```
+//!
+//! for batch means `m` and variances `v` of the *quantized* network. In training the running averages follow a network
+//! whose codes still change; where weights are averaged, they belong to no network at all. Nagel et al., "Overcoming
+//! oscillations in quantization-aware training" (ICML 2022), section 3.2, re-estimate them when training is over.
+//!
+//! After post-training quantization the [shift of the statistics](super::correct) is the better way: it needs far fewer
+//! images, because a float network on the same images takes out their noise.
+
+use engine::{Graph, Hook, Params, Result, Tensor};
+
+/// `params` with every batch norm's running statistics replaced by those of `batches` under `hook`.
+///
+/// Each batch is normalised by its own statistics on the way. Batches count alike, so they should be of one size.
+///
+/// # Errors
+/// If the images do not fit the network, or the hook fails.
+pub fn reestimate(
+    graph: &Graph,
+    params: &Params,
+    batches: impl Iterator<Item = Tensor>,
+    hook: &mut dyn Hook,
+) -> Result<Params> {
+    let mut sums: Vec<(String, Vec<[f64; 2]>)> = Vec::new();
+    let mut count = 0.0;
+    for x in batches {
+        let statistics = graph.batch_statistics(params, x, hook)?;
+        sums.resize_with(statistics.len(), Default::default);
+        count += 1.0;
+        for ((name, sums), (norm, batch)) in sums.iter_mut().zip(statistics) {
+            *name = norm;
+            sums.resize(batch.mean.len(), [0.0; 2]);
+            for ((sum, m), v) in sums.iter_mut().zip(batch.mean).zip(batch.var) {
+                let (m, v) = (f64::from(m), f64::from(v));
+                *sum = [sum[0] + m, sum[1] + v + m * m];
+            }
+        }
+    }
+    let mut params = params.clone();
+    // book: reestimate
+    for (name, sums) in sums {
+        let mean: Vec<f64> = sums.iter().map(|[m, _]| m / count).collect();
+        let var = sums.iter().zip(&mean).map(|([_, square], mean)| square / count - mean * mean);
+        fill(params.get_mut(&format!("{name}.running_var"))?, var);
+        fill(params.get_mut(&format!("{name}.running_mean"))?, mean.iter().copied());
+    }
+    // book end
+    Ok(params)
+}
+
+fn fill(tensor: &mut Tensor, values: impl Iterator<Item = f64>) {
+    tensor.data_mut().iter_mut().zip(values).for_each(|(slot, value)| *slot = value as f32);
+}
