@@ -1,5 +1,6 @@
 //! What verbs share in showing: tables and histograms in a terminal, plots, pages.
 
+pub mod contact_sheet;
 pub mod histogram;
 pub mod levels;
 pub mod plot;

@@ -1,7 +1,8 @@
 //! `ptq`: a trained network quantized without training.
 //!
-//! Calibrates on a few training images (or on none: noise, or images distilled from the network), makes the corrections asked for, and measures what comes out
-//! through the integer layers, with the float simulation beside it. `--ablation` measures what each correction adds.
+//! Calibrates on a few training images (or on none: noise, or images distilled from the network, which `calibration.png`
+//! shows), makes the corrections asked for, and measures what comes out through the integer layers, with the float
+//! simulation beside it. `--ablation` measures what each correction adds.
 
 mod ablation;
 
@@ -19,6 +20,7 @@ use crate::run::experiment::{
 };
 use crate::run::input::InputArgs;
 use crate::run::run_folder::RunFolder;
+use crate::show::contact_sheet::contact_sheet;
 use crate::{run::interrupt, run::settings};
 
 /// Settings of `ptq`.
@@ -70,6 +72,11 @@ pub struct PtqArgs {
     out: Option<PathBuf>,
 }
 
+/// Where synthetic calibration images can be looked at.
+const CALIBRATION_SHEET: &str = "calibration.png";
+/// The most of them that it shows.
+const SHEET_IMAGES: usize = 100;
+
 impl PtqArgs {
     /// The settings in the file `recipe`, for the network and data that `input` names.
     pub(crate) fn of_recipe(recipe: &Path, input: &InputArgs) -> Result<Self> {
@@ -110,7 +117,12 @@ pub fn run(args: PtqArgs, context: &Context) -> Result<()> {
     if args.ablation {
         return ablation::run(context, &setup, &recipe, top1_float);
     }
-    let quantized = recipe.quantize(context, &setup)?;
+    let images = recipe.calibration(context, &setup, &setup.network)?;
+    if args.calibration != CalibrationSource::Images {
+        let sheet = folder.write(CALIBRATION_SHEET, &contact_sheet(&images.set, SHEET_IMAGES)?)?;
+        context.note(format_args!("calibration images: {}", sheet.display()));
+    }
+    let quantized = recipe.quantize_on(context, &setup.network, &images)?;
     let scores = Scores::measure(context, &quantized, &setup.test)?;
 
     let command = settings::command(&context.verb, context.seed, &args)?;

@@ -14,8 +14,10 @@
 //! with the spectrum of photographs, stay within the range of pixels, and end as bytes.
 
 mod match_statistics;
+mod mixing;
 
 use engine::optim::Adam;
+use engine::rng::{Purpose, Rng};
 use engine::{
     Error, Hook, Incoming, Layer, LayerQuant, Node, Operands, Params, Role, Tape, Tensor, Var, ops,
 };
@@ -25,6 +27,10 @@ use super::cifar10::{CHANNELS, ImageSet, PLANE, RECORD_BYTES, SIDE};
 use super::synthetic::noise_images;
 use crate::{Network, Result};
 use match_statistics::Match;
+use mixing::Mixing;
+
+/// The first stream of random rectangles; those before it belong to noise and synthetic samples.
+const MIXING: usize = 16;
 
 /// How images are distilled.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -39,11 +45,13 @@ pub struct Distilling {
     pub rate: f32,
     /// `a` of (5b): the weight of class targets; 0: none.
     pub targets: f32,
+    /// Whether each shows a part of its neighbour while it is distilled (5c).
+    pub mixing: bool,
 }
 
 impl Default for Distilling {
     fn default() -> Self {
-        Self { images: 256, batch: 64, iterations: 100, rate: 0.05, targets: 0.1 }
+        Self { images: 256, batch: 64, iterations: 100, rate: 0.05, targets: 0.1, mixing: false }
     }
 }
 
@@ -77,7 +85,15 @@ pub fn distilled_images(
         x.push("image", Role::Weight, Tensor::from_vec(shape, part.to_vec())?)?;
         let mut adam = Adam::default();
         for i in 0..how.iterations {
-            let (loss, dx) = gradient(network, &params, &x[0].value, &labels, how.targets)?;
+            let mut rng = Rng::at(seed, Purpose::Synthetic, MIXING + b, i);
+            let mixing = how.mixing.then(|| Mixing::draw(SIDE, &mut rng));
+            let shown = mixing.as_ref().map(|mixing| mixing.mix(&x[0].value));
+            let shown = shown.as_ref().unwrap_or(&x[0].value);
+            let (loss, dx) = gradient(network, &params, shown, (&labels, how.targets), mixing.as_ref())?;
+            let dx = match &mixing {
+                Some(mixing) => mixing.unmix(&dx),
+                None => dx,
+            };
             let done = i as f32 / how.iterations as f32;
             let rate = how.rate * 0.5 * (1.0 + (done * std::f32::consts::PI).cos());
             adam.step(&mut x, &[Some(dx)], &[rate])?;
@@ -93,18 +109,21 @@ pub fn distilled_images(
     ImageSet::from_records("distilled images", records)
 }
 
-/// `L` of (5b) and its gradient by the images.
+/// `L` of (5b) or (5c) and its gradient by the images shown.
 fn gradient(
     network: &Network,
     params: &Params,
     x: &Tensor,
-    labels: &[usize],
-    targets: f32,
+    (labels, targets): (&[usize], f32),
+    mixing: Option<&Mixing>,
 ) -> Result<(f64, Tensor)> {
     let mut tape = Tape::new();
     let mut hook = MatchHook { params, image: None, loss: 0.0 };
     let forward = network.graph.forward_eval(params, &mut tape, x.clone(), &mut hook)?;
-    let of_classes = ops::cross_entropy(&mut tape, forward.output, labels, 0.0)?;
+    let of_classes = match mixing {
+        Some(mixing) => mixing.cross_entropy(&mut tape, forward.output, labels)?,
+        None => ops::cross_entropy(&mut tape, forward.output, labels, 0.0)?,
+    };
     let loss = hook.loss + f64::from(targets * tape.value(of_classes).data()[0]);
     tape.backward(of_classes, Tensor::scalar(targets))?;
     let image = hook.image.expect("a network has a first layer");
@@ -188,6 +207,28 @@ mod tests {
             normalized(&set, &Normalization::TRUE)
         };
         assert_eq!(distil(1), distil(3));
+    }
+
+    #[test]
+    fn the_gradient_of_mixed_images_is_that_of_the_loss() {
+        let network = network();
+        let params = constant(&network.params);
+        let x = Tensor::from_fn([3, SIDE, SIDE, CHANNELS], |i| (i as f32 * 0.37).sin());
+        let labels = [1usize, 4, 7];
+        let mixing = Mixing::draw(SIDE, &mut Rng::at(3, Purpose::Test, 0, 0));
+        let loss_and_gradient =
+            |x: &Tensor| gradient(&network, &params, &mixing.mix(x), (&labels, 0.5), Some(&mixing)).unwrap();
+        let dx = mixing.unmix(&loss_and_gradient(&x).1);
+        let direction = Tensor::from_fn(x.shape(), |i| (i as f32 * 1.7).cos());
+        let moved = |h: f32| {
+            let step = |i| x.data()[i] + h * direction.data()[i];
+            loss_and_gradient(&Tensor::from_fn(x.shape(), step)).0
+        };
+        let h = 1e-3f32;
+        let expected = (moved(h) - moved(-h)) / f64::from(2.0 * h);
+        let slope: f64 =
+            dx.data().iter().zip(direction.data()).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+        assert!((slope - expected).abs() < 0.02 * expected.abs().max(0.1), "{slope} {expected}");
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub enum CalibrationSource {
     Noise,
     /// Images distilled from the network, which have the statistics its batch norms remember: no data either.
     Distilled,
+    /// Distilled images that show parts of one another while they are distilled.
+    Mixed,
 }
 
 /// Reads `--residual-bits`.
@@ -105,8 +107,9 @@ impl Recipe {
                 let noise = noise_images(self.images, 6, &Normalization::TRUE, context.seed)?;
                 Ok(Loader::evaluation(&noise, setup.test.batch_size, setup.network.normalization))
             }
-            CalibrationSource::Distilled => {
-                let how = Distilling { images: self.images, ..Default::default() };
+            CalibrationSource::Distilled | CalibrationSource::Mixed => {
+                let mixing = self.source == CalibrationSource::Mixed;
+                let how = Distilling { images: self.images, mixing, ..Default::default() };
                 let mut bar = None;
                 let mut report = |done, of, loss| {
                     let bar = bar.get_or_insert_with(|| Progress::new(context, "  distilling", of));
@@ -139,6 +142,20 @@ impl Recipe {
     ) -> Result<QuantizedNetwork> {
         self.check()?;
         let images = self.calibration(context, setup, float)?;
+        self.quantize_on(context, float, &images)
+    }
+
+    /// Quantizes `float` with `images`.
+    ///
+    /// # Errors
+    /// If the recipe asks for the impossible.
+    pub fn quantize_on(
+        &self,
+        context: &Context,
+        float: &Network,
+        images: &Loader,
+    ) -> Result<QuantizedNetwork> {
+        self.check()?;
         context.detail(format_args!("  calibrating on {} images", images.images()));
         let batches = || images.epoch(0).map(|batch| batch.x);
         let quantizer = Quantizer::new(self.config()).with_activation_rule(self.activation_rule);
