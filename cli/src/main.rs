@@ -14,7 +14,9 @@ use std::process::ExitCode;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use run::context::{Context, GlobalArgs};
 use run::exit;
-use verbs::{bench, calibrate, completions, data, eval, infer, inspect, ptq, qat, search, table, train};
+use verbs::{
+    bench, calibrate, completions, data, eval, export, infer, inspect, ptq, qat, search, table, train,
+};
 
 /// A quantization lab for neural networks: train, calibrate, quantize, fine-tune, search, and run the result
 /// in integers only.
@@ -50,6 +52,8 @@ enum Verb {
     Inspect(inspect::InspectArgs),
     /// Measure the speed of training, classification and matrix products.
     Bench(bench::BenchArgs),
+    /// Write a network in a format of other programs: ONNX, PyTorch, safetensors.
+    Export(export::ExportArgs),
     /// Verify, fetch or slice the CIFAR-10 data set.
     Data(data::DataArgs),
     /// Print the completions of a shell.
@@ -88,6 +92,7 @@ fn dispatch(verb: Verb, context: &Context) -> anyhow::Result<()> {
         Verb::Table(args) => table::run(context.settings(args)?, context),
         Verb::Inspect(args) => inspect::run(context.settings(args)?, context),
         Verb::Bench(args) => bench::run(context.settings(args)?, context),
+        Verb::Export(args) => context.without_settings().and_then(|()| export::run(args, context)),
         Verb::Data(args) => context.without_settings().and_then(|()| data::run(args, context)),
         Verb::Completions(args) => context.without_settings().and_then(|()| completions::run(args, context)),
     }

@@ -12,7 +12,7 @@ use engine::ops::argmax;
 use engine::{Float, Hook};
 use models::data::cifar10::{CLASS_NAMES, CLASSES, ImageSet};
 use models::data::loader::Loader;
-use models::formats::{Model, Opened};
+use models::formats::{Model, Opened, atomic};
 use models::{Evaluation, QuantizedNetwork, evaluate};
 use quant::FiniteHook;
 use quant::Quantization;
@@ -43,6 +43,9 @@ pub struct EvalArgs {
     /// Images computed at once
     #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=4096))]
     batch: u32,
+    /// Write the class that each image is given, a number a line, in the images' order
+    #[arg(long, value_name = "FILE")]
+    predictions: Option<PathBuf>,
 }
 
 /// Training or test images.
@@ -147,6 +150,7 @@ pub fn run(args: EvalArgs, context: &Context) -> Result<()> {
     let how = format!("{} arithmetic", name.get_name());
     say_accuracy(context, &evaluation, &folder, seconds, &how)?;
     per_class(context, &evaluation.logits, &set, images);
+    write_predictions(args.predictions.as_deref(), &evaluation)?;
     context.result(&json!({
         "top1": evaluation.top1(),
         "images": images,
@@ -194,6 +198,13 @@ fn per_class(context: &Context, logits: &[f32], set: &ImageSet, images: usize) {
         let percent = 100.0 * f64::from(correct) / f64::from(count.max(1));
         context.detail(format_args!("  {name:<12}{percent:6.2}% of {count}"));
     }
+}
+
+/// Writes the classes to the file that `--predictions` names, if it does.
+fn write_predictions(file: Option<&Path>, evaluation: &Evaluation) -> Result<()> {
+    let Some(file) = file else { return Ok(()) };
+    let classes = evaluation.logits.chunks_exact(CLASSES).map(|logits| format!("{}\n", argmax(logits)));
+    Ok(atomic::write(file, classes.collect::<String>().as_bytes())?)
 }
 
 /// Bytes of a file.

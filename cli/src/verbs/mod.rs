@@ -5,6 +5,7 @@ pub mod calibrate;
 pub mod completions;
 pub mod data;
 pub mod eval;
+pub mod export;
 pub mod infer;
 pub mod inspect;
 pub mod ptq;

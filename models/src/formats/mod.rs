@@ -5,19 +5,24 @@
 //! | safetensors, weights in floats | yes | yes | [`checkpoint`] |
 //! | safetensors, weights packed at their width | yes | yes | [`packed`] |
 //! | the integer-only network | yes | yes | [`int_model`] |
-//! | PyTorch's `.pt`, `.pth`, `.th` | yes | no | [`torch_file`] over [`pickle`] |
+//! | PyTorch's `.pt`, `.pth`, `.th` | yes | yes | [`torch_file`] over [`pickle`]; [`torch_save`] |
+//! | ONNX | no | yes | [`onnx`] |
 //!
 //! [`open`] tells them apart by their contents. [`saved`] says which files a quantized network is kept in. No format
-//! knows another, and all of them know [`checkpoint`], which knows none.
+//! knows another, and all of them know [`checkpoint`], which knows none. What leaves for other programs goes through
+//! [`exported`] (their names) and [`common_grid`] (their zero points).
 
 pub mod atomic;
 pub mod checkpoint;
+pub mod common_grid;
 pub mod element;
+pub mod exported;
 mod foreign;
 pub mod int_model;
 mod latent_path;
 pub mod layout;
 pub mod mmap;
+pub mod onnx;
 pub mod open;
 pub mod packed;
 pub mod pickle;
@@ -26,6 +31,7 @@ pub(crate) mod safetensors_file;
 pub mod saved;
 pub mod state_dict;
 pub mod torch_file;
+pub mod torch_save;
 
 pub use foreign::canonical_name;
 pub use latent_path::latent_path;

@@ -10,7 +10,7 @@ use quant::int_graph::file::About;
 use quant::int_graph::{IntEngine, IntGraph};
 use serde_json::json;
 
-use super::{EvalArgs, per_class, say_accuracy, size};
+use super::{EvalArgs, per_class, say_accuracy, size, write_predictions};
 use crate::run::context::Context;
 use crate::run::exit::Failure;
 use crate::run::progress::Progress;
@@ -53,6 +53,7 @@ pub fn run(args: &EvalArgs, context: &Context, path: &Path, graph: IntGraph, abo
     ))?;
     say_accuracy(context, &evaluation, &folder, seconds, engine.isa())?;
     per_class(context, &evaluation.logits, &set, images);
+    write_predictions(args.predictions.as_deref(), &evaluation)?;
     context.result(&json!({
         "top1": evaluation.top1(),
         "images": images,
