@@ -3,8 +3,9 @@
 //! A verb is a file in [`verbs`] with `#[derive(Args, Serialize, Deserialize)] pub struct XArgs` and
 //! `pub fn run(args: XArgs, context: &Context) -> anyhow::Result<()>`, and one line in [`Verb`] and in
 //! [`dispatch`]. What they share in running is in [`run`]: global options, settings, run folders, exit codes; what they
-//! share in showing is in [`show`]: tables, plots, pages.
+//! share in showing is in [`show`]: tables, plots, pages. The page about runs is [`report`]'s.
 
+mod report;
 mod run;
 mod show;
 mod verbs;
@@ -14,7 +15,10 @@ use std::process::ExitCode;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use run::context::{Context, GlobalArgs};
 use run::exit;
-use verbs::{bench, calibrate, completions, data, eval, infer, inspect, ptq, qat, search, table, train};
+use verbs::{
+    bench, calibrate, completions, data, eval, infer, inspect, ptq, qat, search,
+    table, train,
+};
 
 /// A quantization lab for neural networks: train, calibrate, quantize, fine-tune, search, and run the result
 /// in integers only.
@@ -48,6 +52,8 @@ enum Verb {
     Table(table::TableArgs),
     /// Look into a network: layers, shapes, bits, scales, errors, sizes, histograms.
     Inspect(inspect::InspectArgs),
+    /// Write one page about runs: accuracies, curves, layers, confusions, pictures.
+    Report(verbs::report::ReportArgs),
     /// Measure the speed of training, classification and matrix products.
     Bench(bench::BenchArgs),
     /// Verify, fetch or slice the CIFAR-10 data set.
@@ -87,6 +93,7 @@ fn dispatch(verb: Verb, context: &Context) -> anyhow::Result<()> {
         Verb::Search(args) => search::run(context.settings(args)?, context),
         Verb::Table(args) => table::run(context.settings(args)?, context),
         Verb::Inspect(args) => inspect::run(context.settings(args)?, context),
+        Verb::Report(args) => context.without_settings().and_then(|()| verbs::report::run(args, context)),
         Verb::Bench(args) => bench::run(context.settings(args)?, context),
         Verb::Data(args) => context.without_settings().and_then(|()| data::run(args, context)),
         Verb::Completions(args) => context.without_settings().and_then(|()| completions::run(args, context)),
