@@ -3,8 +3,9 @@
 //! A verb is a file in [`verbs`] with `#[derive(Args, Serialize, Deserialize)] pub struct XArgs` and
 //! `pub fn run(args: XArgs, context: &Context) -> anyhow::Result<()>`, and one line in [`Verb`] and in
 //! [`dispatch`]. What they share in running is in [`run`]: global options, settings, run folders, exit codes; what they
-//! share in showing is in [`show`]: tables, plots, pages.
+//! share in showing is in [`show`]: tables, plots, pages. The page about runs is [`report`]'s.
 
+mod report;
 mod run;
 mod show;
 mod verbs;
@@ -50,6 +51,8 @@ enum Verb {
     Table(table::TableArgs),
     /// Look into a network: layers, shapes, bits, scales, errors, sizes, histograms.
     Inspect(inspect::InspectArgs),
+    /// Write one page about runs: accuracies, curves, layers, confusions, pictures.
+    Report(verbs::report::ReportArgs),
     /// Measure the speed of training, classification and matrix products.
     Bench(bench::BenchArgs),
     /// Write a network in a format of other programs: ONNX, PyTorch, safetensors.
@@ -91,6 +94,7 @@ fn dispatch(verb: Verb, context: &Context) -> anyhow::Result<()> {
         Verb::Search(args) => search::run(context.settings(args)?, context),
         Verb::Table(args) => table::run(context.settings(args)?, context),
         Verb::Inspect(args) => inspect::run(context.settings(args)?, context),
+        Verb::Report(args) => context.without_settings().and_then(|()| verbs::report::run(args, context)),
         Verb::Bench(args) => bench::run(context.settings(args)?, context),
         Verb::Export(args) => context.without_settings().and_then(|()| export::run(args, context)),
         Verb::Data(args) => context.without_settings().and_then(|()| data::run(args, context)),

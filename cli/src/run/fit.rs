@@ -10,7 +10,8 @@ use crate::run::exit::Failure;
 use crate::run::interrupt;
 use crate::run::progress::Progress;
 use crate::run::run_folder::RunFolder;
-use crate::show::plot::{Series, lines, stack};
+use crate::show::plot::{Series, lines};
+use crate::show::svg::Plot;
 
 /// Where a run stands.
 pub const STATE: &str = "state.safetensors";
@@ -88,14 +89,17 @@ pub fn images_per_s(metrics: &[EpochMetrics]) -> f64 {
     speeds.get(speeds.len() / 2).copied().unwrap_or(0.0)
 }
 
-/// Accuracy and loss by epoch; `test` is what was measured after each.
+/// Accuracy and loss by epoch, as a file; `test` is what was measured after each.
 pub fn curve(metrics: &[EpochMetrics], test: &str) -> String {
     let series = |name: &str, value: fn(&EpochMetrics) -> f64| {
         Series::new(name, metrics.iter().map(|m| (m.epoch as f64, value(m))).collect())
     };
     let top1 = [series(test, |m| m.test_top1), series("training", |m| m.train_top1)];
     let loss = [series("training loss", |m| m.loss)];
-    stack(&[lines("Accuracy", "epoch", "top-1, %", &top1), lines("Loss", "epoch", "cross entropy", &loss)])
+    Plot::stack(&[
+        lines("Accuracy", "epoch", "top-1, %", &top1),
+        lines("Loss", "epoch", "cross entropy", &loss),
+    ])
 }
 
 /// A run in progress.

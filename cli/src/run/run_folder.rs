@@ -32,7 +32,7 @@ use lock::Lock;
 use name::{timestamp, unused};
 
 /// Name of the metrics' file.
-const METRICS: &str = "metrics.jsonl";
+pub const METRICS: &str = "metrics.jsonl";
 /// Name of the page that ends a run.
 pub const REPORT: &str = "report.html";
 
@@ -183,24 +183,7 @@ impl RunFolder {
 
     /// The same, each with its text.
     fn metrics_lines(&self) -> Result<Vec<(String, Value)>> {
-        let path = self.path(METRICS);
-        let text = match fs::read(&path) {
-            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(e) => return Err(models::Error::io("read", &path, e).into()),
-        };
-        let count = text.lines().count();
-        let mut lines = Vec::with_capacity(count);
-        for (i, line) in text.lines().enumerate() {
-            match serde_json::from_str(line) {
-                Ok(value) => lines.push((line.to_owned(), value)),
-                Err(_) if i + 1 == count => {}
-                Err(e) => {
-                    return Err(Failure::BadInput(format!("{}: line {}: {e}", path.display(), i + 1)).into());
-                }
-            }
-        }
-        Ok(lines)
+        lines_in(&self.path(METRICS))
     }
 
     /// Appends `last`, which the saved state remembers, if the file has lost it: whatever became of the metrics' last
@@ -227,6 +210,35 @@ impl RunFolder {
             lines.iter().filter(|(_, m)| keep(m)).map(|(text, _)| format!("{text}\n")).collect();
         self.write(METRICS, kept.as_bytes()).map(|_| ())
     }
+}
+
+/// What [`RunFolder::metrics`] finds in the file `path`, in whatever folder it is; nothing if there is no file.
+///
+/// # Errors
+/// If the file cannot be read or another line than the last is no JSON.
+pub fn metrics_in(path: &Path) -> Result<Vec<Value>> {
+    Ok(lines_in(path)?.into_iter().map(|(_, value)| value).collect())
+}
+
+/// Each line as text and as JSON.
+fn lines_in(path: &Path) -> Result<Vec<(String, Value)>> {
+    let text = match fs::read(path) {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(models::Error::io("read", path, e).into()),
+    };
+    let count = text.lines().count();
+    let mut lines = Vec::with_capacity(count);
+    for (i, line) in text.lines().enumerate() {
+        match serde_json::from_str(line) {
+            Ok(value) => lines.push((line.to_owned(), value)),
+            Err(_) if i + 1 == count => {}
+            Err(e) => {
+                return Err(Failure::BadInput(format!("{}: line {}: {e}", path.display(), i + 1)).into());
+            }
+        }
+    }
+    Ok(lines)
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 use anyhow::Result;
 use models::data::cifar10::{CHANNELS, ImageSet, SIDE, interleave};
 
+use super::picture::png_file;
+
 /// Pictures in a row.
 const COLUMNS: usize = 10;
 /// White pixels around each.
@@ -25,12 +27,7 @@ pub fn contact_sheet(set: &ImageSet, most: usize) -> Result<Vec<u8>> {
             pixels[start..start + row.len()].copy_from_slice(row);
         }
     }
-    let mut bytes = Vec::new();
-    let mut encoder = png::Encoder::new(&mut bytes, u32::try_from(width)?, u32::try_from(height)?);
-    encoder.set_color(png::ColorType::Rgb);
-    encoder.set_depth(png::BitDepth::Eight);
-    encoder.write_header()?.write_image_data(&pixels)?;
-    Ok(bytes)
+    png_file(&pixels, width, height)
 }
 
 #[cfg(test)]

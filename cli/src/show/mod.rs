@@ -1,9 +1,14 @@
 //! What verbs share in showing: tables and histograms in a terminal, plots, pages.
 
+pub mod axis;
+pub mod bars;
 pub mod contact_sheet;
+pub mod heat;
 pub mod histogram;
 pub mod levels;
+pub mod picture;
 pub mod plot;
 pub mod report;
+pub mod scale_curve;
 pub mod svg;
 pub mod text_table;

@@ -1,7 +1,9 @@
 //! The plots: curves, histograms with the grid they are quantized on, grouped bars.
 
+use crate::show::axis::Axis;
 use crate::show::histogram::Histogram;
-use crate::show::svg::{Axis, Frame, HEIGHT, PALETTE, document};
+use crate::show::svg::{Frame, Plot, SERIES, Size};
+use crate::show::text_table::number;
 
 /// A named sequence of points.
 #[derive(Clone, Debug)]
@@ -18,16 +20,19 @@ impl Series {
 }
 
 /// Curves.
-pub fn lines(title: &str, x_label: &str, y_label: &str, series: &[Series]) -> String {
+pub fn lines(title: &str, x_label: &str, y_label: &str, series: &[Series]) -> Plot {
     let points = || series.iter().flat_map(|s| s.points.iter());
     let x = Axis::over(x_label, points().map(|p| p.0));
     let y = Axis::over(y_label, points().map(|p| p.1)).footroom().headroom();
     let mut frame = Frame::new(title, x, y);
-    for (s, color) in series.iter().zip(PALETTE.iter().cycle()) {
-        frame.legend(&s.name, color);
-        frame.line(&s.points, color);
-        if s.points.len() <= 30 {
-            s.points.iter().filter(|p| p.1.is_finite()).for_each(|&(x, y)| frame.dot(x, y, color));
+    for (s, class) in series.iter().zip(SERIES.iter().cycle()) {
+        frame.legend(&s.name, class);
+        frame.line(&s.points, class);
+        // Long curves have their values under invisible dots, which show when pointed at.
+        let (radius, class) =
+            if s.points.len() <= 30 { (2.5, class.to_string()) } else { (5.0, format!("{class} ghost")) };
+        for &(x, y) in s.points.iter().filter(|p| p.1.is_finite()) {
+            frame.dot(x, y, radius, &class, &format!("{}: {x_label} {x}, {}", s.name, number(y)));
         }
     }
     frame.finish()
@@ -48,95 +53,97 @@ pub struct QuantizedLevels {
 /// before, an outline as wide as a step around each level for those after.
 pub fn histogram(
     title: &str,
-    x_label: &str,
     (name, before): (&str, &Histogram),
     after: &[(String, QuantizedLevels)],
     rules: &[(String, f64)],
-) -> String {
+    size: Size,
+) -> Plot {
     let total = before.total().max(1) as f64;
     let density = |count: u64| count as f64 / total / before.width();
     let highest = before.counts.iter().map(|&c| density(c)).fold(0.0, f64::max);
     let levels = after.iter().flat_map(|(_, q)| q.levels.iter().map(|l| l.1 / q.step));
     // A level that holds nearly everything (zero after a ReLU) would flatten all others: it leaves the frame.
     let top = highest.max(levels.fold(0.0, f64::max).min(2.5 * highest.max(f64::MIN_POSITIVE)));
+    let (x_label, y_label) = if size == Size::SMALL { ("", "") } else { ("value", "density") };
     let x = Axis::over(x_label, [before.lo, before.hi]);
-    let y = Axis::over("density", [0.0, top.max(f64::MIN_POSITIVE)]).headroom();
+    let y = Axis::over(y_label, [0.0, top.max(f64::MIN_POSITIVE)]).headroom();
     let limit = y.hi;
-    let mut frame = Frame::new(title, x, y);
-    frame.legend(name, PALETTE[0]);
-    for (i, &count) in before.counts.iter().enumerate() {
+    let mut frame = Frame::sized(title, x, y, size);
+    frame.legend(name, SERIES[0]);
+    let bars = before.counts.iter().enumerate().map(|(i, &count)| {
         let left = before.lo + i as f64 * before.width();
-        frame.bar(left, left + before.width() * 0.96, density(count).min(limit), PALETTE[0], 0.5);
-    }
-    let mut colors = PALETTE[1..].iter().cycle();
-    for ((name, q), color) in after.iter().zip(&mut colors) {
-        frame.legend(name, color);
+        (left, left + before.width() * 0.96, density(count).min(limit))
+    });
+    frame.bars(bars, "s0 soft");
+    let mut classes = SERIES[1..].iter().cycle();
+    for ((name, q), class) in after.iter().zip(&mut classes) {
+        frame.legend(name, class);
         let half = q.step / 2.0;
         let corner = |x: f64, share: f64| (x.clamp(before.lo, before.hi), (share / q.step).min(limit));
         let corners =
             q.levels.iter().flat_map(|&(x, share)| [corner(x - half, share), corner(x + half, share)]);
-        frame.line(&corners.collect::<Vec<_>>(), color);
-        let few = q.levels.len() <= 64;
-        q.levels.iter().filter(|_| few).for_each(|&(x, _)| frame.mark(x, color));
+        frame.line(&corners.collect::<Vec<_>>(), class);
+        if q.levels.len() <= 64 {
+            frame.marks(q.levels.iter().map(|l| l.0), class);
+        }
     }
-    for ((name, x), color) in rules.iter().zip(colors) {
-        frame.legend(name, color);
-        frame.rule(*x, color);
+    let mut named: Vec<(&str, &'static str)> = Vec::new();
+    for (name, x) in rules {
+        // The two ends of one range are one thing, in one colour.
+        let class = named.iter().find(|(known, _)| known == name).map(|(_, class)| *class);
+        let class = class.unwrap_or_else(|| {
+            let class = *classes.next().expect("they begin again");
+            named.push((name, class));
+            frame.legend(name, class);
+            class
+        });
+        frame.rule(*x, class);
     }
     frame.finish()
 }
 
 /// Bars side by side, `names[i]` under the group `groups[i]`, one bar in it for each of `series`.
-pub fn bars(title: &str, y_label: &str, names: &[String], series: &[(String, Vec<f64>)]) -> String {
+pub fn bars(title: &str, y_label: &str, names: &[String], series: &[(String, Vec<f64>)]) -> Plot {
     let mut x = Axis::over("", [0.0, names.len().max(1) as f64]);
     x.names = names.iter().enumerate().map(|(i, name)| (i as f64 + 0.5, name.clone())).collect();
     let values = series.iter().flat_map(|s| s.1.iter().copied());
     let y = Axis::over(y_label, values.chain([0.0])).headroom();
     let mut frame = Frame::new(title, x, y);
     let width = 0.8 / series.len().max(1) as f64;
-    for (j, ((name, values), color)) in series.iter().zip(PALETTE.iter().cycle()).enumerate() {
-        frame.legend(name, color);
-        for (i, &value) in values.iter().enumerate().filter(|(_, v)| v.is_finite()) {
+    for (j, ((name, values), class)) in series.iter().zip(SERIES.iter().cycle()).enumerate() {
+        frame.legend(name, class);
+        let bar = |(i, &value): (usize, &f64)| {
             let left = i as f64 + 0.1 + j as f64 * width;
-            frame.bar(left, left + 0.94 * width, value, color, 0.85);
-        }
+            (left, left + 0.94 * width, value)
+        };
+        let finite = values.iter().enumerate().filter(|(_, v)| v.is_finite()).map(bar);
+        frame.bars(finite.collect::<Vec<_>>(), &format!("{class} fill"));
     }
     frame.finish()
-}
-
-/// Plots under each other in one picture.
-pub fn stack(plots: &[String]) -> String {
-    let mut body = String::new();
-    for (i, plot) in plots.iter().enumerate() {
-        let y = i as f64 * HEIGHT;
-        body += &plot.replacen("<svg ", &format!("<svg y='{y}' "), 1);
-    }
-    document(HEIGHT * plots.len() as f64, &body)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn count(svg: &str, what: &str) -> usize {
-        svg.matches(what).count()
-    }
-
     #[test]
     fn each_plot_draws_what_it_is_given() {
+        let count = |plot: &Plot, what: &str| plot.body.matches(what).count();
         let curve = lines("loss", "epoch", "loss", &[Series::new("train", vec![(1.0, 2.0), (2.0, 1.0)])]);
         assert_eq!((count(&curve, "<polyline"), count(&curve, "<circle")), (1, 2));
+        assert!(curve.body.contains("<title>train: epoch 2, 1.000</title>"), "{}", curve.body);
         let before = Histogram::of(&[-1.0, -0.5, 0.0, 0.5, 0.9], -1.0, 1.0, 4);
         let after =
             QuantizedLevels { step: 0.5, levels: vec![(-1.0, 0.2), (-0.5, 0.2), (0.0, 0.2), (0.5, 0.4)] };
-        let picture =
-            histogram("w", "value", ("before", &before), &[("after".into(), after)], &[("clip".into(), 0.5)]);
-        // background, 2 + 1 in the legend, 4 bins; the outline of the levels
-        assert_eq!((count(&picture, "<rect"), count(&picture, "<polyline")), (1 + 3 + 4, 1), "{picture}");
+        let clips = [("clip".to_string(), -0.5), ("clip".to_string(), 0.5)];
+        let picture = histogram("w", ("before", &before), &[("after".into(), after)], &clips, Size::SMALL);
+        // Four bins in one shape, the outline of the levels, both ends of the range under one name.
+        assert_eq!(
+            (count(&picture, "'s0 soft'"), count(&picture, "z"), count(&picture, "<polyline")),
+            (1, 4, 1)
+        );
+        assert_eq!((count(&picture, "rule'"), picture.legend.len()), (2, 3));
         let groups = bars("mse", "dB", &["8".into(), "4".into()], &[("a".into(), vec![1.0, 2.0])]);
-        assert_eq!(count(&groups, "<rect"), 1 + 1 + 2);
-        let both = stack(&[curve, groups]);
-        assert_eq!((count(&both, "<svg"), count(&both, "</svg>")), (3, 3));
-        assert!(both.contains("<svg y='340'"));
+        assert_eq!(count(&groups, "z'") + count(&groups, "zM"), 2);
     }
 }

@@ -1,191 +1,250 @@
-//! A frame to plot in: title, axes with ticks at round numbers, grid, legend; written as SVG.
+//! A frame to plot in: axes with ticks at round numbers, a grid, a legend; written as SVG.
 //!
 //! ```text
-//!  title
-//!  ┌──────────────┐   legend
+//!  y label              title and legend stand above: text of the page, or of the file
+//!  ┌──────────────┐
 //!  │   the plot   │
 //!  └──────────────┘
 //!       x label
 //! ```
+//!
+//! Colours are classes (`s0`, `s1`, ... for series), which `plot.css` defines for light and dark surroundings: the page
+//! has that sheet once, a file of its own has it inside.
 
-use std::fmt::Write;
+use std::fmt::{Arguments, Write};
 
-/// Width of a plot.
-pub const WIDTH: f64 = 720.0;
-/// Height of a plot.
-pub const HEIGHT: f64 = 340.0;
+use crate::show::axis::Axis;
+
+/// Classes of series; more series begin again.
+pub const SERIES: [&str; 6] = ["s0", "s1", "s2", "s3", "s4", "s5"];
+/// What the classes mean.
+pub const STYLE: &str = include_str!("plot.css");
+
+/// Width and height of a plot.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Size {
+    /// In the units of the text, whose size is 12.
+    pub width: f64,
+    /// The same.
+    pub height: f64,
+}
+
+impl Size {
+    /// Half a page's width, or a phone's whole.
+    pub const USUAL: Self = Self { width: 460.0, height: 270.0 };
+    /// One of many.
+    pub const SMALL: Self = Self { width: 270.0, height: 150.0 };
+}
+
 /// From the frame to the plot's edge.
-const LEFT: f64 = 66.0;
-const RIGHT: f64 = 18.0;
-const TOP: f64 = 58.0;
-const BOTTOM: f64 = 48.0;
+const RIGHT: f64 = 12.0;
+const TOP: f64 = 26.0;
 
-/// Colours of series, told apart by the colour-blind too (after Okabe and Ito, 2008).
-pub const PALETTE: [&str; 6] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a6d00", "#56b4e9"];
-
-/// An axis from `lo` to `hi`.
+/// A finished plot.
 #[derive(Clone, Debug)]
-pub struct Axis {
+pub struct Plot {
     /// What it shows.
-    pub label: String,
-    /// Where it begins.
-    pub lo: f64,
-    /// Where it ends, above `lo`.
-    pub hi: f64,
-    /// Names at positions instead of round numbers.
-    pub names: Vec<(f64, String)>,
+    pub title: String,
+    /// Names of its series, each with its class.
+    pub legend: Vec<(String, &'static str)>,
+    /// Its extent.
+    pub size: Size,
+    /// The elements.
+    pub body: String,
 }
 
-impl Axis {
-    /// An axis over these values; a single value gets some room.
-    pub fn over(label: &str, values: impl IntoIterator<Item = f64>) -> Self {
-        let finite = values.into_iter().filter(|v| v.is_finite());
-        let (lo, hi) = finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(lo, hi), v| (lo.min(v), hi.max(v)));
-        let (lo, hi) = if lo > hi { (0.0, 1.0) } else { (lo, hi) };
-        let room = if hi > lo { 0.0 } else { 0.5 * lo.abs().max(1e-9) };
-        Self { label: label.to_string(), lo: lo - room, hi: hi + room, names: Vec::new() }
+impl Plot {
+    /// The drawing alone, for a page that has the style sheet and writes title and legend itself.
+    pub fn inline(&self) -> String {
+        let Size { width, height } = self.size;
+        format!(
+            "<svg class='plot' viewBox='0 0 {width} {height}' role='img' aria-label='{}'>\n{}</svg>",
+            escape(&self.title),
+            self.body
+        )
     }
 
-    /// The axis with a little more room above.
-    pub fn headroom(mut self) -> Self {
-        self.hi += 0.06 * (self.hi - self.lo);
-        self
+    /// A file of its own.
+    pub fn file(&self) -> String {
+        Self::stack(std::slice::from_ref(self))
     }
 
-    /// The axis with a little more room below.
-    pub fn footroom(mut self) -> Self {
-        self.lo -= 0.06 * (self.hi - self.lo);
-        self
+    /// A file with these plots under each other.
+    pub fn stack(plots: &[Self]) -> String {
+        let width = plots.iter().map(|p| p.size.width).fold(0.0, f64::max);
+        let (mut body, mut y) = (String::new(), 0.0);
+        for plot in plots {
+            let (head, height) = plot.head(width);
+            let below = y + height;
+            writeln!(body, "<g transform='translate(0 {y})'>{head}</g>").expect("a string takes all");
+            writeln!(body, "<g transform='translate(0 {below})'>\n{}</g>", plot.body)
+                .expect("a string takes all");
+            y = below + plot.size.height;
+        }
+        format!(
+            "<svg xmlns='http://www.w3.org/2000/svg' class='plot' viewBox='0 0 {width} {y}' width='{width}' \
+             height='{y}'>\n<style>{STYLE}</style>\n<rect class='bg' width='100%' height='100%'/>\n{body}</svg>\n"
+        )
     }
 
-    /// Positions and texts of the ticks.
-    pub fn ticks(&self) -> Vec<(f64, String)> {
-        if self.names.is_empty() { round_numbers(self.lo, self.hi, 6) } else { self.names.clone() }
+    /// Title and legend as SVG, in lines no wider than `width`, and their height.
+    fn head(&self, width: f64) -> (String, f64) {
+        let mut head = format!("<text class='title' x='10' y='22'>{}</text>", escape(&self.title));
+        let (mut x, mut y) = (10.0, 40.0);
+        for (name, class) in &self.legend {
+            let room = 17.0 + 6.4 * name.chars().count() as f64 + 14.0;
+            if x > 10.0 && x + room > width {
+                (x, y) = (10.0, y + 17.0);
+            }
+            write!(
+                head,
+                "<rect class='{class} fill' x='{x:.1}' y='{:.1}' width='11' height='11' rx='2'/>\
+                 <text x='{:.1}' y='{y:.1}'>{}</text>",
+                y - 9.5,
+                x + 17.0,
+                escape(name)
+            )
+            .expect("a string takes all");
+            x += room;
+        }
+        (head, if self.legend.is_empty() { 30.0 } else { y + 8.0 })
     }
-}
-
-/// At most about `count` round numbers (1, 2 or 5 times a power of ten apart) in `lo..=hi`.
-fn round_numbers(lo: f64, hi: f64, count: usize) -> Vec<(f64, String)> {
-    let rough = (hi - lo) / count as f64;
-    let power = 10f64.powf(rough.log10().floor());
-    let step = [1.0, 2.0, 5.0, 10.0].map(|m| m * power).into_iter().find(|s| *s >= rough).unwrap_or(power);
-    let decimals = (-step.log10().floor()).max(0.0) as usize;
-    let (first, last) = ((lo / step - 1e-9).ceil() as i64, (hi / step + 1e-9).floor() as i64);
-    (first..=last)
-        .map(|i| {
-            let value = i as f64 * step;
-            let text = if !(-5.0..=5.0).contains(&step.log10()) {
-                format!("{value:.1e}")
-            } else {
-                format!("{value:.decimals$}")
-            };
-            (value, text)
-        })
-        .collect()
 }
 
 /// A plot in the making.
 pub struct Frame {
     x: Axis,
     y: Axis,
-    body: String,
-    legend: Vec<(String, String)>,
+    left: f64,
+    plot: Plot,
 }
 
 impl Frame {
     /// An empty plot.
     pub fn new(title: &str, x: Axis, y: Axis) -> Self {
-        let mut frame = Self { x, y, body: String::new(), legend: Vec::new() };
-        let (right, bottom) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
-        frame.text(LEFT, 22.0, "start", "font-weight=\"600\" font-size=\"15\"", title);
-        for (value, text) in frame.x.ticks() {
-            let x = frame.px(value);
-            frame.draw(format_args!(
-                "<line x1='{x:.1}' x2='{x:.1}' y1='{TOP}' y2='{bottom}' stroke='#eef0f3'/>"
-            ));
-            frame.text(x, bottom + 17.0, "middle", "fill=\"#555\"", &text);
-        }
-        for (value, text) in frame.y.ticks() {
+        Self::sized(title, x, y, Size::USUAL)
+    }
+
+    /// An empty plot of another size.
+    pub fn sized(title: &str, x: Axis, y: Axis, size: Size) -> Self {
+        let longest = y.ticks(size.height / 45.0).iter().map(|(_, text)| text.chars().count()).max();
+        let left = 14.0 + 7.4 * longest.unwrap_or(0) as f64;
+        let plot = Plot { title: title.to_string(), legend: Vec::new(), size, body: String::new() };
+        let mut frame = Self { x, y, left, plot };
+        let (left, right, bottom) = (frame.left, size.width - RIGHT, frame.bottom());
+        for (value, text) in frame.y.ticks(size.height / 45.0) {
             let y = frame.py(value);
             frame.draw(format_args!(
-                "<line x1='{LEFT}' x2='{right}' y1='{y:.1}' y2='{y:.1}' stroke='#e3e6ea'/>"
+                "<line class='grid' x1='{left:.1}' x2='{right}' y1='{y:.1}' y2='{y:.1}'/>"
             ));
-            frame.text(LEFT - 7.0, y + 4.0, "end", "fill=\"#555\"", &text);
+            frame.text(left - 6.0, y + 4.0, "end", "", &text);
         }
+        for (value, text) in frame.x.ticks(size.width / 72.0) {
+            let x = frame.px(value);
+            frame.draw(format_args!(
+                "<line class='axis' x1='{x:.1}' x2='{x:.1}' y1='{bottom}' y2='{:.1}'/>",
+                bottom + 4.0
+            ));
+            // The outermost numbers stay inside the picture.
+            let half = 3.4 * text.chars().count() as f64;
+            frame.text(x.min(size.width - 2.0 - half), bottom + 16.0, "middle", "", &text);
+        }
+        frame.draw(format_args!("<path class='axis' d='M{left:.1} {bottom}H{right}'/>"));
         let (x_label, y_label) = (frame.x.label.clone(), frame.y.label.clone());
-        frame.text((LEFT + right) / 2.0, HEIGHT - 10.0, "middle", "fill=\"#333\"", &x_label);
-        let turn = format!("fill=\"#333\" transform=\"rotate(-90 14 {0})\"", (TOP + bottom) / 2.0);
-        frame.text(14.0, (TOP + bottom) / 2.0, "middle", &turn, &y_label);
+        if !x_label.is_empty() {
+            frame.text((left + right) / 2.0, size.height - 4.0, "middle", "class='label'", &x_label);
+        }
+        if !y_label.is_empty() {
+            frame.text(2.0, 13.0, "start", "class='label'", &y_label);
+        }
         frame
+    }
+
+    /// Vertical position of the plot's lower edge.
+    pub fn bottom(&self) -> f64 {
+        self.plot.size.height - if self.x.label.is_empty() { 22.0 } else { 38.0 }
+    }
+
+    /// Vertical position of the plot's upper edge.
+    pub fn top(&self) -> f64 {
+        if self.y.label.is_empty() { 8.0 } else { TOP }
     }
 
     /// Horizontal position of a value.
     pub fn px(&self, x: f64) -> f64 {
-        LEFT + (x - self.x.lo) / (self.x.hi - self.x.lo) * (WIDTH - RIGHT - LEFT)
+        self.left + (x - self.x.lo) / (self.x.hi - self.x.lo) * (self.plot.size.width - RIGHT - self.left)
     }
 
     /// Vertical position of a value; it grows downwards.
     pub fn py(&self, y: f64) -> f64 {
-        HEIGHT - BOTTOM - (y - self.y.lo) / (self.y.hi - self.y.lo) * (HEIGHT - BOTTOM - TOP)
+        self.bottom() - (y - self.y.lo) / (self.y.hi - self.y.lo) * (self.bottom() - self.top())
+    }
+
+    /// From where to where the x axis goes.
+    pub fn x_range(&self) -> (f64, f64) {
+        (self.x.lo, self.x.hi)
     }
 
     /// Appends an element.
-    pub fn draw(&mut self, element: std::fmt::Arguments<'_>) {
-        writeln!(self.body, "{element}").expect("a string takes all");
+    pub fn draw(&mut self, element: Arguments<'_>) {
+        writeln!(self.plot.body, "{element}").expect("a string takes all");
     }
 
     /// A line through points.
-    pub fn line(&mut self, points: &[(f64, f64)], color: &str) {
+    pub fn line(&mut self, points: &[(f64, f64)], class: &str) {
         let finite = points.iter().filter(|(x, y)| x.is_finite() && y.is_finite());
         let path: String = finite.map(|&(x, y)| format!("{:.1},{:.1} ", self.px(x), self.py(y))).collect();
+        self.draw(format_args!("<polyline class='{class} line' points='{}'/>", path.trim_end()));
+    }
+
+    /// A dot that says `detail` when it is pointed at.
+    pub fn dot(&mut self, x: f64, y: f64, radius: f64, class: &str, detail: &str) {
+        let (x, y, detail) = (self.px(x), self.py(y), escape(detail));
         self.draw(format_args!(
-            "<polyline points='{}' fill='none' stroke='{color}' stroke-width='2' stroke-linejoin='round'/>",
-            path.trim_end()
+            "<circle class='{class} fill' cx='{x:.1}' cy='{y:.1}' r='{radius}'><title>{detail}</title></circle>"
         ));
     }
 
-    /// A dot.
-    pub fn dot(&mut self, x: f64, y: f64, color: &str) {
-        let (x, y) = (self.px(x), self.py(y));
-        self.draw(format_args!("<circle cx='{x:.1}' cy='{y:.1}' r='3' fill='{color}'/>"));
-    }
-
-    /// A bar from `y = 0` (or the axis' beginning) to `y`.
-    pub fn bar(&mut self, from: f64, to: f64, y: f64, color: &str, opacity: f64) {
+    /// Bars from `y = 0` (or the axis' beginning), each `(from, to, y)`, as one shape.
+    pub fn bars(&mut self, bars: impl IntoIterator<Item = (f64, f64, f64)>, class: &str) {
         let base = self.py(self.y.lo.max(0.0));
-        let (left, right, top) = (self.px(from.max(self.x.lo)), self.px(to.min(self.x.hi)), self.py(y));
-        let (width, height) = (right - left, (base - top).max(0.0));
-        if width > 0.0 && height > 0.0 {
-            self.draw(format_args!(
-                "<rect x='{left:.1}' y='{top:.1}' width='{width:.2}' height='{height:.1}' fill='{color}' fill-opacity='{opacity}'/>"
-            ));
+        let mut path = String::new();
+        for (from, to, y) in bars {
+            let (left, right) = (self.px(from.max(self.x.lo)), self.px(to.min(self.x.hi)));
+            let top = self.py(y);
+            if right > left && base > top {
+                write!(path, "M{left:.1} {base:.1}V{top:.1}H{right:.1}V{base:.1}z")
+                    .expect("a string takes all");
+            }
+        }
+        if !path.is_empty() {
+            self.draw(format_args!("<path class='{class}' d='{path}'/>"));
         }
     }
 
     /// A vertical line at `x`, over the whole height.
-    pub fn rule(&mut self, x: f64, color: &str) {
+    pub fn rule(&mut self, x: f64, class: &str) {
         if (self.x.lo..=self.x.hi).contains(&x) {
-            let (x, bottom) = (self.px(x), HEIGHT - BOTTOM);
+            let (x, top, bottom) = (self.px(x), self.top(), self.bottom());
             self.draw(format_args!(
-                "<line x1='{x:.1}' x2='{x:.1}' y1='{TOP}' y2='{bottom}' stroke='{color}' stroke-dasharray='4 3'/>"
+                "<line class='{class} rule' x1='{x:.1}' x2='{x:.1}' y1='{top}' y2='{bottom}'/>"
             ));
         }
     }
 
-    /// A short mark on the x axis.
-    pub fn mark(&mut self, x: f64, color: &str) {
-        if (self.x.lo..=self.x.hi).contains(&x) {
-            let (x, bottom) = (self.px(x), HEIGHT - BOTTOM);
-            let top = bottom - 7.0;
-            self.draw(format_args!(
-                "<line x1='{x:.1}' x2='{x:.1}' y1='{top}' y2='{bottom}' stroke='{color}' stroke-width='1.5'/>"
-            ));
+    /// Short marks under the x axis.
+    pub fn marks(&mut self, xs: impl IntoIterator<Item = f64>, class: &str) {
+        let bottom = self.bottom();
+        let inside = xs.into_iter().filter(|x| (self.x.lo..=self.x.hi).contains(x));
+        let path: String = inside.map(|x| format!("M{:.1} {bottom}v5", self.px(x))).collect();
+        if !path.is_empty() {
+            self.draw(format_args!("<path class='{class} mark' d='{path}'/>"));
         }
     }
 
     /// A line of the legend.
-    pub fn legend(&mut self, name: &str, color: &str) {
-        self.legend.push((name.to_string(), color.to_string()));
+    pub fn legend(&mut self, name: &str, class: &'static str) {
+        self.plot.legend.push((name.to_string(), class));
     }
 
     /// Text that may hold any character.
@@ -197,25 +256,9 @@ impl Frame {
     }
 
     /// The finished plot.
-    pub fn finish(mut self) -> String {
-        let mut x = LEFT;
-        for (name, color) in std::mem::take(&mut self.legend) {
-            self.draw(format_args!("<rect x='{x:.1}' y='34' width='12' height='12' rx='2' fill='{color}'/>"));
-            self.text(x + 17.0, 44.5, "start", "fill=\"#333\"", &name);
-            x += 17.0 + 6.6 * name.chars().count() as f64 + 16.0;
-        }
-        let (left, bottom, width) = (LEFT, HEIGHT - BOTTOM, WIDTH - RIGHT - LEFT);
-        self.draw(format_args!("<path d='M{left} {TOP}V{bottom}h{width}' fill='none' stroke='#9aa1ab'/>"));
-        document(HEIGHT, &self.body)
+    pub fn finish(self) -> Plot {
+        self.plot
     }
-}
-
-/// An SVG document of this height.
-pub fn document(height: f64, body: &str) -> String {
-    format!(
-        "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {WIDTH} {height}' width='{WIDTH}' height='{height}' \
-         font-family='system-ui, sans-serif' font-size='12'>\n<rect width='100%' height='100%' fill='white'/>\n{body}</svg>\n"
-    )
 }
 
 /// The text with the characters that SVG and HTML reserve written out.
@@ -239,27 +282,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ticks_are_round_and_inside() {
-        let texts = |lo, hi| round_numbers(lo, hi, 6).into_iter().map(|(_, t)| t).collect::<Vec<_>>();
-        assert_eq!(texts(0.0, 1.0), ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
-        assert_eq!(texts(-3.0, 12.0), ["0", "5", "10"]);
-        assert_eq!(texts(0.0, 0.006), ["0.000", "0.001", "0.002", "0.003", "0.004", "0.005", "0.006"]);
-        for (lo, hi) in [(0.0, 1e-9), (-7.3, 1e7), (99.0, 99.5)] {
-            let ticks = round_numbers(lo, hi, 6);
-            assert!(
-                (2..=8).contains(&ticks.len())
-                    && ticks.iter().all(|(v, _)| *v >= lo - 1e-9 && *v <= hi + 1.0)
-            );
+    fn texts_take_anything_and_a_value_that_is_no_number_is_not_drawn() {
+        let mut frame = Frame::new("a < b & \"c\"", Axis::over("x", [f64::NAN]), Axis::over("y", [3.0, 3.0]));
+        frame.line(&[(0.0, f64::NAN), (0.5, 3.0)], SERIES[0]);
+        frame.legend("<series>", SERIES[0]);
+        let plot = frame.finish();
+        for svg in [plot.inline(), plot.file()] {
+            assert!(svg.contains("a &lt; b &amp; &quot;c&quot;") && !svg.contains("NaN"), "{svg}");
         }
+        assert!(plot.file().contains("&lt;series&gt;") && plot.file().contains("<style>"));
     }
 
     #[test]
-    fn axes_and_texts_take_anything() {
-        let axis = Axis::over("x", [f64::NAN]);
-        assert!(axis.lo < axis.hi);
-        let mut frame = Frame::new("a < b & \"c\"", axis, Axis::over("y", [3.0, 3.0]));
-        frame.line(&[(0.0, f64::NAN), (0.5, 3.0)], PALETTE[0]);
-        let svg = frame.finish();
-        assert!(svg.contains("a &lt; b &amp; &quot;c&quot;") && !svg.contains("NaN"), "{svg}");
+    fn plots_are_stacked_under_their_heads() {
+        let plot = Frame::new("t", Axis::over("x", [0.0, 1.0]), Axis::over("y", [0.0, 1.0])).finish();
+        let both = Plot::stack(&[plot.clone(), plot]);
+        assert_eq!((both.matches("<svg").count(), both.matches("class='title'").count()), (1, 2));
+        assert!(both.contains("translate(0 300)") && both.contains("height='600'"), "{both}");
     }
 }

@@ -4,6 +4,8 @@
 //! rule's scale; the mean squared error is set beside that of the best scale there is, found by brute force, and
 //! the mean error (the bias) is split into what clipping and what rounding contribute.
 
+mod page;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -18,13 +20,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::run::context::Context;
-use crate::run::run_folder::{REPORT, RunFolder};
+use crate::run::interrupt;
+use crate::run::run_folder::RunFolder;
 use crate::show::histogram::Histogram;
 use crate::show::levels::quantized;
-use crate::show::plot::{bars, histogram};
-use crate::show::report::Report;
-use crate::show::text_table::{number, text_table};
-use crate::{run::interrupt, run::settings};
+use crate::show::text_table::text_table;
+use page::{HEAD, report, table, title};
 
 /// Settings of `calibrate`.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
@@ -163,105 +164,4 @@ fn row(set: &Set, bits: u32, methods: &[ScaleRule], signed: bool) -> Result<Row>
         methods: methods.iter().map(method).collect::<Result<_>>()?,
         optimum,
     })
-}
-
-const HEAD: [&str; 11] = [
-    "set",
-    "bits",
-    "method",
-    "scale",
-    "mse",
-    "mse/best",
-    "SQNR dB",
-    "bias",
-    "clipping",
-    "rounding",
-    "clipped %",
-];
-
-/// The rows of the printed table; rules in the order of [`TABLE`], then the optimum.
-fn table(rows: &[Row]) -> Vec<Vec<String>> {
-    let mut lines = Vec::new();
-    for row in rows {
-        let start = |name: &str| vec![row.set.clone(), row.bits.to_string(), name.to_string()];
-        for rule in TABLE.iter().filter(|rule| row.methods.contains_key(rule.name)) {
-            let Method { scale, error, .. } = &row.methods[rule.name];
-            let mut line = start(rule.name);
-            line.extend([
-                number(f64::from(*scale)),
-                number(error.mse),
-                ratio(over(error.mse, row.optimum.mse)),
-                format!("{:.2}", error.sqnr_db),
-                format!("{:+.2e}", error.bias),
-                format!("{:+.2e}", error.bias_clipping),
-                format!("{:+.2e}", error.bias_rounding),
-                format!("{:.3}", 100.0 * error.clipped),
-            ]);
-            lines.push(line);
-        }
-        let mut line = start("(optimum)");
-        line.extend([number(f64::from(row.optimum.scale)), number(row.optimum.mse), "1".into()]);
-        line.resize(HEAD.len(), String::new());
-        lines.push(line);
-    }
-    lines
-}
-
-/// `mse / best`; 1 where both are zero.
-fn over(mse: f64, best: f64) -> f64 {
-    if mse == best { 1.0 } else { mse / best }
-}
-
-/// Four places, as long as the number is not a row of digits.
-fn ratio(v: f64) -> String {
-    if v < 1e5 { format!("{v:.4}") } else { number(v) }
-}
-
-fn title(set: &Set) -> String {
-    format!("{} ({}, {} samples)", set.name, set.distribution, set.x.len())
-}
-
-/// Writes the plots and the page; returns the page's path.
-fn report(
-    args: &CalibrateArgs,
-    context: &Context,
-    folder: &RunFolder,
-    sets: &[Set],
-    methods: &[ScaleRule],
-    rows: &[Row],
-) -> Result<PathBuf> {
-    let mut page = Report::new("Calibration");
-    page.heading("Error by data set, width and rule");
-    page.table(&HEAD, &table(rows));
-    let names: Vec<String> = rows.iter().map(|r| format!("{} {}", r.set, r.bits)).collect();
-    let ratio =
-        |rule: &ScaleRule| rows.iter().map(|r| over(r.methods[rule.name].error.mse, r.optimum.mse)).collect();
-    let series: Vec<(String, Vec<f64>)> = methods.iter().map(|m| (m.to_string(), ratio(m))).collect();
-    let plot = bars("Error over the least possible (data set, bits)", "mse / best", &names, &series);
-    folder.write("mse.svg", plot.as_bytes())?;
-    page.plot(&plot);
-    for (i, set) in sets.iter().enumerate() {
-        page.heading(&title(set));
-        let before = Histogram::over(set.x.data(), 120);
-        for row in rows.iter().filter(|r| r.set == set.name) {
-            let rule = methods.iter().find(|m| **m == ScaleRule::HEURISTIC).unwrap_or(&methods[0]);
-            let clip = |m: &ScaleRule| {
-                let q = &row.methods[m.name].q;
-                (m.to_string(), f64::from(q.clip_range(0).1))
-            };
-            let after: Vec<_> = quantized(&set.x, &row.methods[rule.name].q)?
-                .map(|levels| ("after quantization".to_string(), levels))
-                .into_iter()
-                .collect();
-            let text =
-                format!("{}: {} bits, grid of {rule}; dashed: where each rule clips", set.name, row.bits);
-            let rules: Vec<_> = methods.iter().take(4).map(clip).collect();
-            let plot = histogram(&text, "value", ("before", &before), &after, &rules);
-            folder.write(format!("histogram-{}-{}.svg", i + 1, row.bits), plot.as_bytes())?;
-            page.plot(&plot);
-        }
-    }
-    page.heading("Configuration");
-    page.verbatim(&settings::to_text(&context.verb, context.seed, args)?);
-    folder.write(REPORT, page.finish().as_bytes())
 }

@@ -7,7 +7,6 @@
 //! network too.
 
 mod compare;
-mod inputs;
 mod integer_only;
 mod page;
 
@@ -27,11 +26,11 @@ use serde_json::json;
 use crate::run::assets;
 use crate::run::context::Context;
 use crate::run::exit::Failure;
+use crate::run::experiment::inputs;
 use crate::run::input::InputArgs;
 use crate::run::run_folder::RunFolder;
 use crate::show::text_table::text_table;
 use compare::{Compared, plot_layers_histogram};
-use inputs::inputs;
 use page::{HEAD, LayerReport, TensorReport, plot, range, report, table};
 
 /// Settings of `inspect`.
@@ -121,7 +120,7 @@ pub fn run(args: InspectArgs, context: &Context) -> Result<()> {
         }
     };
     let nodes = chosen(&network, &args.layers)?;
-    let inputs = inputs(&args, context, &network, None)?;
+    let inputs = inputs(context, (args.input.data.as_deref(), args.images), &network, None)?;
     let folder = RunFolder::create(context, args.out.as_deref(), &args)?;
 
     let compared = args.compare.iter().map(|file| Compared::open(&args, context, file));

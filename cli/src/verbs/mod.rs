@@ -10,6 +10,7 @@ pub mod infer;
 pub mod inspect;
 pub mod ptq;
 pub mod qat;
+pub mod report;
 pub mod search;
 pub mod table;
 pub mod train;

@@ -113,7 +113,8 @@ pub fn run(args: PtqArgs, context: &Context) -> Result<()> {
         "nothing is saved yet; begin again with the same command ({} may be used again)",
         folder.folder().display()
     ));
-    let top1_float = setup.float(context)?.top1();
+    let float = setup.float(context)?;
+    let top1_float = float.top1();
     if args.ablation {
         return ablation::run(context, &setup, &recipe, top1_float);
     }
@@ -123,7 +124,7 @@ pub fn run(args: PtqArgs, context: &Context) -> Result<()> {
         context.note(format_args!("calibration images: {}", sheet.display()));
     }
     let quantized = recipe.quantize_on(context, &setup.network, &images)?;
-    let scores = Scores::measure(context, &quantized, &setup.test)?;
+    let (scores, integers) = Scores::with_answers(context, &quantized, &setup.test)?;
 
     let command = settings::command(&context.verb, context.seed, &args)?;
     let facts = [
@@ -136,13 +137,13 @@ pub fn run(args: PtqArgs, context: &Context) -> Result<()> {
     let latent = quantized.save(&model, &facts)?;
     let model_bytes = file_bytes(&model)?;
 
-    let float_row = page::Row::float(top1_float, &setup.network);
-    let row = page::Row::quantized(format!("PTQ {}", args.bits), args.method, scores, model_bytes);
-    let rows = [float_row, row];
+    let float_row = page::Row::float(&float, &setup.network);
+    let name = format!("PTQ {}", args.bits);
+    let row = page::Row::quantized(name, args.method, &quantized, (scores, &integers), model_bytes);
+    let rows = vec![float_row, row.with_file(&latent)];
     context.say(page::table(&rows))?;
     context.say(scores)?;
-    let report =
-        page::write(&folder, &format!("Post-training quantization, {}", args.bits), &command, &rows, &[])?;
+    let report = page::write(context, &folder, (&setup).into(), &command, rows, None)?;
     context.say(format_args!("model   {}", model.display()))?;
     context.say(format_args!("report  {}", report.display()))?;
     context.result(&json!({

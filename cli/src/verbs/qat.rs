@@ -204,10 +204,11 @@ pub fn run(args: QatArgs, context: &Context) -> Result<()> {
     let other = args.teacher.as_deref().filter(|file| file.as_os_str() != TEACHER_IS_START);
     files.extend(other.map(|file| ("teacher", file)));
     folder.pin(context, &files)?;
-    let top1_float = setup.float(context)?.top1();
+    let float = setup.float(context)?;
+    let top1_float = float.top1();
     context.note(format_args!("float            top-1 {top1_float:.2}%"));
     let post_training = recipe.quantize(context, &setup)?;
-    let ptq = Scores::measure(context, &post_training, &setup.test)?;
+    let (ptq, ptq_answers) = Scores::with_answers(context, &post_training, &setup.test)?;
     context.note(format_args!("PTQ {:<12} top-1 {:.2}% in integers", args.bits.to_string(), ptq.top1_int));
 
     let start = args.start(context, &setup)?;
@@ -216,22 +217,21 @@ pub fn run(args: QatArgs, context: &Context) -> Result<()> {
         Commands { run: command.clone(), resume: format!("cli qat --resume {}", folder.folder().display()) };
     let outcome = train(context, &setup, start, training, &folder, &commands)?;
     interrupt::at_once(format!("all epochs are saved; `{}` measures and reports", commands.resume));
-    let scores = Scores::measure(context, &outcome.best, &setup.test)?;
+    let (scores, answers) = Scores::with_answers(context, &outcome.best, &setup.test)?;
     let last = save_last(&folder, &outcome, context.seed, &command)?;
 
-    let rows = [
-        page::Row::float(top1_float, &setup.network),
-        page::Row::quantized(
-            format!("PTQ {}", args.bits),
-            args.method,
-            ptq,
-            post_training.model_bytes(&[])?.len(),
-        ),
-        page::Row::quantized(format!("QAT {}", args.bits), args.method, scores, file_bytes(&outcome.model)?),
+    let row = |what: &str, network, scores, bytes| {
+        page::Row::quantized(format!("{what} {}", args.bits), args.method, network, scores, bytes)
+    };
+    let trained = row("QAT", &outcome.best, (scores, &answers), file_bytes(&outcome.model)?);
+    let rows = vec![
+        page::Row::float(&float, &setup.network),
+        row("PTQ", &post_training, (ptq, &ptq_answers), post_training.model_bytes(&[])?.len()),
+        trained.with_file(&latent_path(&outcome.model)),
     ];
     context.say(page::table(&rows))?;
-    let title = format!("Quantization-aware training, {}", args.bits);
-    let report = page::write(&folder, &title, &command, &rows, &[outcome.curve()])?;
+    folder.write("curve.svg", outcome.curve().as_bytes())?;
+    let report = page::write(context, &folder, (&setup).into(), &command, rows, None)?;
     finish(&args, context, &outcome, scores, &report)?;
     context.result(&json!({
         "top1_float": top1_float,

@@ -21,9 +21,10 @@ use quant::mixed::{self, Options, Point};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::report::results::{Front, FrontPoint};
 use crate::run::context::Context;
 use crate::run::exit::Failure;
-use crate::run::experiment::{Scores, Setup};
+use crate::run::experiment::{Scores, Setup, file_bytes, page};
 use crate::run::input::InputArgs;
 use crate::run::progress::Progress;
 use crate::run::run_folder::RunFolder;
@@ -113,7 +114,7 @@ pub fn run(args: SearchArgs, context: &Context) -> Result<()> {
     let front: Vec<(&Point, f64)> = front.collect::<Result<_>>()?;
 
     let quantized = candidates.quantized(&setup, &best.bits)?;
-    let scores = Scores::measure(context, &quantized, &setup.test)?;
+    let (scores, answers) = Scores::with_answers(context, &quantized, &setup.test)?;
     let model = folder.path(format!("ResNet{}_mixed.safetensors", setup.network.depth));
     let facts = [
         ("test_accuracy", format!("{:.2}", scores.top1_int)),
@@ -121,7 +122,7 @@ pub fn run(args: SearchArgs, context: &Context) -> Result<()> {
         ("seed", context.seed.to_string()),
         ("command", settings::command(&context.verb, context.seed, &args)?),
     ];
-    quantized.save(&model, &facts)?;
+    let latent = quantized.save(&model, &facts)?;
 
     let named = |bits: &[u32]| -> Map<String, Value> {
         layers.iter().zip(bits).map(|(layer, b)| (layer.name.clone(), json!(b))).collect()
@@ -144,6 +145,27 @@ pub fn run(args: SearchArgs, context: &Context) -> Result<()> {
         scores.images
     ))?;
     context.say(format_args!("{} candidates measured; model {}", outcome.evaluations, model.display()))?;
+    let mixed = page::Row::quantized(
+        "mixed".into(),
+        args.method,
+        &quantized,
+        (scores, &answers),
+        file_bytes(&model)?,
+    );
+    let rows = vec![page::Row::float(&setup.float(context)?, &setup.network), mixed.with_file(&latent)];
+    let point = |(point, test): &(&Point, f64)| FrontPoint {
+        bytes: point.bytes,
+        top1_val: point.accuracy,
+        top1_test: *test,
+        bits: point.bits.iter().map(ToString::to_string).collect(),
+    };
+    let report_front = Front {
+        floor: args.floor,
+        layers: layers.iter().map(|layer| layer.name.clone()).collect(),
+        points: front.iter().map(point).collect(),
+    };
+    let report = page::write(context, &folder, (&setup).into(), &facts[3].1, rows, Some(report_front))?;
+    context.say(format_args!("report {}", report.display()))?;
     context.result(&json!({
         "front": front.iter().map(|(point, test)| json!({
             "bytes": point.bytes, "top1_val": point.accuracy, "top1_test": test, "bits": named(&point.bits),
@@ -157,6 +179,7 @@ pub fn run(args: SearchArgs, context: &Context) -> Result<()> {
         "method": args.method,
         "seed": context.seed,
         "model": model,
+        "report": report,
         "run": folder.folder(),
     }))
 }

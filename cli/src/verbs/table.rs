@@ -29,11 +29,11 @@ use serde_json::json;
 use crate::run::context::Context;
 use crate::run::exit::Failure;
 use crate::run::experiment::aware::Training;
-use crate::run::experiment::{Setup, residual_bits};
+use crate::run::experiment::{Setup, page, residual_bits};
 use crate::run::input::InputArgs;
-use crate::run::interrupt;
 use crate::run::run_folder::RunFolder;
 use crate::show::text_table::text_table;
+use crate::{run::interrupt, run::settings};
 use cell::{Cell, cell};
 
 /// Settings of `table`.
@@ -164,7 +164,8 @@ pub fn run(args: TableArgs, context: &Context) -> Result<()> {
     let resume = format!("cli table --resume {}", folder.folder().display());
     interrupt::at_once(format!("finished cells are saved; continue with `{resume}`"));
     folder.pin(context, &setup.files())?;
-    let top1_float = setup.float(context)?.top1();
+    let float = setup.float(context)?;
+    let top1_float = float.top1();
     context.note(format_args!("float top-1 {top1_float:.2}%"));
     let mut cells = Vec::new();
     for &bits in &args.bits {
@@ -184,12 +185,17 @@ pub fn run(args: TableArgs, context: &Context) -> Result<()> {
         }
     }
     context.say(text(&args, top1_float, &cells))?;
+    let command = settings::command(&context.verb, context.seed, &args)?;
+    let rows = vec![page::Row::float(&float, &setup.network)];
+    let report = page::write(context, &folder, (&setup).into(), &command, rows, None)?;
     context.say(format_args!("table   {}", folder.path("table.md").display()))?;
+    context.say(format_args!("report  {}", report.display()))?;
     context.result(&json!({
         "top1_float": top1_float,
         "cells": cells,
         "policy": args.policy,
         "seed": context.seed,
+        "report": report,
         "run": folder.folder(),
     }))
 }

@@ -12,12 +12,14 @@ mod recipe;
 
 use anyhow::Result;
 use engine::Float;
+use models::data::cifar10::Cifar10;
 use models::data::loader::Loader;
-use models::{Checkpoint, EpochMetrics, Fit, Network, Trainer, evaluate};
+use models::{Checkpoint, EpochMetrics, Evaluation, Fit, Network, Trainer, evaluate};
 use serde_json::json;
 
 use crate::run::context::Context;
 use crate::run::exit::Failure;
+use crate::run::experiment::page;
 use crate::run::fit::{self, STATE, Verb};
 use crate::run::progress::Progress;
 use crate::run::run_folder::RunFolder;
@@ -63,7 +65,7 @@ pub fn run(args: TrainArgs, context: &Context) -> Result<()> {
     let mut verb = Train { context, network, test };
     let resume = format!("cli train --resume {}", folder.folder().display());
     let metrics = fit::train(context, &folder, &resume, (&mut fit, state), &train, &mut verb)?;
-    verb.finish(&args, &folder, &fit.learner, &metrics)
+    verb.finish(&args, &folder, &data, &fit.learner, &metrics)
 }
 
 /// What is trained, and what it is measured on.
@@ -77,10 +79,7 @@ impl Verb<Trainer> for Train<'_> {
     const TEST: &'static str = "test";
 
     fn test(&mut self, trainer: &Trainer) -> Result<f64> {
-        let progress = Progress::new(self.context, "  test", self.test.images());
-        let (graph, params) = (&trainer.graph, trainer.averaged());
-        let batches = self.test.prefetch(0, 0, 2);
-        Ok(evaluate(graph, params, batches, &mut Float, |done| progress.set(done))?.top1())
+        Ok(self.answers(trainer)?.top1())
     }
 
     fn describe(&self, state: &mut Checkpoint) {
@@ -89,11 +88,20 @@ impl Verb<Trainer> for Train<'_> {
 }
 
 impl Train<'_> {
+    /// The averaged network on the test images.
+    fn answers(&self, trainer: &Trainer) -> Result<Evaluation> {
+        let progress = Progress::new(self.context, "  test", self.test.images());
+        let (graph, params) = (&trainer.graph, trainer.averaged());
+        let batches = self.test.prefetch(0, 0, 2);
+        Ok(evaluate(graph, params, batches, &mut Float, |done| progress.set(done))?)
+    }
+
     /// Writes the network and the plot, prints the result.
     fn finish(
         &self,
         args: &TrainArgs,
         folder: &RunFolder,
+        data: &Cifar10,
         trainer: &Trainer,
         metrics: &[EpochMetrics],
     ) -> Result<()> {
@@ -105,10 +113,14 @@ impl Train<'_> {
         weights.set("test_accuracy", format!("{:.2}", last.test_top1));
         weights.set("seed", context.seed);
         weights.set("epoch", last.epoch);
-        weights.set("command", settings::command(&context.verb, context.seed, args)?);
+        let command = settings::command(&context.verb, context.seed, args)?;
+        weights.set("command", &command);
         let path = folder.path(WEIGHTS);
         weights.write(&path)?;
         let plot = folder.write("curve.svg", fit::curve(metrics, Self::TEST).as_bytes())?;
+        let row = page::Row::float(&self.answers(trainer)?, &self.network);
+        let begin = page::Begin { weights: None, data, test: &self.test };
+        let report = page::write(context, folder, begin, &command, vec![row], None)?;
 
         context.say(format_args!(
             "top-1 {:.2}% on {} test images after epoch {} (best {:.2}% after epoch {}), seed {}",
@@ -121,6 +133,7 @@ impl Train<'_> {
         ))?;
         context.say(format_args!("weights {}", path.display()))?;
         context.say(format_args!("curve   {}", plot.display()))?;
+        context.say(format_args!("report  {}", report.display()))?;
         context.result(&json!({
             "top1_last": last.test_top1,
             "top1_best": best.test_top1,
@@ -134,6 +147,7 @@ impl Train<'_> {
             "seed": context.seed,
             "weights": path,
             "curve": plot,
+            "report": report,
             "run": folder.folder(),
         }))
     }

@@ -7,11 +7,13 @@
 //! 5. [`page`]: the report.
 
 pub mod aware;
+mod inputs;
 pub mod page;
 mod recipe;
 mod scores;
 mod setup;
 
+pub use inputs::inputs;
 pub use recipe::{CalibrationSource, Recipe, residual_bits};
 pub use scores::{Scores, in_integers};
 pub use setup::Setup;

@@ -1,49 +1,80 @@
-//! Rows of results, in a terminal and on the run's page.
+//! Rows of results in a terminal, and what the run leaves for its page.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use models::Network;
+use models::data::cifar10::Cifar10;
+use models::data::loader::Loader;
+use models::{Evaluation, Network, QuantizedNetwork};
 use quant::ScaleRule;
 
-use super::Scores;
-use crate::run::run_folder::{REPORT, RunFolder};
-use crate::show::report::Report;
+use super::{Scores, Setup};
+use crate::report::machine::Machine;
+use crate::report::results::{Front, Measured, Results, predictions};
+use crate::run::context::Context;
+use crate::run::run_folder::RunFolder;
 use crate::show::text_table::text_table;
 
 /// One network's results.
 #[derive(Clone, Debug)]
 pub struct Row {
-    what: String,
     method: String,
-    top1: f64,
-    scores: Option<Scores>,
-    bytes: usize,
+    measured: Measured,
 }
 
 impl Row {
     /// The float network.
-    pub fn float(top1: f64, network: &Network) -> Self {
-        let bytes = network.params.iter().map(|p| 4 * p.value.len()).sum();
-        Self { what: "float".into(), method: String::new(), top1, scores: None, bytes }
+    pub fn float(evaluation: &Evaluation, network: &Network) -> Self {
+        let measured = Measured {
+            name: "float".into(),
+            top1: evaluation.top1(),
+            simulated: None,
+            agreement: None,
+            integer_only: false,
+            bytes: network.params.iter().map(|p| 4 * p.value.len()).sum(),
+            model: None,
+            predictions: predictions(evaluation),
+        };
+        Self { method: String::new(), measured }
     }
 
-    /// A quantized network, and the size of its model file.
-    pub fn quantized(what: String, method: ScaleRule, scores: Scores, bytes: usize) -> Self {
-        Self { what, method: method.to_string(), top1: scores.top1_int, scores: Some(scores), bytes }
+    /// A quantized network, what it scores and answers, and the size of its model file.
+    pub fn quantized(
+        what: String,
+        method: ScaleRule,
+        network: &QuantizedNetwork,
+        (scores, integers): (Scores, &Evaluation),
+        bytes: usize,
+    ) -> Self {
+        let measured = Measured {
+            name: what,
+            top1: scores.top1_int,
+            simulated: Some(scores.top1_simulated),
+            agreement: Some(scores.agreement),
+            integer_only: network.is_integer_only(),
+            bytes,
+            model: None,
+            predictions: predictions(integers),
+        };
+        Self { method: method.to_string(), measured }
+    }
+
+    /// The same with the file in the run's folder that has the network's float weights and its quantization.
+    pub fn with_file(mut self, latent: &Path) -> Self {
+        self.measured.model = latent.file_name().map(PathBuf::from);
+        self
     }
 
     fn cells(&self) -> Vec<String> {
-        let of = |f: fn(&Scores) -> f64, digits: usize| {
-            self.scores.as_ref().map_or(String::new(), |s| format!("{:.digits$}", f(s)))
-        };
+        let percent = |v: Option<f64>| v.map_or(String::new(), |v| format!("{v:.2}"));
+        let m = &self.measured;
         vec![
-            self.what.clone(),
+            m.name.clone(),
             self.method.clone(),
-            format!("{:.2}", self.top1),
-            of(|s| s.top1_simulated, 2),
-            of(|s| s.agreement, 2),
-            format!("{:.1}", self.bytes as f64 / 1024.0),
+            format!("{:.2}", m.top1),
+            percent(m.simulated),
+            percent(m.agreement),
+            format!("{:.1}", m.bytes as f64 / 1024.0),
         ]
     }
 }
@@ -55,24 +86,44 @@ pub fn table(rows: &[Row]) -> String {
     text_table(&HEAD, 2, &rows.iter().map(Row::cells).collect::<Vec<_>>())
 }
 
-/// Writes `report.html`: the command, the table, the plots.
+/// What a run began with.
+pub struct Begin<'a> {
+    /// The float network's file, if it began with one.
+    pub weights: Option<&'a Path>,
+    /// The data set.
+    pub data: &'a Cifar10,
+    /// The test images in use.
+    pub test: &'a Loader,
+}
+
+impl<'a> From<&'a Setup> for Begin<'a> {
+    fn from(setup: &'a Setup) -> Self {
+        Self { weights: Some(&setup.weights), data: &setup.data, test: &setup.test }
+    }
+}
+
+/// Writes `results.json` and the page of it; returns the page's path.
 ///
 /// # Errors
 /// If the folder cannot be written to.
 pub fn write(
+    context: &Context,
     folder: &RunFolder,
-    title: &str,
+    begin: Begin<'_>,
     command: &str,
-    rows: &[Row],
-    plots: &[String],
+    rows: Vec<Row>,
+    front: Option<Front>,
 ) -> Result<PathBuf> {
-    let mut report = Report::new(title);
-    report.verbatim(command);
-    report.table(&HEAD, &rows.iter().map(Row::cells).collect::<Vec<_>>());
-    report.text(
-        "top-1: of the float network, or of the integers that the model file computes. simulated: of the same quantized network in floats. \
-         agreement: images that both give the same class. KiB: the model file; of the float network, its parameters.",
-    );
-    plots.iter().for_each(|plot| report.plot(plot));
-    folder.write(REPORT, report.finish().as_bytes())
+    let Begin { weights, data, test } = begin;
+    let results = Results {
+        command: command.to_owned(),
+        machine: Machine::here(context),
+        weights: weights.map(std::path::absolute).transpose()?,
+        data: std::path::absolute(&data.folder)?,
+        labels: test.indices.iter().map(|i| data.test.label(*i) as u16).collect(),
+        networks: rows.into_iter().map(|row| row.measured).collect(),
+        front,
+    };
+    results.write(folder)?;
+    crate::report::write(context, folder)
 }

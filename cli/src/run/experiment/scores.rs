@@ -44,6 +44,18 @@ impl Scores {
     /// # Errors
     /// If the integer layers cannot run it.
     pub fn measure(context: &Context, quantized: &QuantizedNetwork, images: &Loader) -> Result<Self> {
+        Ok(Self::with_answers(context, quantized, images)?.0)
+    }
+
+    /// The same, and what the integers answered.
+    ///
+    /// # Errors
+    /// As [`measure`](Self::measure).
+    pub fn with_answers(
+        context: &Context,
+        quantized: &QuantizedNetwork,
+        images: &Loader,
+    ) -> Result<(Self, Evaluation)> {
         let QuantizedNetwork { network, quantization } = quantized;
         let layers = measure(context, "integer layers", network, images, &mut quantization.integers()?)?;
         let top1_layers = layers.top1();
@@ -52,7 +64,7 @@ impl Scores {
         let simulated = measure(context, "simulated", network, images, &mut quantization.simulated())?;
         let trained = measure(context, "as trained", network, images, &mut quantization.as_trained())?;
         let distance = |(a, b): (&f32, &f32)| f64::from((a - b).abs());
-        Ok(Self {
+        let scores = Self {
             top1_int: integer.top1(),
             top1_layers,
             top1_simulated: simulated.top1(),
@@ -67,7 +79,8 @@ impl Scores {
             top1_as_trained: trained.top1(),
             agreement_as_trained: integer.agreement(&trained),
             images: integer.images,
-        })
+        };
+        Ok((scores, integer))
     }
 }
 

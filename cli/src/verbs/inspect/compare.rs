@@ -6,16 +6,15 @@ use anyhow::Result;
 use engine::Tensor;
 use models::QuantizedNetwork;
 use models::formats::{Model, open};
-use quant::{Granularity, QParams};
+use quant::QParams;
 
 use super::InspectArgs;
-use super::inputs::inputs;
 use crate::run::assets;
 use crate::run::context::Context;
 use crate::run::exit::Failure;
-use crate::show::histogram::Histogram;
-use crate::show::levels::quantized;
-use crate::show::plot::histogram;
+use crate::run::experiment::inputs;
+use crate::show::levels::{Named, before_and_after};
+use crate::show::svg::{Plot, Size};
 
 /// A quantized network to compare with, and what its layers see.
 pub(super) struct Compared {
@@ -47,7 +46,8 @@ impl Compared {
             Some(verb @ ("ptq" | "qat")) => format!("{} {bits}", verb.to_uppercase()),
             _ => file.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
         };
-        let inputs = inputs(args, context, &network.network, Some(network.quantization.simulated()))?;
+        let images = (args.input.data.as_deref(), args.images);
+        let inputs = inputs(context, images, &network.network, Some(network.quantization.simulated()))?;
         Ok(Self { name, network, inputs })
     }
 
@@ -70,7 +70,7 @@ impl Compared {
     }
 }
 
-/// Two pictures of a layer, each a title and an SVG: its weights `w` and its input `x` in floats, and in each of the
+/// Two pictures of a layer: its weights `w` and its input `x` in floats, and in each of the
 /// quantized networks the share of values on each level of the grid, with the clipping range.
 ///
 /// # Errors
@@ -80,18 +80,19 @@ pub(super) fn plot_layers_histogram(
     w: &Tensor,
     x: Option<&Tensor>,
     compared: &[Compared],
-) -> Result<Vec<(String, String)>> {
+) -> Result<Vec<Plot>> {
+    let picture = |what, float, after: &[Named<'_>]| {
+        let title = format!("{layer}: {what}, float and quantized");
+        before_and_after(&title, ("float", float), after, Size::USUAL)
+    };
     let weights = all(compared, |c| c.weight(layer))?;
-    let mut plots = vec![picture(&format!("{layer}: weights, float and quantized"), w, &weights)?];
+    let mut plots = vec![picture("weights", w, &weights)?];
     if let Some(x) = x {
         let inputs = all(compared, |c| c.input(layer))?;
-        plots.push(picture(&format!("{layer}: input, float and quantized"), x, &inputs)?);
+        plots.push(picture("input", x, &inputs)?);
     }
     Ok(plots)
 }
-
-/// Values under the name of their network, with their quantizer.
-type Named<'a> = (&'a str, &'a Tensor, QParams);
 
 /// What `get` finds in each network that quantizes it.
 fn all<'a>(
@@ -100,17 +101,4 @@ fn all<'a>(
 ) -> Result<Vec<Named<'a>>> {
     let found = compared.iter().map(|c| Ok(get(c)?.map(|(values, q)| (c.name.as_str(), values, q))));
     Ok(found.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
-}
-
-fn picture(title: &str, float: &Tensor, after: &[Named<'_>]) -> Result<(String, String)> {
-    let before = Histogram::over(float.data(), 100);
-    let (mut outlines, mut rules) = (Vec::new(), Vec::new());
-    // One picture has room for grids of one scale.
-    for (name, values, q) in after.iter().filter(|(_, _, q)| q.granularity() == Granularity::PerTensor) {
-        outlines.extend(quantized(values, q)?.map(|levels| ((*name).to_string(), levels)));
-        let (lo, hi) = q.clip_range(0);
-        let clips = [lo, hi].into_iter().filter(|clip| *clip != 0.0);
-        rules.extend(clips.map(|clip| (format!("{name} clips"), f64::from(clip))));
-    }
-    Ok((title.to_string(), histogram(title, "value", ("float", &before), &outlines, &rules)))
 }

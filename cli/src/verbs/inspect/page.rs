@@ -4,18 +4,19 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use engine::Tensor;
+use quant::QParams;
 use quant::numbers::analysis::{ErrorReport, error_report};
-use quant::{Granularity, QParams};
 use serde::Serialize;
 
 use super::InspectArgs;
 use crate::run::context::Context;
 use crate::run::run_folder::{REPORT, RunFolder};
 use crate::run::settings;
-use crate::show::histogram::Histogram;
-use crate::show::levels::quantized;
-use crate::show::plot::{bars, histogram};
+use crate::show::heat::strip;
+use crate::show::levels::{Named, before_and_after};
+use crate::show::plot::bars;
 use crate::show::report::Report;
+use crate::show::svg::{Plot, Size};
 use crate::show::text_table::number;
 
 /// A layer with weights.
@@ -72,16 +73,9 @@ pub(super) fn range(x: &Tensor) -> (f32, f32) {
 }
 
 /// Before and after.
-pub(super) fn plot(title: &str, x: &Tensor, q: Option<&QParams>) -> Result<(String, String)> {
-    // One picture has room for one grid.
-    let q = q.filter(|q| q.granularity() == Granularity::PerTensor);
-    let (lo, hi) = q.map_or((0.0, 0.0), |q| q.clip_range(0));
-    let clips = [lo, hi].into_iter().filter(|clip| *clip != 0.0);
-    let rules: Vec<_> = clips.map(|clip| ("clips".to_string(), f64::from(clip))).collect();
-    let after = q.map(|q| quantized(x, q)).transpose()?.flatten();
-    let after: Vec<_> = after.map(|levels| ("after quantization".to_string(), levels)).into_iter().collect();
-    let before = Histogram::over(x.data(), 100);
-    Ok((title.to_string(), histogram(title, "value", ("before", &before), &after, &rules)))
+pub(super) fn plot(title: &str, x: &Tensor, q: Option<&QParams>) -> Result<Plot> {
+    let after: Vec<Named<'_>> = q.map(|q| ("quantized", x, q.clone())).into_iter().collect();
+    before_and_after(title, ("before", x), &after, Size::USUAL)
 }
 
 pub(super) const HEAD: [&str; 13] = [
@@ -125,27 +119,33 @@ pub(super) fn report(
     folder: &RunFolder,
     facts: &str,
     layers: &[LayerReport],
-    plots: &[(String, String)],
+    plots: &[Plot],
 ) -> Result<PathBuf> {
     let mut page = Report::new("Inspection");
-    page.text(facts);
+    page.lead(facts, &[]);
+    page.heading("Which layer hurts?");
+    let rows = [
+        ("weights".to_string(), layers.iter().map(|l| l.weights.sqnr()).collect()),
+        (
+            "input".to_string(),
+            layers.iter().map(|l| l.activation.as_ref().map_or(f64::NAN, TensorReport::sqnr)).collect(),
+        ),
+    ];
+    let names: Vec<String> = layers.iter().map(|l| l.name.clone()).collect();
+    page.plot(&strip("Signal to quantization noise of each layer, dB", &names, &rows, "dB"));
+    let numbers: Vec<String> = (1..=layers.len()).map(|i| i.to_string()).collect();
+    let sqnr = bars("Signal to quantization noise, layers in the table's order", "dB", &numbers, &rows);
+    folder.write("sqnr.svg", sqnr.file().as_bytes())?;
+    page.note("Six decibels are one bit. The darker, the more noise.");
+    page.heading("Layers");
     page.table(&HEAD, &table(layers));
-    let names: Vec<String> = (1..=layers.len()).map(|i| i.to_string()).collect();
-    let mut series = vec![("weights".to_string(), layers.iter().map(|l| l.weights.sqnr()).collect())];
-    if layers.iter().any(|l| l.activation.is_some()) {
-        let sqnr = |l: &LayerReport| l.activation.as_ref().map_or(f64::NAN, TensorReport::sqnr);
-        series.push(("input".to_string(), layers.iter().map(sqnr).collect()));
-    }
-    let sqnr = bars("Signal to quantization noise, layers in the table's order", "dB", &names, &series);
-    folder.write("sqnr.svg", sqnr.as_bytes())?;
-    page.plot(&sqnr);
     page.heading("Distributions before and after quantization");
+    page.plots(plots);
     let plots_folder = folder.path("plots");
     std::fs::create_dir_all(&plots_folder).map_err(|e| models::Error::io("create", &plots_folder, e))?;
-    for (title, plot) in plots {
-        page.plot(plot);
-        folder
-            .write(Path::new("plots").join(format!("{}.svg", title.replace(": ", "-"))), plot.as_bytes())?;
+    for plot in plots {
+        let name = format!("{}.svg", plot.title.replace(": ", "-"));
+        folder.write(Path::new("plots").join(name), plot.file().as_bytes())?;
     }
     page.heading("Configuration");
     page.verbatim(&settings::to_text(&context.verb, context.seed, args)?);

@@ -1,31 +1,32 @@
 //! What each layer sees on the first training images.
 
+use std::path::Path;
+
 use anyhow::Result;
 use engine::{Hook, LayerQuant, Node, Operands, Tape, Tensor};
 use models::data::loader::Loader;
 use models::{Network, evaluate};
 use quant::SimulateHook;
 
-use super::InspectArgs;
 use crate::run::assets;
 use crate::run::context::Context;
 
 /// A sample of every layer's input, in the network's order; of a quantized network, as it is before it is rounded, behind
-/// layers that are. None with `--images 0`.
+/// layers that are. None of no images.
 ///
 /// # Errors
 /// If the images cannot be read.
-pub(super) fn inputs(
-    args: &InspectArgs,
+pub fn inputs(
     context: &Context,
+    (data, images): (Option<&Path>, usize),
     network: &Network,
     quantized: Option<SimulateHook>,
 ) -> Result<Vec<(String, Tensor)>> {
-    if args.images == 0 {
+    if images == 0 {
         return Ok(Vec::new());
     }
-    let data = assets::open_data(args.input.data.as_deref())?;
-    let images = args.images.min(data.train.len());
+    let data = assets::open_data(data)?;
+    let images = images.min(data.train.len());
     let loader =
         Loader::evaluation(&data.train, 64, network.normalization).over((0..images).collect::<Vec<_>>());
     let mut inputs = Inputs { seen: Vec::new(), quantized };

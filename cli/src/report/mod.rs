@@ -1,0 +1,153 @@
+//! The page about runs: what `cli report` writes of any of them, and every verb of its own.
+//!
+//! 1. [`results`]: what a verb leaves in its folder for the page, [`machine`] included.
+//! 2. [`past_run`]: a run's folder read back, whatever of it is there.
+//! 3. [`subject`]: a quantized network beside the float one it comes from, layer by layer.
+//! 4. [`sections`]: one file for each part of the page. A part that no run has something for says which command would
+//!    provide it.
+
+pub mod machine;
+pub mod past_run;
+pub mod results;
+mod sections;
+mod sensitivity;
+mod subject;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use crate::run::context::Context;
+use crate::run::run_folder::{REPORT, RunFolder};
+use crate::show::report::{Report, Tile};
+use past_run::PastRun;
+use subject::Subject;
+
+/// What the page may look at beyond the runs' folders.
+#[derive(Clone, Debug)]
+pub struct Sources {
+    /// The data set, if it is not where the runs had it.
+    pub data: Option<PathBuf>,
+    /// The float network, if it is not where the runs had it.
+    pub weights: Option<PathBuf>,
+    /// Training images that layers are looked at with; 0: only the weights.
+    pub images: usize,
+}
+
+impl Default for Sources {
+    fn default() -> Self {
+        Self { data: None, weights: None, images: 128 }
+    }
+}
+
+/// Writes a run's own page and returns its path.
+///
+/// # Errors
+/// If the folder cannot be read or written to.
+pub fn write(context: &Context, folder: &RunFolder) -> Result<PathBuf> {
+    let run = PastRun::open(folder.folder())?;
+    let page = page(context, &[run], &Sources::default())?;
+    folder.write(REPORT, page.as_bytes())
+}
+
+/// The page about these runs.
+///
+/// # Errors
+/// If a network in a run's folder cannot be read.
+pub fn page(context: &Context, runs: &[PastRun], sources: &Sources) -> Result<String> {
+    let subjects = Subject::all(context, runs, sources)?;
+    let mut page = Report::new(&title(runs));
+    page.lead(&lead(runs), &tiles(runs));
+    sections::accuracy::section(&mut page, runs);
+    sections::training::section(&mut page, runs);
+    sections::layers::section(&mut page, &subjects);
+    sections::histograms::section(&mut page, &subjects);
+    sections::scales::section(&mut page, &subjects);
+    sections::confusion::section(&mut page, runs);
+    sections::mistakes::section(&mut page, runs, sources)?;
+    sections::sizes::section(&mut page, &subjects);
+    sections::front::section(&mut page, runs);
+    sections::configuration::section(&mut page, runs);
+    Ok(page.finish())
+}
+
+fn title(runs: &[PastRun]) -> String {
+    match runs {
+        [run] => {
+            let bits = run.setting("bits").map_or(String::new(), |bits| format!(", {bits}"));
+            match run.verb.as_str() {
+                "train" => "Training of a float network".into(),
+                "ptq" => format!("Post-training quantization{bits}"),
+                "qat" => format!("Quantization-aware training{bits}"),
+                "search" => "Search for the bits of each layer".into(),
+                "table" => "Accuracy by bits and method".into(),
+                _ => run.name.clone(),
+            }
+        }
+        _ => "Quantization report".into(),
+    }
+}
+
+/// What the page is about, in a sentence.
+fn lead(runs: &[PastRun]) -> String {
+    let images = runs.iter().filter_map(|run| run.results.as_ref()).map(|r| r.labels.len()).max();
+    let measured = match images {
+        Some(images) if images > 0 => format!(" Accuracy is measured on {} test images.", thousands(images)),
+        _ => String::new(),
+    };
+    match runs {
+        [run] => format!("Run {}.{measured}", run.name),
+        _ => {
+            let names: Vec<&str> = runs.iter().map(|run| run.name.as_str()).collect();
+            format!("{} runs: {}.{measured}", runs.len(), names.join(", "))
+        }
+    }
+}
+
+/// The numbers that matter most: the float network, the best quantized one, how much smaller that is.
+fn tiles(runs: &[PastRun]) -> Vec<Tile> {
+    let measured: Vec<_> =
+        runs.iter().filter_map(|run| run.results.as_ref()).flat_map(|r| &r.networks).collect();
+    let float = measured.iter().find(|m| !m.is_quantized());
+    let best = measured.iter().filter(|m| m.is_quantized()).max_by(|a, b| a.top1.total_cmp(&b.top1));
+    let mut tiles: Vec<Tile> = Vec::new();
+    if let Some(float) = float {
+        tiles.push((format!("{:.2}%", float.top1), "top-1 of the float network".into()));
+    }
+    if let Some(best) = best {
+        tiles.push((format!("{:.2}%", best.top1), format!("top-1 of {} in integers", best.name)));
+        if let Some(agreement) = best.agreement {
+            tiles.push((format!("{agreement:.2}%"), "same class in integers and simulated".into()));
+        }
+        if let Some(float) = float {
+            let times = float.bytes as f64 / best.bytes.max(1) as f64;
+            let kib = best.bytes as f64 / 1024.0;
+            tiles
+                .push((format!("{kib:.1} KiB"), format!("model file, {times:.1} times smaller than floats")));
+        }
+    }
+    tiles
+}
+
+/// `10,000`.
+fn thousands(n: usize) -> String {
+    let digits = n.to_string();
+    let groups: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().filter_map(|g| std::str::from_utf8(g).ok()).collect();
+    groups.join(",")
+}
+
+/// A file's name without its folder: what a page tells of it.
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_are_grouped() {
+        assert_eq!([7, 999, 1000, 1234567].map(thousands), ["7", "999", "1,000", "1,234,567"]);
+    }
+}

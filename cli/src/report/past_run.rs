@@ -1,0 +1,147 @@
+//! A run's folder, or its `metrics.jsonl` alone, read back. No lock is taken: a run may go on meanwhile.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use models::EpochMetrics;
+use serde_json::Value;
+use toml::Table;
+
+use super::results::Results;
+use crate::run::exit::Failure;
+use crate::run::run_folder::{METRICS, metrics_in};
+use crate::run::settings;
+
+/// The verbs whose runs have a page in common; each other verb's own page says all there is.
+const VERBS: [&str; 5] = ["train", "ptq", "qat", "search", "table"];
+
+/// What is known of a run.
+#[derive(Clone, Debug)]
+pub struct PastRun {
+    /// The last part of its path.
+    pub name: String,
+    /// Its folder.
+    pub folder: PathBuf,
+    /// The verb; empty where only metrics are there.
+    pub verb: String,
+    /// The text of its settings; empty where only metrics are there.
+    pub config: String,
+    settings: Table,
+    /// Its end, if it came to one.
+    pub results: Option<Results>,
+    /// Its epochs.
+    pub epochs: Vec<EpochMetrics>,
+    /// Other lines of its metrics: of a search, what was measured.
+    pub measured: Vec<Value>,
+    /// Of a table: its cells.
+    pub cells: Vec<Value>,
+    /// Of a table: the curves of its trained cells, by name.
+    pub cell_epochs: Vec<(String, Vec<EpochMetrics>)>,
+}
+
+impl PastRun {
+    /// Reads the run in the folder `path`, or the metrics in the file `path`.
+    ///
+    /// # Errors
+    /// If there is no run, a file in it is damaged, or its verb has no page in common with others.
+    pub fn open(path: &Path) -> Result<Self> {
+        let bad = |text: String| Err(Failure::BadInput(format!("{}: {text}", path.display())).into());
+        if !path.exists() {
+            return bad(
+                "there is no such run; give the folder that a verb wrote with --out, or its metrics.jsonl"
+                    .into(),
+            );
+        }
+        let (epochs, measured) =
+            metrics(if path.is_dir() { path.join(METRICS) } else { path.to_path_buf() })?;
+        let name = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+        let name = if path.is_dir() { name.file_name() } else { name.file_stem() };
+        let mut run = Self {
+            name: name.unwrap_or_default().to_string_lossy().into_owned(),
+            folder: path.to_path_buf(),
+            verb: String::new(),
+            config: String::new(),
+            settings: Table::new(),
+            results: None,
+            epochs,
+            measured,
+            cells: Vec::new(),
+            cell_epochs: Vec::new(),
+        };
+        if !path.is_dir() {
+            if run.epochs.is_empty() {
+                return bad(
+                    "holds no epochs of a training run; give a run's folder or its metrics.jsonl".into()
+                );
+            }
+            return Ok(run);
+        }
+        let config = path.join(settings::FILE_NAME);
+        if !config.exists() {
+            return bad(format!("holds no run ({} is missing)", settings::FILE_NAME));
+        }
+        run.config = fs::read_to_string(&config).map_err(|e| models::Error::io("read", &config, e))?;
+        run.settings = match run.config.parse() {
+            Ok(table) => table,
+            Err(e) => {
+                let e: toml::de::Error = e;
+                return bad(format!("{} is damaged: {}", settings::FILE_NAME, e.message()));
+            }
+        };
+        run.verb = run.setting("verb").unwrap_or_default();
+        if !VERBS.contains(&run.verb.as_str()) {
+            let verb = &run.verb;
+            return bad(format!("a run of `{verb}`; `report` takes runs of {}", VERBS.join(", ")));
+        }
+        run.results = Results::read(path)?;
+        if run.verb == "table" {
+            run.read_cells()?;
+        }
+        Ok(run)
+    }
+
+    /// A setting as text; `None` if it is not set.
+    pub fn setting(&self, key: &str) -> Option<String> {
+        self.settings.get(key).map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+    }
+
+    /// `PTQ W4A4`, or, among several runs, `PTQ W4A4 (name of the run)`.
+    pub fn label(&self, network: &str, alone: bool) -> String {
+        if alone { network.to_owned() } else { format!("{network} ({})", self.name) }
+    }
+
+    fn read_cells(&mut self) -> Result<()> {
+        let path = self.folder.join("table.json");
+        if let Ok(text) = fs::read_to_string(&path) {
+            let broken = |e| Failure::BadInput(format!("{}: {e}", path.display()));
+            let mut table: Value = serde_json::from_str(&text).map_err(broken)?;
+            if let Value::Array(cells) = table["cells"].take() {
+                self.cells = cells;
+            }
+        }
+        let entries = fs::read_dir(self.folder.join("cells")).into_iter().flatten().flatten();
+        let mut folders: Vec<PathBuf> =
+            entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
+        folders.sort();
+        for folder in folders {
+            let (epochs, _) = metrics(folder.join(METRICS))?;
+            if !epochs.is_empty() {
+                self.cell_epochs.push((super::file_name(&folder), epochs));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The epochs in a file of metrics, and its other lines.
+fn metrics(path: PathBuf) -> Result<(Vec<EpochMetrics>, Vec<Value>)> {
+    let (mut epochs, mut others) = (Vec::new(), Vec::new());
+    for line in metrics_in(&path)? {
+        match serde_json::from_value(line.clone()) {
+            Ok(epoch) => epochs.push(epoch),
+            Err(_) => others.push(line),
+        }
+    }
+    Ok((epochs, others))
+}

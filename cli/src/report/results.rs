@@ -1,0 +1,127 @@
+//! What a verb leaves in its folder for the page: `results.json`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use models::Evaluation;
+use serde::{Deserialize, Serialize};
+
+use super::machine::Machine;
+use crate::run::exit::Failure;
+use crate::run::run_folder::RunFolder;
+
+/// Name of the file.
+pub const NAME: &str = "results.json";
+
+/// The end of a run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Results {
+    /// The command that repeats it.
+    pub command: String,
+    /// Where it ran.
+    pub machine: Machine,
+    /// The float network that it began with; `None` if it began with none.
+    pub weights: Option<PathBuf>,
+    /// The folder of the data set.
+    pub data: PathBuf,
+    /// Classes of the test images, in their order.
+    pub labels: Vec<u16>,
+    /// What was measured on them.
+    pub networks: Vec<Measured>,
+    /// What a search has found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub front: Option<Front>,
+}
+
+/// One network on the test images.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Measured {
+    /// `float`, `PTQ W4A4`, ...
+    pub name: String,
+    /// Percent; of a quantized network, in integers.
+    pub top1: f64,
+    /// Percent of the same quantized network simulated in floats; `None`: it is not quantized.
+    pub simulated: Option<f64>,
+    /// Percent of the images that integers and simulation give the same class.
+    pub agreement: Option<f64>,
+    /// Whether no float is left between image and logits.
+    pub integer_only: bool,
+    /// Of the model file; of a float network, of its parameters.
+    pub bytes: usize,
+    /// The file in the run's folder that has its float weights and its quantization.
+    pub model: Option<PathBuf>,
+    /// Its answers, in the order of the images.
+    pub predictions: Vec<u16>,
+}
+
+impl Measured {
+    /// Whether it is a quantized network.
+    pub fn is_quantized(&self) -> bool {
+        self.simulated.is_some()
+    }
+}
+
+/// What a search for the bits of each layer has found.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Front {
+    /// The accuracy to stay above, percent.
+    pub floor: f64,
+    /// Names of the layers that the bits are of.
+    pub layers: Vec<String>,
+    /// Networks not beaten in both size and accuracy, by size.
+    pub points: Vec<FrontPoint>,
+}
+
+/// A network of the front.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FrontPoint {
+    /// Of its weights.
+    pub bytes: usize,
+    /// Percent of the images searched on.
+    pub top1_val: f64,
+    /// Percent of the images that the search has not seen.
+    pub top1_test: f64,
+    /// Of each layer, as text: a number, or the widths of weights and activations.
+    pub bits: Vec<String>,
+}
+
+impl Results {
+    /// Writes the file.
+    ///
+    /// # Errors
+    /// If the folder cannot be written to.
+    pub fn write(&self, folder: &RunFolder) -> Result<()> {
+        folder.write(NAME, serde_json::to_string(self)?.as_bytes()).map(|_| ())
+    }
+
+    /// The results in `folder`; `None` if the run has not come to its end, or an earlier version ran it.
+    ///
+    /// # Errors
+    /// If the file is damaged.
+    pub fn read(folder: &Path) -> Result<Option<Self>> {
+        let path = folder.join(NAME);
+        let text = match fs::read_to_string(&path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            text => text.map_err(|e| models::Error::io("read", &path, e))?,
+        };
+        let broken = |detail: String| {
+            Failure::BadInput(format!("{}: {detail}; run the command again", path.display()))
+        };
+        let results: Self = serde_json::from_str(&text).map_err(|e| broken(e.to_string()))?;
+        let images = results.labels.len();
+        if let Some(odd) =
+            results.networks.iter().find(|m| !m.predictions.is_empty() && m.predictions.len() != images)
+        {
+            let (name, n) = (&odd.name, odd.predictions.len());
+            return Err(broken(format!("{n} answers of `{name}` for {images} images")).into());
+        }
+        Ok(Some(results))
+    }
+}
+
+/// The class of each image.
+pub fn predictions(evaluation: &Evaluation) -> Vec<u16> {
+    let classes = evaluation.logits.len() / evaluation.images.max(1);
+    evaluation.logits.chunks_exact(classes.max(1)).map(|row| engine::ops::argmax(row) as u16).collect()
+}

@@ -1,0 +1,87 @@
+//! Float, quantized without training, with training, in integers: how often each is right.
+
+use serde_json::Value;
+
+use crate::report::past_run::PastRun;
+use crate::report::results::Measured;
+use crate::show::bars::{Bar, horizontal_bars};
+use crate::show::report::Report;
+use crate::show::svg::SERIES;
+
+/// Bars, a table of the same, and for tables of cells all of them.
+pub fn section(page: &mut Report, runs: &[PastRun]) {
+    page.heading("Accuracy");
+    let alone = runs.len() == 1;
+    let mut networks: Vec<(String, &Measured)> = Vec::new();
+    for run in runs {
+        for measured in run.results.iter().flat_map(|results| &results.networks) {
+            // The same float network stands in every run that began with it.
+            let again = !measured.is_quantized()
+                && networks.iter().any(|(_, m)| !m.is_quantized() && m.predictions == measured.predictions);
+            if !again {
+                let name = if measured.is_quantized() {
+                    run.label(&measured.name, alone)
+                } else {
+                    measured.name.clone()
+                };
+                networks.push((name, measured));
+            }
+        }
+    }
+    let cells = runs.iter().flat_map(|run| run.cells.iter().map(|cell| (run.label("", true), cell)));
+    let cells: Vec<(String, &Value)> = cells.collect();
+    if networks.is_empty() && cells.is_empty() {
+        page.absent("No run has measured a network to its end. `cli ptq` measures a float network and the quantized one, `cli qat` all three.");
+        return;
+    }
+    if !networks.is_empty() {
+        let mut bars = Vec::new();
+        for (name, m) in &networks {
+            match m.simulated {
+                None => bars.push(bar(name, m.top1, SERIES[5])),
+                Some(simulated) => {
+                    let class = if m.name.starts_with("QAT") { SERIES[2] } else { SERIES[0] };
+                    let how = if m.integer_only { "integers only" } else { "integer layers" };
+                    bars.push(bar(&format!("{name}, simulated in floats"), simulated, "soft-bar"));
+                    bars.push(bar(&format!("{name}, {how}"), m.top1, class));
+                }
+            }
+        }
+        page.plot(&horizontal_bars("Images classified correctly, %", &bars, 100.0));
+        let float = networks.iter().find(|(_, m)| !m.is_quantized()).map(|(_, m)| m.top1);
+        let number = |v: Option<f64>, digits: usize| v.map_or(String::new(), |v| format!("{v:.digits$}"));
+        let row = |(name, m): &(String, &Measured)| {
+            let points =
+                float.filter(|_| m.is_quantized()).map_or(String::new(), |f| format!("{:+.2}", m.top1 - f));
+            vec![
+                name.clone(),
+                format!("{:.2}", m.top1),
+                points,
+                number(m.simulated, 2),
+                number(m.agreement, 2),
+                format!("{:.1}", m.bytes as f64 / 1024.0),
+            ]
+        };
+        let head = ["network", "top-1 %", "against float", "simulated %", "agreement %", "KiB"];
+        page.table(&head, &networks.iter().map(row).collect::<Vec<_>>());
+        page.note(
+            "top-1: of the float network, or of the integers that the model file computes. simulated: the same quantized \
+             network in floats. agreement: images that both give the same class. KiB: the model file; of the float \
+             network, its parameters.",
+        );
+    }
+    if !cells.is_empty() {
+        let bar_of = |(_, cell): &(String, &Value)| {
+            let text = |key: &str| cell[key].as_str().unwrap_or("?").to_owned();
+            let trained = text("mode") == "qat";
+            let name = format!("{} {} {}", text("mode").to_uppercase(), text("bits"), text("method"));
+            bar(&name, cell["top1"].as_f64().unwrap_or(f64::NAN), if trained { SERIES[2] } else { SERIES[0] })
+        };
+        let bars: Vec<Bar> = cells.iter().map(bar_of).filter(|bar| bar.value.is_finite()).collect();
+        page.plot(&horizontal_bars("Cells of the table, % correct in integers", &bars, 100.0));
+    }
+}
+
+fn bar(name: &str, percent: f64, class: &'static str) -> Bar {
+    Bar { name: name.to_owned(), value: percent, text: format!("{percent:.2}"), class }
+}

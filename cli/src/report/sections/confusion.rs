@@ -1,0 +1,60 @@
+//! Who is taken for whom.
+
+use models::data::cifar10::{CLASS_NAMES, CLASSES};
+
+use crate::report::past_run::PastRun;
+use crate::show::heat::confusion;
+use crate::show::report::Report;
+use crate::show::svg::Plot;
+
+/// A matrix for each network whose answers are known.
+pub fn section(page: &mut Report, runs: &[PastRun]) {
+    page.heading("Confusion");
+    let alone = runs.len() == 1;
+    let mut plots: Vec<Plot> = Vec::new();
+    let mut seen: Vec<&[u16]> = Vec::new();
+    for run in runs {
+        let Some(results) = &run.results else { continue };
+        for m in results.networks.iter().filter(|m| !m.predictions.is_empty()) {
+            if m.is_quantized() || !seen.contains(&m.predictions.as_slice()) {
+                let name = if m.is_quantized() { run.label(&m.name, alone) } else { m.name.clone() };
+                plots.push(confusion(
+                    &format!("{name}: {:.2}% right", m.top1),
+                    &CLASS_NAMES,
+                    &counts(&results.labels, &m.predictions),
+                ));
+            }
+            seen.push(&m.predictions);
+        }
+    }
+    if plots.is_empty() {
+        page.absent("No run holds its networks' answers. `cli ptq`, `cli qat` and `cli train` keep them at their end.");
+        return;
+    }
+    page.plots(&plots);
+}
+
+/// `counts[label][prediction]`.
+fn counts(labels: &[u16], predictions: &[u16]) -> Vec<Vec<u32>> {
+    let mut counts = vec![vec![0; CLASSES]; CLASSES];
+    for (&label, &prediction) in labels.iter().zip(predictions) {
+        if let Some(count) =
+            counts.get_mut(usize::from(label)).and_then(|row| row.get_mut(usize::from(prediction)))
+        {
+            *count += 1;
+        }
+    }
+    counts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_image_is_counted_once() {
+        let counts = counts(&[3, 3, 5], &[3, 5, 5]);
+        assert_eq!((counts[3][3], counts[3][5], counts[5][5]), (1, 1, 1));
+        assert_eq!(counts.iter().flatten().sum::<u32>(), 3);
+    }
+}

@@ -1,0 +1,197 @@
+//! A quantized network beside the float one that it comes from, layer by layer.
+
+use std::path::Path;
+
+use anyhow::Result;
+use engine::Tensor;
+use models::data::cifar10::Cifar10;
+use models::nets::equalize::equalize;
+use models::{Checkpoint, Network, QuantizedNetwork};
+use quant::numbers::analysis::error_report;
+use quant::{QParams, Widths};
+
+use super::past_run::PastRun;
+use super::results::Results;
+use super::{Sources, sensitivity::sensitivities};
+use crate::run::assets;
+use crate::run::context::Context;
+use crate::run::exit::Failure;
+use crate::run::experiment::inputs;
+use crate::show::levels::{Named, before_and_after};
+use crate::show::scale_curve::scale_curve;
+use crate::show::svg::{Plot, Size};
+
+/// How many layers' weights have their error drawn against the scale.
+const CURVES: usize = 4;
+
+/// A network of a run, taken apart.
+pub struct Subject {
+    /// `PTQ W4A4`, and the run where there are several.
+    pub name: String,
+    /// Its layers, in its order.
+    pub layers: Vec<LayerFacts>,
+    /// Histograms of weights before and after.
+    pub weights: Vec<Plot>,
+    /// Histograms of inputs before and after.
+    pub inputs: Vec<Plot>,
+    /// Error against scale of the weights that lose most.
+    pub curves: Vec<Plot>,
+    /// What could not be looked at, and why.
+    pub absent: Vec<String>,
+}
+
+/// A layer with weights.
+pub struct LayerFacts {
+    /// Its name.
+    pub name: String,
+    /// Number of weights.
+    pub weights: usize,
+    /// `None`: it stays in floats.
+    pub widths: Option<Widths>,
+    /// Signal to quantization noise of the weights, dB; NaN where it stays in floats.
+    pub weights_db: f64,
+    /// The same of what it sees; NaN where that is not known.
+    pub input_db: f64,
+    /// Signal to noise of the logits, dB, if this layer alone is quantized; NaN where that is not known.
+    pub logits_db: f64,
+    /// Images of which that changes the class, percent.
+    pub changed: f64,
+}
+
+impl LayerFacts {
+    /// Bytes of its weights in floats, and as they are stored.
+    pub fn bytes(&self) -> (usize, usize) {
+        let float = 4 * self.weights;
+        (float, self.widths.map_or(float, |widths| (self.weights * widths.w as usize).div_ceil(8)))
+    }
+}
+
+impl Subject {
+    /// Every network whose file the runs have.
+    ///
+    /// # Errors
+    /// If a file is damaged, or a place that `sources` names holds nothing.
+    pub fn all(context: &Context, runs: &[PastRun], sources: &Sources) -> Result<Vec<Self>> {
+        let mut subjects = Vec::new();
+        for run in runs {
+            let Some(results) = &run.results else { continue };
+            for measured in &results.networks {
+                let Some(path) = measured.model.as_ref().map(|model| run.folder.join(model)) else {
+                    continue;
+                };
+                if measured.is_quantized() && path.exists() {
+                    let name = run.label(&measured.name, runs.len() == 1);
+                    subjects.push(Self::open(context, name, &path, (run, results), sources)?);
+                }
+            }
+        }
+        Ok(subjects)
+    }
+
+    fn open(
+        context: &Context,
+        name: String,
+        path: &Path,
+        (run, results): (&PastRun, &Results),
+        sources: &Sources,
+    ) -> Result<Self> {
+        let none = || Failure::BadInput(format!("{}: holds no quantized network", path.display()));
+        let quantized =
+            QuantizedNetwork::from_checkpoint(&Checkpoint::read(path)?, None)?.ok_or_else(none)?;
+        let mut absent = Vec::new();
+        let float = float_network(context, run, results, sources)?;
+        if float.is_none() {
+            absent.push("The float network is not where the run had it, so that the quantized network's own float weights stand for it; give --weights FILE.".into());
+        }
+        let before = float.as_ref().unwrap_or(&quantized.network);
+        let data = sources.data.as_deref().unwrap_or(&results.data);
+        let data = match Cifar10::open(data) {
+            Ok(data) => Some(data),
+            Err(e) if sources.data.is_some() => return Err(e.into()),
+            Err(_) => None,
+        };
+        let data = data.filter(|_| sources.images > 0);
+        if data.is_none() {
+            absent.push("What layers see, and how much each of them hurts, takes images: the data set is not where the run had it, or --images is 0; give --data DIR.".into());
+        }
+        let seen = match &data {
+            None => None,
+            Some(data) => {
+                let images = (Some(data.folder.as_path()), sources.images);
+                let hook = quantized.quantization.simulated();
+                Some((
+                    inputs(context, images, before, None)?,
+                    inputs(context, images, &quantized.network, Some(hook))?,
+                    sensitivities(context, &quantized, data, sources.images)?,
+                ))
+            }
+        };
+        let mut subject = Self {
+            name,
+            layers: Vec::new(),
+            weights: Vec::new(),
+            inputs: Vec::new(),
+            curves: Vec::new(),
+            absent,
+        };
+        let mut candidates: Vec<(f64, String, &Tensor, QParams)> = Vec::new();
+        for (layer, widths) in quantized.quantization.plan.layers() {
+            let w = quantized.network.params.get(&format!("{layer}.weight"))?;
+            let mut facts = LayerFacts {
+                name: layer.clone(),
+                weights: w.len(),
+                widths: *widths,
+                weights_db: f64::NAN,
+                input_db: f64::NAN,
+                logits_db: f64::NAN,
+                changed: f64::NAN,
+            };
+            if let Some(widths) = widths {
+                let q = quantized.quantization.weight_params(layer, w, widths.w)?;
+                facts.weights_db = error_report(w, &q)?.sqnr_db;
+                let float = before.params.get(&format!("{layer}.weight"))?;
+                subject.weights.push(picture(layer, float, w, &q)?);
+                candidates.push((facts.weights_db, layer.clone(), w, q));
+                if let Some((float, after, sensitivity)) = &seen {
+                    let of = |all: &'_ [(String, Tensor)]| all.iter().position(|(name, _)| name == layer);
+                    if let (Some(i), Some(j)) = (of(float), of(after)) {
+                        let q = quantized.quantization.ranges.params(layer, widths.a)?;
+                        facts.input_db = error_report(&after[j].1, &q)?.sqnr_db;
+                        subject.inputs.push(picture(layer, &float[i].1, &after[j].1, &q)?);
+                    }
+                    if let Some(s) = sensitivity.iter().find(|s| s.layer == *layer) {
+                        (facts.logits_db, facts.changed) = (s.logits_db, s.changed);
+                    }
+                }
+            }
+            subject.layers.push(facts);
+        }
+        candidates.sort_by(|a, b| a.0.total_cmp(&b.0));
+        for (_, layer, w, q) in candidates.iter().take(CURVES) {
+            let title = format!("{layer}, weights at {} bits", q.grid().bits());
+            subject.curves.extend(scale_curve(&title, w.data(), q.grid(), &quant::scale::TABLE));
+        }
+        Ok(subject)
+    }
+}
+
+fn picture(layer: &str, float: &Tensor, after: &Tensor, q: &QParams) -> Result<Plot> {
+    let after: [Named<'_>; 1] = [("quantized", after, q.clone())];
+    before_and_after(layer, ("float", float), &after, Size::SMALL)
+}
+
+/// The float network that a run began with, as the run prepared it; `None` if it is not there any more.
+fn float_network(
+    context: &Context,
+    run: &PastRun,
+    results: &Results,
+    sources: &Sources,
+) -> Result<Option<Network>> {
+    let path = sources.weights.as_ref().or(results.weights.as_ref());
+    let Some(path) = path.filter(|path| path.exists() || sources.weights.is_some()) else { return Ok(None) };
+    let key = run.setting("weights_key");
+    let normalization = assets::normalization(run.setting("normalization").as_deref())?;
+    let (_, mut network) = assets::load_network(context, Some(path), key.as_deref(), normalization)?;
+    equalize(&network.graph, &mut network.params)?;
+    Ok(Some(network))
+}

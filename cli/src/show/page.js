@@ -1,0 +1,22 @@
+// What an element's <title> says, also for a finger and a keyboard; everything else works without a script.
+(() => {
+  const tip = document.createElement('div');
+  tip.id = 'tip';
+  tip.hidden = true;
+  tip.setAttribute('role', 'status');
+  document.body.append(tip);
+  const show = (event) => {
+    const title = event.target.querySelector && event.target.closest('svg') && event.target.querySelector(':scope > title');
+    tip.hidden = !title;
+    if (!title) return;
+    tip.textContent = title.textContent;
+    const box = event.target.getBoundingClientRect(), own = tip.getBoundingClientRect();
+    tip.style.left = Math.max(4, Math.min(box.left, innerWidth - own.width - 4)) + 'px';
+    tip.style.top = (box.top > own.height + 8 ? box.top - own.height - 6 : box.bottom + 6) + 'px';
+  };
+  document.addEventListener('click', show);
+  document.addEventListener('focusin', show);
+  document.addEventListener('keydown', (event) => { if (event.key === 'Escape') tip.hidden = true; });
+  addEventListener('scroll', () => { tip.hidden = true; }, { passive: true });
+  addEventListener('beforeprint', () => document.querySelectorAll('details').forEach((d) => { d.open = true; }));
+})();

@@ -1,0 +1,47 @@
+//! `report`: one page about any runs, side by side.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use models::formats::atomic;
+use serde_json::json;
+
+use crate::report::past_run::PastRun;
+use crate::report::{Sources, page};
+use crate::run::context::Context;
+
+/// Arguments of `report`.
+#[derive(Args, Clone, Debug)]
+pub struct ReportArgs {
+    /// Folders of train, ptq, qat, search and table runs, or their metrics.jsonl alone
+    #[arg(required = true, value_name = "RUN")]
+    runs: Vec<PathBuf>,
+    /// The page: one HTML file with everything in it
+    #[arg(long, value_name = "FILE.html", default_value = "report.html")]
+    out: PathBuf,
+    /// CIFAR-10 in binary format, if it is not where the runs had it
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// The float network, if it is not where the runs had it
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
+    /// Training images to look at layers with; 0: only weights
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    images: usize,
+}
+
+/// Writes the page.
+///
+/// # Errors
+/// If a run is missing or damaged, or the page cannot be written.
+pub fn run(args: ReportArgs, context: &Context) -> Result<()> {
+    let runs = args.runs.iter().map(|path| PastRun::open(path)).collect::<Result<Vec<_>>>()?;
+    let sources = Sources { data: args.data, weights: args.weights, images: args.images };
+    let page = page(context, &runs, &sources)?;
+    atomic::write(&args.out, page.as_bytes())?;
+    let kib = page.len() as f64 / 1024.0;
+    context.say(format_args!("report {} ({} runs, {kib:.0} KiB)", args.out.display(), runs.len()))?;
+    let names: Vec<&str> = runs.iter().map(|run| run.name.as_str()).collect();
+    context.result(&json!({"report": args.out, "runs": names, "bytes": page.len()}))
+}
