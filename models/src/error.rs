@@ -105,9 +105,11 @@ impl Error {
         Self::Io { action, path: path.to_path_buf(), source }
     }
 
-    /// `path` is not what it should be.
+    /// `path` is not what it should be. A detail of several lines (another library's words) becomes one.
     pub fn malformed(path: &Path, detail: impl Into<String>) -> Self {
-        Self::Malformed { path: path.to_path_buf(), detail: detail.into() }
+        let detail = detail.into();
+        let words: Vec<&str> = detail.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        Self::Malformed { path: path.to_path_buf(), detail: words.join(" ") }
     }
 }
 
