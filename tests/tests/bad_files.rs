@@ -143,7 +143,7 @@ fn no_broken_file_does_harm() {
     let cifar: Vec<u8> = (0..3 * 3073).map(|i| if i % 3073 == 0 { 3 } else { (i % 255) as u8 }).collect();
     let header = "{'descr': '<f4', 'fortran_order': False, 'shape': (6, 4), }";
     let mut npy = b"\x93NUMPY\x01\x00\x76\x00".to_vec();
-    write!(npy, "{header:<117}\n").unwrap();
+    writeln!(npy, "{header:<117}").unwrap();
     npy.extend((0..24).flat_map(|i| (i as f32).to_le_bytes()));
     let mut ppm = b"P6\n# a picture\n32 32\n255\n".to_vec();
     ppm.extend(pixels(32));
@@ -171,7 +171,11 @@ fn no_broken_file_does_harm() {
     for (name, valid, read) in cases {
         let start = Instant::now();
         let (tried, refused) = attack(name, &valid, read);
-        eprintln!("{name}: {} bytes, {tried} broken files, {refused} refused, {:?}", valid.len(), start.elapsed());
+        eprintln!(
+            "{name}: {} bytes, {tried} broken files, {refused} refused, {:?}",
+            valid.len(),
+            start.elapsed()
+        );
         assert!(refused >= 200, "{name}: only {refused} of {tried} broken files were refused");
     }
 }

@@ -1,6 +1,10 @@
 //! One suite for every line of the table: each sum of each kernel against [`sweep_ref`], bit for bit.
 
 mod case;
+#[cfg(unix)]
+#[allow(unsafe_code)]
+mod guarded;
+mod shapes;
 mod wrong;
 
 use super::pack::Panels;

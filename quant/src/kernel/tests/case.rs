@@ -2,6 +2,8 @@
 
 use super::super::pack::Panels;
 use super::super::*;
+#[cfg(unix)]
+use super::guarded::{Guarded, Side};
 use engine::rng::Rng;
 
 /// All sums of a sweep, as [`sweep_ref`] orders them.
@@ -118,6 +120,12 @@ impl Case {
         };
         let codes: Vec<Vec<u8>> =
             (0..self.planes).map(|_| (0..h * w * cp).map(&mut code).collect()).collect();
+        // No kernel may read beyond its planes: the pages before and behind them are closed.
+        #[cfg(unix)]
+        let codes: Vec<Guarded> = {
+            let side = if (o + h + w + c) % 2 == 0 { Side::Start } else { Side::End };
+            codes.iter().map(|plane| Guarded::new(plane, side)).collect()
+        };
         let planes: Vec<&[u8]> = codes.iter().map(|p| &p[..]).collect();
         let layer = Layer {
             planes: &planes,
