@@ -154,8 +154,11 @@ fn a_search_that_was_killed_comes_to_the_same_end() {
     let dir = tempfile::tempdir().unwrap();
     let weights = network(dir.path());
     let set = data(dir.path(), &records(20), &records(400));
-    let search =
-        ["search", "--weights", text(&weights), "--data", text(&set), "--floor", "5", "--images", "200"];
+    let search = [
+        &["search", "--weights", text(&weights), "--data", text(&set), "--floor", "5", "--images", "200"][..],
+        &["--searcher", "annealing", "--evaluations", "120"],
+    ]
+    .concat();
     let whole = run_in(dir.path(), &[&search[..], &["--out", "whole", "--json"]].concat()).json();
     let mut child = start(dir.path(), &[&search[..], &["--out", "torn"]].concat());
     wait_for(&mut child, &dir.path().join("torn/metrics.jsonl"));
@@ -169,7 +172,7 @@ fn a_search_that_was_killed_comes_to_the_same_end() {
     let kept = fs::read(&file).unwrap();
     fs::write(&file, [&kept[..], b"{\"bits\":[8,"].concat()).unwrap();
     let resumed = run_in(dir.path(), &["search", "--resume", "torn", "--json"]).json();
-    for key in ["front", "best", "baseline", "evaluations"] {
+    for key in ["front", "best", "baseline", "uniform", "evaluations"] {
         assert_eq!(whole[key], resumed[key], "{key}");
     }
     assert_eq!(fs::read(&file).unwrap(), fs::read(dir.path().join("whole/metrics.jsonl")).unwrap());

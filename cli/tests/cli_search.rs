@@ -4,8 +4,20 @@ mod common;
 
 use common::run_in;
 
-const SMALL: [&str; 10] =
-    ["search", "--images", "32", "--evaluations", "5", "--min-bits", "7", "--floor", "50", "--json"];
+const SMALL: [&str; 12] = [
+    "search",
+    "--images",
+    "32",
+    "--evaluations",
+    "5",
+    "--min-bits",
+    "7",
+    "--floor",
+    "50",
+    "--calibration-images",
+    "64",
+    "--json",
+];
 
 #[test]
 fn a_search_names_the_bits_of_every_layer_and_repeats() {
@@ -23,6 +35,21 @@ fn a_search_names_the_bits_of_every_layer_and_repeats() {
         assert!(bits.values().all(|b| (7..=8).contains(&b.as_u64().unwrap())));
     }
     assert!(dir.path().join(first["model"].as_str().unwrap()).exists());
+    assert!(first["best"]["top1_int"].is_number() && first["best"]["top1_test"].is_number());
+    assert!(first["model_bytes"].as_u64() > first["best"]["bytes"].as_u64());
+    let svg = std::fs::read_to_string(dir.path().join("a/search.svg")).unwrap();
+    assert!(svg.contains("7 bits") && svg.contains("bits of each layer"), "{svg}");
+}
+
+#[test]
+fn searchers_are_chosen_by_name_and_learned_corrections_come_at_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let learned = ["--correction", "balance,batch_norm,adaquant", "--iterations", "1", "--evaluations", "2"];
+    let dynamic = ["--searcher", "dynamic", "--costs", "output"];
+    let json = run_in(dir.path(), &[&SMALL[..3], &dynamic, &learned, &SMALL[5..]].concat()).json();
+    assert_eq!((&json["searcher"], &json["evaluations"]), (&"dynamic".into(), &2.into()));
+    let finished = json["finished"].as_array().unwrap();
+    assert!(finished.iter().any(|point| point["bytes"] == json["best"]["bytes"]), "{json}");
 }
 
 #[test]
@@ -31,6 +58,11 @@ fn impossible_searches_are_refused() {
     run_in(dir.path(), &["search", "--floor", "101"]).refused(2, &["--floor 101"]);
     run_in(dir.path(), &["search", "--min-bits", "5", "--max-bits", "4"]).refused(2, &["--min-bits"]);
     run_in(dir.path(), &["search", "--method", "magic"]).refused(2, &["magic"]);
-    let nothing = ["search", "--images", "32", "--evaluations", "1", "--min-bits", "8", "--floor", "100"];
+    run_in(dir.path(), &["search", "--searcher", "oracle"]).refused(2, &["oracle"]);
+    run_in(dir.path(), &["search", "--search-floor", "101"]).refused(2, &["--search-floor"]);
+    run_in(dir.path(), &["search", "--correction", "none"]).refused(2, &["batch_norm"]);
+    let nothing =
+        [&SMALL[..3], &["--evaluations", "1", "--min-bits", "1", "--max-bits", "1", "--floor", "100"]]
+            .concat();
     run_in(dir.path(), &nothing).refused(1, &["no network reaches 100%"]);
 }

@@ -30,7 +30,7 @@ pub struct Inference {
     input: Buffer,
     steps: Vec<CompiledStep>,
     buffers: Vec<Buffer>,
-    classes: usize,
+    output: Buffer,
     /// Workspaces that nobody uses at the moment; their borders are zero and stay so.
     idle: Mutex<Vec<Workspace>>,
 }
@@ -118,7 +118,8 @@ impl Drop for Lent<'_> {
 }
 
 impl Inference {
-    /// Logits `[N, classes]` of images `x [N, H, W, C]`; images are shared out among threads.
+    /// Logits `[N, classes]` of images `x [N, H, W, C]`; images are shared out among threads. Of a graph that ends with an
+    /// image (a piece of a network), that image `[N, h, w, c]`.
     ///
     /// # Errors
     /// If the images are not of the size the network was compiled for.
@@ -131,17 +132,25 @@ impl Inference {
                 return Err(Error::shape("inference", detail));
             }
         };
-        let mut logits = Tensor::scratch([n, self.classes]);
+        let out = self.output;
+        let mut logits = match (out.h, out.w) {
+            (1, 1) => Tensor::scratch([n, out.c]),
+            (h, w) => Tensor::scratch([n, h, w, out.c]),
+        };
         let classify = |workspace: &mut Lent<'_>, (logits, image): (&mut [f32], &[f32])| {
             self.image(&mut workspace.space, image);
-            logits.copy_from_slice(workspace.space.values.last().expect("a network has an output"));
+            let values = workspace.space.values.last().expect("a network has an output");
+            for (i, row) in logits.chunks_exact_mut(out.w * out.c).enumerate() {
+                row.copy_from_slice(&values[out.start() + i * out.row()..][..out.w * out.c]);
+            }
         };
         if n == 1 {
             // At once: to wake another thread would take as long as a layer.
             classify(&mut self.lend(), (logits.data_mut(), x.data()));
             return Ok(logits);
         }
-        let images = logits.data_mut().par_chunks_mut(self.classes).zip(x.data().par_chunks(h * w * c));
+        let images =
+            logits.data_mut().par_chunks_mut(out.h * out.w * out.c).zip(x.data().par_chunks(h * w * c));
         // A few long runs of images per thread: every run begins by fetching a workspace.
         let run = n.div_ceil(4 * rayon::current_num_threads());
         images.with_min_len(run).for_each_init(|| self.lend(), classify);

@@ -1,21 +1,29 @@
-//! The search for variable precision, on functions whose best answer is known.
+//! The searches for variable precision, on functions whose best answer is known.
 
+use std::collections::HashSet;
 use std::convert::Infallible;
 
-use quant::mixed::{LayerSize, Options, SearchOutcome, search, size_bytes};
+use quant::mixed::{LayerSize, Limits, Outcome, SEARCHERS, search, searcher, size_bytes};
 
 fn layers(weights: &[usize]) -> Vec<LayerSize> {
     let layer = |(i, &weights): (usize, &usize)| LayerSize { name: format!("layer{i}"), weights, scales: 1 };
     weights.iter().enumerate().map(layer).collect()
 }
 
-fn run(layers: &[LayerSize], options: Options, f: impl Fn(&[u32]) -> f64) -> SearchOutcome {
-    let mut asked = std::collections::HashSet::new();
-    search(layers, options, |bits: &[u32]| {
-        assert!(asked.insert(bits.to_vec()), "{bits:?} was measured twice");
+fn limits(floor: f64, min_bits: u32, budget: usize) -> Limits {
+    Limits { floor, min_bits, max_bits: 8, budget, seed: 1 }
+}
+
+fn run(name: &str, layers: &[LayerSize], limits: Limits, f: impl Fn(&[u32]) -> f64) -> Outcome {
+    let mut asked = HashSet::new();
+    let outcome = search(searcher(name).unwrap(), layers, limits, None, |bits: &[u32]| {
+        assert!(asked.insert(bits.to_vec()), "{name}: {bits:?} was measured twice");
         Ok::<_, Infallible>(f(bits))
-    })
-    .unwrap()
+    });
+    let outcome = outcome.unwrap();
+    assert_eq!(outcome.points.len(), asked.len());
+    assert!(asked.len() <= limits.budget, "{name}: {} of {}", asked.len(), limits.budget);
+    outcome
 }
 
 /// Each layer's drop is `weight * 4^-b`; drops add up.
@@ -23,47 +31,125 @@ fn additive(sensitivity: &[f64]) -> impl Fn(&[u32]) -> f64 + '_ {
     |bits| 95.0 - sensitivity.iter().zip(bits).map(|(s, &b)| s * 0.25f64.powi(b as i32)).sum::<f64>()
 }
 
-#[test]
-fn finds_what_exhaustion_finds() {
-    let layers = layers(&[100, 4000, 900, 2000]);
-    let accuracy = additive(&[400.0, 20.0, 90.0, 5.0]);
-    let options = Options { floor: 85.0, min_bits: 1, max_bits: 8, evaluations: 400 };
-    let outcome = run(&layers, options, &accuracy);
+const WEIGHTS: [usize; 4] = [100, 4000, 900, 2000];
+const SENSITIVITY: [f64; 4] = [400.0, 20.0, 90.0, 5.0];
+
+/// The smallest of all 4,096 candidates at the floor.
+fn smallest(layers: &[LayerSize], floor: f64, accuracy: impl Fn(&[u32]) -> f64) -> usize {
     let every = (0..4096u32).map(|i| [i % 8 + 1, i / 8 % 8 + 1, i / 64 % 8 + 1, i / 512 + 1]);
-    let smallest = every.filter(|b| accuracy(b) >= 85.0).map(|b| size_bytes(&layers, &b)).min().unwrap();
-    let best = outcome.best.unwrap();
-    assert!(best.accuracy >= 85.0);
-    assert_eq!(best.bytes, size_bytes(&layers, &best.bits));
-    assert_eq!(best.bytes, smallest, "{best:?}");
-    assert_eq!(outcome.baseline, accuracy(&[8; 4]));
-    assert_eq!(outcome.sensitivity[0][2], accuracy(&[3, 8, 8, 8]));
+    every.filter(|b| accuracy(b) >= floor).map(|b| size_bytes(layers, &b)).min().unwrap()
 }
 
 #[test]
-fn the_front_is_not_beaten() {
-    let layers = layers(&[100, 4000, 900, 2000]);
-    let outcome = run(
-        &layers,
-        Options { floor: 85.0, min_bits: 2, max_bits: 8, evaluations: 50 },
-        additive(&[400.0, 20.0, 90.0, 5.0]),
-    );
-    assert!(outcome.front.len() > 2);
-    for pair in outcome.front.windows(2) {
-        assert!(pair[0].bytes < pair[1].bytes && pair[0].accuracy < pair[1].accuracy);
+fn finds_what_exhaustion_finds() {
+    let (layers, accuracy) = (layers(&WEIGHTS), additive(&SENSITIVITY));
+    let optimum = smallest(&layers, 85.0, &accuracy);
+    for name in ["greedy", "dynamic", "nsga2", "annealing"] {
+        let best = run(name, &layers, limits(85.0, 1, 400), &accuracy).best.unwrap();
+        assert!(best.accuracy >= 85.0);
+        assert_eq!(best.bytes, size_bytes(&layers, &best.bits));
+        // Evolution thins its front out, also where the floor crosses it.
+        let slack = if name == "nsga2" { 1.02 } else { 1.0 };
+        assert!(best.bytes as f64 <= slack * optimum as f64, "{name}: {best:?} instead of {optimum}");
     }
-    assert!(outcome.front.iter().all(|p| p.bits.iter().all(|b| (2..=8).contains(b))));
-    // 28 of the sensitivity (four of them the baseline), 50 of the search.
-    assert!(outcome.evaluations <= 25 + 50);
+    // Whoever knows nothing of the layers comes close and not there.
+    let random = run("random", &layers, limits(85.0, 1, 400), &accuracy).best.unwrap().bytes;
+    let uniform = run("uniform", &layers, limits(85.0, 1, 400), &accuracy).best.unwrap().bytes;
+    assert!(optimum <= random && random < uniform, "{optimum} {random} {uniform}");
+}
+
+#[test]
+fn layers_that_hide_or_multiply_each_others_errors_mislead_only_who_adds() {
+    // Neighbours' errors multiply, and one layer is harmless only beside a fine neighbour: nothing adds up.
+    let noise = |bits: &[u32], l: usize| SENSITIVITY[l] / 20.0 * 0.25f64.powi(bits[l] as i32);
+    let accuracy = |bits: &[u32]| {
+        let [a, b, c, d] = [0, 1, 2, 3].map(|l| noise(bits, l));
+        95.0 - 10.0 * (a + c).sqrt() - 30.0 * b * (1.0 + 4.0 * d) - 8.0 * d / (0.05 + a)
+    };
+    let layers = layers(&WEIGHTS);
+    let optimum = smallest(&layers, 85.0, accuracy);
+    let best = |name| run(name, &layers, limits(85.0, 1, 600), accuracy).best.unwrap().bytes as f64;
+    for name in ["nsga2", "annealing"] {
+        assert!(best(name) <= 1.05 * optimum as f64, "{name}: {} instead of {optimum}", best(name));
+    }
+    // The one that plans with single layers' drops is led astray.
+    assert!(best("greedy") > best("annealing"));
+}
+
+#[test]
+fn the_exact_allocation_is_the_bound_where_drops_add_up() {
+    let (layers, accuracy) = (layers(&WEIGHTS), additive(&SENSITIVITY));
+    let outcome = run("dynamic", &layers, limits(85.0, 1, 60), &accuracy);
+    assert_eq!(outcome.bound, Some(outcome.best.unwrap().bytes));
+    // And too optimistic where they do more than add up.
+    let worse = |bits: &[u32]| 95.0 - (95.0 - accuracy(bits)).powf(1.3);
+    let outcome = run("dynamic", &layers, limits(85.0, 1, 60), worse);
+    assert!(outcome.bound.unwrap() < outcome.best.unwrap().bytes);
+}
+
+#[test]
+fn every_searcher_repeats_itself_and_its_front_is_not_beaten() {
+    let (layers, accuracy) = (layers(&WEIGHTS), additive(&SENSITIVITY));
+    for name in SEARCHERS.map(|searcher| searcher.name()) {
+        let limits = limits(85.0, 2, 50);
+        let outcome = run(name, &layers, limits, &accuracy);
+        assert_eq!(outcome, run(name, &layers, limits, &accuracy), "{name}");
+        assert!(outcome.front.len() > 2, "{name}");
+        for pair in outcome.front.windows(2) {
+            assert!(pair[0].bytes < pair[1].bytes && pair[0].accuracy < pair[1].accuracy);
+        }
+        assert!(outcome.points.iter().all(|p| p.bits.iter().all(|b| (2..=8).contains(b))));
+        for point in &outcome.points {
+            assert!(outcome.front.iter().all(|f| !point.beats(f)), "{name}");
+        }
+    }
+}
+
+#[test]
+fn another_seed_is_another_search_where_anything_is_random() {
+    let (layers, accuracy) = (layers(&WEIGHTS), additive(&SENSITIVITY));
+    for name in SEARCHERS.map(|searcher| searcher.name()) {
+        let seeded = |seed| run(name, &layers, Limits { seed, ..limits(85.0, 1, 50) }, &accuracy).points;
+        let differs = seeded(1) != seeded(2);
+        assert_eq!(differs, ["random", "nsga2", "annealing"].contains(&name), "{name}");
+    }
+}
+
+#[test]
+fn costs_that_are_brought_spare_their_measurement() {
+    let (layers, accuracy) = (layers(&WEIGHTS), additive(&SENSITIVITY));
+    let costs: Vec<Vec<f64>> =
+        SENSITIVITY.iter().map(|s| (1..=8).map(|b| s * 0.25f64.powi(b)).collect()).collect();
+    for name in ["dynamic", "greedy"] {
+        let limits = limits(85.0, 1, 40); // measuring costs would take 29 of them
+        let outcome = search(searcher(name).unwrap(), &layers, limits, Some(&costs), |bits: &[u32]| {
+            Ok::<_, Infallible>(accuracy(bits))
+        });
+        let best = outcome.unwrap().best.unwrap();
+        assert_eq!(best.bytes, smallest(&layers, 85.0, &accuracy), "{name}");
+    }
 }
 
 #[test]
 fn an_unreachable_floor_gives_nothing() {
-    let options = Options { floor: 99.0, min_bits: 1, max_bits: 8, evaluations: 50 };
-    assert!(run(&layers(&[10, 20]), options, additive(&[1.0, 1.0])).best.is_none());
+    for name in SEARCHERS.map(|searcher| searcher.name()) {
+        let outcome = run(name, &layers(&[10, 20]), limits(99.0, 1, 50), additive(&[1.0, 1.0]));
+        assert!(outcome.best.is_none(), "{name}");
+    }
+}
+
+#[test]
+fn a_search_of_a_space_that_is_used_up_ends() {
+    for name in SEARCHERS.map(|searcher| searcher.name()) {
+        let outcome = run(name, &layers(&[10]), limits(85.0, 7, 50), additive(&[1.0]));
+        assert!(outcome.points.len() <= 2, "{name}");
+    }
 }
 
 #[test]
 fn a_failed_evaluation_ends_the_search() {
-    let options = Options { floor: 0.0, min_bits: 1, max_bits: 8, evaluations: 5 };
-    assert_eq!(search(&layers(&[10]), options, |_: &[u32]| Err("broken")), Err("broken"));
+    for searcher in SEARCHERS {
+        let outcome = search(searcher, &layers(&[10]), limits(0.0, 1, 5), None, |_: &[u32]| Err("broken"));
+        assert_eq!(outcome, Err("broken"));
+    }
 }

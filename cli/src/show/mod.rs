@@ -3,6 +3,7 @@
 pub mod axis;
 pub mod bars;
 pub mod contact_sheet;
+pub mod front;
 pub mod heat;
 pub mod histogram;
 pub mod levels;

@@ -1,7 +1,8 @@
 //! `search`: a bit width for each layer, for the smallest network above an accuracy.
 //!
 //! Weights only, the activations at 16 bits, where they lose nothing. A candidate is measured as its rounded weights in
-//! the compiled float network, the fastest way to run it; the winner is measured once more through the integer layers.
+//! the compiled float network with corrected batch norms ([`quant::mixed::Evaluator`]); the winner is made with all the
+//! corrections asked for and measured once more through the integer layers.
 //!
 //! The search looks at every second test image and never at the others; on those the front is measured in the end. (The
 //! images the network was trained on would flatter it.)
@@ -10,28 +11,45 @@
 //! search itself is deterministic, so that it comes to the same end.
 
 mod candidates;
+mod finish;
+mod found;
 mod ledger;
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use anyhow::Result;
-use clap::Args;
-use quant::ScaleRule;
-use quant::mixed::{self, Options, Point};
+use clap::builder::PossibleValuesParser;
+use clap::{Args, ValueEnum};
+use quant::mixed::proxy::Proxy;
+use quant::mixed::{self, Limits, Outcome, SEARCHERS};
+use quant::{Granularity, ScaleRule, Sequence, Step};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
 
-use crate::report::results::{Front, FrontPoint};
 use crate::run::context::Context;
 use crate::run::exit::Failure;
 use crate::run::experiment::{Scores, Setup, file_bytes, page};
 use crate::run::input::InputArgs;
 use crate::run::progress::Progress;
 use crate::run::run_folder::RunFolder;
-use crate::show::text_table::text_table;
 use crate::{run::interrupt, run::settings};
 use candidates::Candidates;
-use ledger::Ledger;
+use finish::finish;
+use found::Found;
+use ledger::{Ledger, Of};
+
+/// What searchers that plan ahead take a layer's cost from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
+enum Costs {
+    /// The measured drop of each layer alone, paid for from the budget.
+    Measured,
+    /// The noise of its weights.
+    Sqnr,
+    /// The noise of its output.
+    Output,
+}
 
 /// Settings of `search`.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
@@ -42,9 +60,28 @@ pub struct SearchArgs {
     /// Accuracy to stay above, percent
     #[arg(long, value_name = "PERCENT", default_value_t = 85.0)]
     floor: f64,
+    /// How candidates are chosen: uniform, random, greedy, dynamic, nsga2, annealing
+    #[arg(long, value_name = "NAME", default_value = "greedy", hide_possible_values = true,
+          value_parser = PossibleValuesParser::new(SEARCHERS.map(|searcher| searcher.name())))]
+    searcher: String,
+    /// What `greedy` and `dynamic` take a layer's cost from: measured, sqnr, output
+    #[arg(long, value_name = "NAME", value_enum, default_value_t = Costs::Measured, hide_possible_values = true)]
+    costs: Costs,
     /// Rule that chooses the scale of weights
     #[arg(long, value_name = "RULE", default_value = "heuristic")]
     method: ScaleRule,
+    /// A scale of weights for each tensor (per_tensor) or output channel (per_channel)
+    #[arg(long, value_name = "WHAT", default_value_t = Granularity::PerTensor)]
+    weight_granularity: Granularity,
+    /// Corrections, as in ptq; candidates are measured with balance and batch_norm, the final network with all of them
+    #[arg(long, value_name = "NAME,..", default_value = "batch_norm")]
+    correction: Sequence,
+    /// Updates of each block in corrections that learn [default: the method's own number]
+    #[arg(long, value_name = "N")]
+    iterations: Option<usize>,
+    /// Accuracy that candidates aim at before corrections that learn, percent [default: that of --floor]
+    #[arg(long, value_name = "PERCENT")]
+    search_floor: Option<f64>,
     /// Fewest bits of a layer
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=8))]
     min_bits: u32,
@@ -54,9 +91,15 @@ pub struct SearchArgs {
     /// Images to measure candidates on, at most
     #[arg(long, value_name = "N", default_value_t = 2000)]
     images: usize,
-    /// Candidates to measure after the sensitivities
-    #[arg(long, value_name = "N", default_value_t = 300)]
+    /// Training images to correct batch norms on
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    calibration_images: usize,
+    /// Candidates to measure in all, sensitivities included
+    #[arg(long, value_name = "N", default_value_t = 500)]
     evaluations: usize,
+    /// Memory for the activations of candidates that begin alike; results do not depend on it
+    #[arg(long, value_name = "MIB", default_value_t = 3000)]
+    cache_mib: usize,
     /// Folder of the model [default: runs/search-TIMESTAMP]
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     out: Option<PathBuf>,
@@ -65,18 +108,35 @@ pub struct SearchArgs {
     resume: Option<PathBuf>,
 }
 
+impl SearchArgs {
+    fn check(&self) -> Result<()> {
+        let refuse = |text: String| Err(Failure::Usage(text).into());
+        for (flag, percent) in [("--floor", Some(self.floor)), ("--search-floor", self.search_floor)] {
+            if let Some(percent) = percent.filter(|p| !(0.0..=100.0).contains(p)) {
+                return refuse(format!("{flag} {percent}: expected 0 to 100 percent"));
+            }
+        }
+        if self.min_bits > self.max_bits
+            || [self.images, self.calibration_images, self.evaluations].contains(&0)
+        {
+            let text = "--min-bits must not exceed --max-bits; --images, --calibration-images and --evaluations must be at least 1";
+            return refuse(text.into());
+        }
+        if !self.correction.steps().contains(&Step::BatchNorm) {
+            let text =
+                "--correction must contain batch_norm: candidates are measured with corrected batch norms";
+            return refuse(text.into());
+        }
+        Ok(())
+    }
+}
+
 /// Searches, measures the front on the other images, saves the smallest network above the floor.
 ///
 /// # Errors
 /// If network or data cannot be read, or nothing reaches the floor.
 pub fn run(args: SearchArgs, context: &Context) -> Result<()> {
-    if !(0.0..=100.0).contains(&args.floor) {
-        return Err(Failure::Usage(format!("--floor {}: expected 0 to 100 percent", args.floor)).into());
-    }
-    if args.min_bits > args.max_bits || args.images == 0 {
-        let text = "--min-bits must not exceed --max-bits, and --images must be at least 1";
-        return Err(Failure::Usage(text.into()).into());
-    }
+    args.check()?;
     let setup = Setup::open(context, &args.input, None, None)?;
     let folder = match &args.resume {
         Some(folder) => RunFolder::open(folder)?,
@@ -86,100 +146,97 @@ pub fn run(args: SearchArgs, context: &Context) -> Result<()> {
     interrupt::at_once(format!("all candidates measured are saved; continue with `{resume}`"));
     folder.pin(context, &setup.files())?;
     let mut ledger = Ledger::open(&folder)?;
-    let mut candidates = Candidates::new(&setup, args.method, args.images)?;
-    let layers = candidates.layers();
-    let planned = layers.len() * (args.max_bits - args.min_bits + 1) as usize + args.evaluations;
-    let progress = Progress::new(context, "search", planned);
-    let options = Options {
-        floor: args.floor,
-        min_bits: args.min_bits,
-        max_bits: args.max_bits,
-        evaluations: args.evaluations,
-    };
-    let mut measured = 0;
-    let outcome = mixed::search(&layers, options, |bits| {
-        measured += 1;
-        progress.set(measured.min(planned));
-        ledger.accuracy(bits, |bits| candidates.validate(bits))
-    })?;
-    drop(progress);
-    let Some(best) = &outcome.best else {
+    let mut candidates = Candidates::new(&setup, &args, context)?;
+    let (outcome, rate) = search(&args, context, &mut ledger, &mut candidates)?;
+    let uniform = (args.min_bits..=args.max_bits).map(|b| {
+        let bits = vec![b; candidates.evaluator.layers().len()];
+        let accuracy =
+            ledger.accuracy(Of::Candidate, &bits, |bits| Ok(candidates.evaluator.accuracy(bits)?))?;
+        Ok((b, mixed::size_bytes(candidates.evaluator.layers(), &bits), accuracy))
+    });
+    let uniform: Vec<(u32, usize, f64)> = uniform.collect::<Result<_>>()?;
+    let done = finish(&candidates, &mut ledger, &outcome, args.floor)?;
+    let (Some(best), Some(quantized)) = (&done.best, &done.network) else {
+        let most = uniform.last().map_or(0.0, |(_, _, accuracy)| *accuracy);
         let text = format!(
-            "no network reaches {}%: with {} bits everywhere it is {:.2}%; lower --floor",
-            args.floor, args.max_bits, outcome.baseline
+            "no network reaches {}%: with {} bits everywhere it is {most:.2}%; lower --floor",
+            args.floor, args.max_bits
         );
         return Err(Failure::Run(text).into());
     };
-    let front = outcome.front.iter().map(|point| Ok((point, candidates.test(&point.bits)?)));
-    let front: Vec<(&Point, f64)> = front.collect::<Result<_>>()?;
-
-    let quantized = candidates.quantized(&setup, &best.bits)?;
-    let (scores, answers) = Scores::with_answers(context, &quantized, &setup.test)?;
+    let (scores, answers) = Scores::with_answers(context, quantized, &setup.test)?;
+    let others = candidates::every_second_right(&setup, &answers, 1);
     let model = folder.path(format!("ResNet{}_mixed.safetensors", setup.network.depth));
+    let command = settings::command(&context.verb, context.seed, &args)?;
     let facts = [
         ("test_accuracy", format!("{:.2}", scores.top1_int)),
         ("test_images", scores.images.to_string()),
         ("seed", context.seed.to_string()),
-        ("command", settings::command(&context.verb, context.seed, &args)?),
+        ("command", command.clone()),
     ];
     let latent = quantized.save(&model, &facts)?;
+    let front_test = candidates.test(&outcome.front.iter().map(|point| &point.bits).collect::<Vec<_>>())?;
+    let model_bytes = file_bytes(&model)?;
+    let row = page::Row::quantized("mixed".into(), args.method, quantized, (scores, &answers), model_bytes);
+    let rows = vec![page::Row::float(&setup.float(context)?, &setup.network), row.with_file(&latent)];
+    let found = Found {
+        args: &args,
+        candidates: &candidates,
+        outcome: &outcome,
+        front_test: &front_test,
+        uniform: &uniform,
+        finished: &done.finished,
+        best,
+        others,
+        scores,
+        model: &model,
+        model_bytes,
+        rate,
+    };
+    let report = page::write(context, &folder, (&setup).into(), &command, rows, Some(found.front()))?;
+    found.show(context, &folder, &report)
+}
 
-    let named = |bits: &[u32]| -> Map<String, Value> {
-        layers.iter().zip(bits).map(|(layer, b)| (layer.name.clone(), json!(b))).collect()
+/// The search itself, and the number of candidates measured in an hour, if any were.
+fn search(
+    args: &SearchArgs,
+    context: &Context,
+    ledger: &mut Ledger<'_>,
+    candidates: &mut Candidates<'_>,
+) -> Result<(Outcome, Option<f64>)> {
+    let layers = candidates.evaluator.layers().to_vec();
+    let limits = Limits {
+        floor: if candidates.learns() { args.search_floor.unwrap_or(args.floor) } else { args.floor },
+        min_bits: args.min_bits,
+        max_bits: args.max_bits,
+        budget: args.evaluations,
+        seed: context.seed,
     };
-    let rows: Vec<Vec<String>> = layers
-        .iter()
-        .zip(&best.bits)
-        .map(|(layer, b)| {
-            let bytes = mixed::size_bytes(std::slice::from_ref(layer), &[*b]);
-            vec![layer.name.clone(), layer.weights.to_string(), b.to_string(), bytes.to_string()]
-        })
-        .collect();
-    context.say(text_table(&["layer", "weights", "bits", "bytes"], 1, &rows))?;
-    context.say(format_args!(
-        "{:.1} KiB of weights: {:.2}% of {} images searched on; {:.2}% of all {} test images in integers",
-        best.bytes as f64 / 1024.0,
-        best.accuracy,
-        candidates.validation.labels.len(),
-        scores.top1_int,
-        scores.images
-    ))?;
-    context.say(format_args!("{} candidates measured; model {}", outcome.evaluations, model.display()))?;
-    let mixed = page::Row::quantized(
-        "mixed".into(),
-        args.method,
-        &quantized,
-        (scores, &answers),
-        file_bytes(&model)?,
-    );
-    let rows = vec![page::Row::float(&setup.float(context)?, &setup.network), mixed.with_file(&latent)];
-    let point = |(point, test): &(&Point, f64)| FrontPoint {
-        bytes: point.bytes,
-        top1_val: point.accuracy,
-        top1_test: *test,
-        bits: point.bits.iter().map(ToString::to_string).collect(),
+    let guess = match args.costs {
+        Costs::Measured => None,
+        Costs::Sqnr => Some(Proxy::Sqnr),
+        Costs::Output => Some(Proxy::Output),
     };
-    let report_front = Front {
-        floor: args.floor,
-        layers: layers.iter().map(|layer| layer.name.clone()).collect(),
-        points: front.iter().map(point).collect(),
-    };
-    let report = page::write(context, &folder, (&setup).into(), &facts[3].1, rows, Some(report_front))?;
-    context.say(format_args!("report {}", report.display()))?;
-    context.result(&json!({
-        "front": front.iter().map(|(point, test)| json!({
-            "bytes": point.bytes, "top1_val": point.accuracy, "top1_test": test, "bits": named(&point.bits),
-        })).collect::<Vec<_>>(),
-        "best": {
-            "bytes": best.bytes, "top1_val": best.accuracy, "top1_int": scores.top1_int, "bits": named(&best.bits),
-        },
-        "baseline": outcome.baseline,
-        "evaluations": outcome.evaluations,
-        "floor": args.floor,
-        "method": args.method,
-        "seed": context.seed,
-        "model": model,
-        "report": report,
-        "run": folder.folder(),
-    }))
+    let widths = args.min_bits..=args.max_bits;
+    let costs = guess.map(|guess| candidates.evaluator.costs(guess, widths)).transpose()?;
+    let progress = Progress::new(context, "search", args.evaluations);
+    let searcher = mixed::searcher(&args.searcher).expect("the command line takes no other names");
+    let (mut asked, mut measured, mut seconds, mut best) = (0, 0, 0.0, None);
+    let outcome = mixed::search(searcher, &layers, limits, costs.as_deref(), |bits| {
+        let accuracy = ledger.accuracy(Of::Candidate, bits, |bits| {
+            let start = Instant::now();
+            let accuracy = candidates.evaluator.accuracy(bits)?;
+            (measured, seconds) = (measured + 1, seconds + start.elapsed().as_secs_f64());
+            Ok(accuracy)
+        })?;
+        asked += 1;
+        progress.set(asked);
+        let size = mixed::size_bytes(&layers, bits);
+        if accuracy >= limits.floor && best.is_none_or(|(known, _)| size < known) {
+            best = Some((size, accuracy));
+            progress.message(format!("{:.1} KiB at {accuracy:.2}%", size as f64 / 1024.0));
+        }
+        Ok::<_, anyhow::Error>(accuracy)
+    })?;
+    Ok((outcome, (measured > 0).then(|| 3600.0 * f64::from(measured) / seconds)))
 }

@@ -34,7 +34,7 @@ impl Inference {
         let (Some(input), Some(last)) = (buffers.first(), buffers.last()) else {
             return Err(Error::value("inference", "the graph is empty"));
         };
-        Ok(Self { isa, input: *input, classes: last.len(), steps, buffers, idle: Default::default() })
+        Ok(Self { isa, input: *input, output: *last, steps, buffers, idle: Default::default() })
     }
 }
 

@@ -46,3 +46,20 @@ fn equals_the_plain_interpreter() {
         }
     }
 }
+
+/// The image behind the first block, borders left out.
+#[test]
+fn a_graph_may_end_with_an_image() {
+    let (whole, mut g) = (network(), Graph::default());
+    whole.nodes()[..8].iter().for_each(|node| {
+        g.add(node.name.clone(), node.layer, &node.inputs);
+    });
+    let params = g.init(1).unwrap();
+    let (x, mut tape) = (wave([3, 8, 12, 3], 1), Tape::inference());
+    let expected = g.forward_plain(&params, &mut tape, x.clone(), Mode::Eval, &mut Float).unwrap().output;
+    let got = Inference::compile(&g, &params, [8, 12, 3], Isa::active()).unwrap().run(&x).unwrap();
+    assert_eq!(got.dims(), [3, 8, 12, 16]);
+    for (a, b) in got.data().iter().zip(tape.value(expected).data()) {
+        assert!((a - b).abs() <= 1e-4, "{a} instead of {b}");
+    }
+}

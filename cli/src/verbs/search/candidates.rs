@@ -1,119 +1,121 @@
-//! Networks with rounded weights, measured as fast as can be: in the compiled float network.
-
-use std::collections::HashMap;
+//! The networks that a search looks at: measured as fast as can be while it searches, and made in earnest at the end.
 
 use anyhow::Result;
-use engine::kernel::Isa;
-use engine::{Inference, Tensor, ops};
-use models::{Network, QuantizedNetwork};
-use quant::mixed::LayerSize;
-use quant::{
-    Policy, QuantConfig, Quantizer, ScaleRule, Symmetry, Widths, fake_quantize, reset_scale_and_zero_point,
-};
+use engine::{Params, Tensor, ops};
+use models::data::loader::Loader;
+use models::{Evaluation, QuantizedNetwork};
+use quant::mixed::{Evaluator, Images, Rounding};
+use quant::rounding::Report;
+use quant::{Effort, Policy, QuantConfig, Quantizer, Step, Widths};
 
+use super::SearchArgs;
+use crate::run::context::Context;
 use crate::run::exit::Failure;
-use crate::run::experiment::Setup;
+use crate::run::experiment::{Setup, in_integers};
+use crate::run::progress::Progress;
 
-/// Images in one tensor, and their classes.
-pub(super) struct Images {
-    x: Tensor,
-    pub(super) labels: Vec<usize>,
+/// Bits of activations: as good as floats.
+const ACTIVATION_BITS: u32 = 16;
+/// Images that activation ranges are calibrated on, when nothing is corrected on them.
+const BATCH: usize = 128;
+
+/// Makes and measures candidates.
+pub(super) struct Candidates<'a> {
+    setup: &'a Setup,
+    args: &'a SearchArgs,
+    context: &'a Context,
+    pub(super) evaluator: Evaluator,
 }
 
-impl Images {
-    /// Every second test image from `first` on, at most `count`.
-    fn every_second(setup: &Setup, first: usize, count: usize) -> Result<Self> {
-        let chosen: Vec<usize> =
-            setup.test.indices.iter().copied().skip(first).step_by(2).take(count).collect();
-        let mut loader = setup.test.clone().over(chosen);
-        loader.batch_size = loader.indices.len().max(1);
-        let batch = loader.epoch(0).next();
-        let batch = batch.ok_or_else(|| Failure::BadInput("the data set has no test images".into()))?;
-        Ok(Self { x: batch.x, labels: batch.labels })
-    }
-}
-
-/// Measures networks with rounded weights.
-pub(super) struct Candidates {
-    network: Network,
-    method: ScaleRule,
-    pub(super) validation: Images,
-    test: Images,
-    /// Rounded weights by layer and bits: the search comes back to them again and again.
-    rounded: HashMap<(usize, u32), Tensor>,
-    /// Names of the layers with weights.
-    names: Vec<String>,
-}
-
-impl Candidates {
-    pub(super) fn new(setup: &Setup, method: ScaleRule, images: usize) -> Result<Self> {
-        Ok(Self {
-            network: setup.network.clone(),
-            method,
-            validation: Images::every_second(setup, 0, images)?,
-            test: Images::every_second(setup, 1, usize::MAX)?,
-            rounded: HashMap::new(),
-            names: setup.network.graph.weighted().map(|node| node.name.clone()).collect(),
-        })
+impl<'a> Candidates<'a> {
+    pub(super) fn new(setup: &'a Setup, args: &'a SearchArgs, context: &'a Context) -> Result<Self> {
+        let validation = loaded(&every_second(setup, 0, args.images))?;
+        let evaluator = evaluator(setup, args, &validation)?;
+        Ok(Self { setup, args, context, evaluator })
     }
 
-    pub(super) fn layers(&self) -> Vec<LayerSize> {
-        let size = |name: &String| {
-            let weights = self.network.params.get(&weight(name)).map_or(0, Tensor::len);
-            LayerSize { name: name.clone(), weights, scales: 1 }
-        };
-        self.names.iter().map(size).collect()
+    /// Accuracy of several candidates on the test images that the search has not seen.
+    pub(super) fn test(&self, bits: &[&Vec<u32>]) -> Result<Vec<f64>> {
+        let images = loaded(&every_second(self.setup, 1, usize::MAX))?;
+        let mut evaluator = evaluator(self.setup, self.args, &images)?;
+        bits.iter().map(|bits| Ok(evaluator.accuracy(bits)?)).collect()
     }
 
-    /// The network with its weights rounded to `bits`, ready to run.
-    fn compile(&mut self, bits: &[u32]) -> Result<Inference> {
-        let mut params = self.network.params.clone();
-        for (layer, &b) in bits.iter().enumerate() {
-            let name = weight(&self.names[layer]);
-            if !self.rounded.contains_key(&(layer, b)) {
-                let w = self.network.params.get(&name)?;
-                let q = reset_scale_and_zero_point(w, b, self.method, Symmetry::Symmetric, true)?;
-                let w_hat = fake_quantize(w, &q)?;
-                self.rounded.insert((layer, b), w_hat);
-            }
-            params.get_mut(&name)?.clone_from(&self.rounded[&(layer, b)]);
-        }
-        Ok(Inference::compile(&self.network.graph, &params, [32, 32, 3], Isa::active())?)
+    /// Whether the corrections do more than the evaluation of a candidate.
+    pub(super) fn learns(&self) -> bool {
+        self.args.correction.steps().iter().any(|step| step.method().is_some())
     }
 
-    pub(super) fn validate(&mut self, bits: &[u32]) -> Result<f64> {
-        let compiled = self.compile(bits)?;
-        accuracy(&compiled, &self.validation)
-    }
-
-    pub(super) fn test(&mut self, bits: &[u32]) -> Result<f64> {
-        let compiled = self.compile(bits)?;
-        accuracy(&compiled, &self.test)
-    }
-
-    /// The network to save: these bits, activations at 16.
-    pub(super) fn quantized(&self, setup: &Setup, bits: &[u32]) -> Result<QuantizedNetwork> {
-        let widths = Widths { w: 8, a: 16 };
+    /// The network with these bits, corrected as was asked for.
+    pub(super) fn quantized(&self, bits: &[u32]) -> Result<QuantizedNetwork> {
+        let Setup { network, .. } = self.setup;
+        let widths = Widths { w: 8, a: ACTIVATION_BITS };
         let config = QuantConfig {
             bits: widths,
             policy: Policy::Product,
-            weight_rule: self.method,
+            weight_rule: self.args.method,
+            weight_granularity: self.args.weight_granularity,
             ..QuantConfig::default()
         };
-        let mut plan = config.policy.plan(&self.network.graph, widths);
-        for (name, &w) in self.names.iter().zip(bits) {
-            plan.set(name, Some(Widths { w, a: 16 }))?;
+        let mut plan = config.policy.plan(&network.graph, widths);
+        for (layer, &w) in self.evaluator.layers().iter().zip(bits) {
+            plan.set(&layer.name, Some(Widths { w, a: ACTIVATION_BITS }))?;
         }
-        let quantizer = Quantizer::new(config).with_plan(plan);
-        Ok(QuantizedNetwork::calibrate(&self.network, &quantizer, setup.subset(0, 256).epoch(0))?)
+        let quantizer = Quantizer::new(config).with_plan(plan).with_residual_bits(ACTIVATION_BITS);
+        let images = self.setup.subset(0, self.args.calibration_images);
+        let batches = || images.epoch(0).map(|batch| batch.x);
+        let mut bar: Option<Progress> = None;
+        let mut report = |step: Step, report: Report<'_>| {
+            let bar = bar
+                .get_or_insert_with(|| Progress::new(self.context, format!("  {}", step.name()), report.of));
+            bar.message(format!("{}, error {:.4}", report.unit, report.error));
+            bar.set(report.done);
+        };
+        let effort = Effort { seed: self.context.seed, iterations: self.args.iterations };
+        let float: (_, &Params) = (&network.graph, &network.params);
+        let quantized = self.args.correction.quantize(&quantizer, float, batches, effort, &mut report)?;
+        Ok(QuantizedNetwork::of(network, quantized))
+    }
+
+    /// Accuracy of such a network in integers on the images searched on.
+    pub(super) fn in_integers(&self, quantized: &QuantizedNetwork) -> Result<f64> {
+        Ok(in_integers(self.context, quantized, &every_second(self.setup, 0, self.args.images))?.top1())
     }
 }
 
-fn weight(layer: &str) -> String {
-    format!("{layer}.weight")
+/// Every second test image from `first` on, at most `count`.
+fn every_second(setup: &Setup, first: usize, count: usize) -> Loader {
+    let chosen = setup.test.indices.iter().copied().skip(first).step_by(2).take(count);
+    setup.test.clone().over(chosen.collect::<Vec<_>>())
 }
 
-fn accuracy(compiled: &Inference, images: &Images) -> Result<f64> {
-    let logits = compiled.run(&images.x)?;
-    Ok(100.0 * ops::accuracy(&logits, &images.labels) as f64 / images.labels.len() as f64)
+/// The accuracy of `answers` to all test images on every second one from `first` on.
+pub(super) fn every_second_right(setup: &Setup, answers: &Evaluation, first: usize) -> f64 {
+    let classes = answers.logits.len() / answers.images.max(1);
+    let rows = answers.logits.chunks_exact(classes).zip(setup.test.indices.iter());
+    let right = rows.skip(first).step_by(2).map(|(row, &i)| {
+        let label = usize::from(setup.data.test.label(i));
+        ops::argmax(row) == label
+    });
+    let (right, images) = right.fold((0, 0), |(right, all), hit| (right + usize::from(hit), all + 1));
+    100.0 * right as f64 / f64::from(images.max(1))
+}
+
+/// All images of a loader in one tensor.
+fn loaded(images: &Loader) -> Result<Images> {
+    let mut whole = images.clone();
+    whole.batch_size = whole.indices.len().max(1);
+    let batch = whole.epoch(0).next();
+    let batch = batch.ok_or_else(|| Failure::BadInput("the data set has too few test images".into()))?;
+    Ok(Images { x: batch.x, labels: batch.labels })
+}
+
+fn evaluator(setup: &Setup, args: &SearchArgs, images: &Images) -> Result<Evaluator> {
+    let balanced = args.correction.steps().contains(&Step::Balance);
+    let rounding = Rounding { rule: args.method, granularity: args.weight_granularity, balanced };
+    let mut calibration = setup.subset(0, args.calibration_images);
+    calibration.batch_size = BATCH;
+    let batches: Vec<Tensor> = calibration.epoch(0).map(|batch| batch.x).collect();
+    let network = (&setup.network.graph, &setup.network.params);
+    Ok(Evaluator::new(network.0, network.1, rounding, batches, images, args.cache_mib << 20)?)
 }

@@ -13,14 +13,26 @@ use crate::run::run_folder::RunFolder;
 struct Measured {
     /// Bits of each layer, in the network's order.
     bits: Vec<u32>,
+    /// What was measured.
+    of: Of,
     /// Percent of the images searched on. `{}` of an `f64` reads back to the same bits.
-    accuracy: f64,
+    top1_val: f64,
+}
+
+/// What was measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Of {
+    /// Rounded weights with corrected batch norms.
+    Candidate,
+    /// The network with all corrections that were asked for.
+    Corrected,
 }
 
 /// What has been measured, now or before the search was resumed.
 pub(super) struct Ledger<'a> {
     folder: &'a RunFolder,
-    measured: HashMap<Vec<u32>, f64>,
+    measured: HashMap<(Of, Vec<u32>), f64>,
 }
 
 impl<'a> Ledger<'a> {
@@ -30,8 +42,8 @@ impl<'a> Ledger<'a> {
         let mut measured = HashMap::new();
         for line in folder.metrics()? {
             let broken = |e| Failure::BadInput(format!("{}: {e}", folder.folder().display()));
-            let Measured { bits, accuracy } = serde_json::from_value(line).map_err(broken)?;
-            measured.insert(bits, accuracy);
+            let Measured { bits, of, top1_val } = serde_json::from_value(line).map_err(broken)?;
+            measured.insert((of, bits), top1_val);
         }
         Ok(Self { folder, measured })
     }
@@ -39,15 +51,16 @@ impl<'a> Ledger<'a> {
     /// The accuracy of `bits`: on record, or measured and put on record.
     pub(super) fn accuracy(
         &mut self,
+        of: Of,
         bits: &[u32],
         measure: impl FnOnce(&[u32]) -> Result<f64>,
     ) -> Result<f64> {
-        if let Some(&accuracy) = self.measured.get(bits) {
-            return Ok(accuracy);
+        if let Some(&top1_val) = self.measured.get(&(of, bits.to_vec())) {
+            return Ok(top1_val);
         }
-        let accuracy = measure(bits)?;
-        self.folder.append_metrics(&Measured { bits: bits.to_vec(), accuracy })?;
-        self.measured.insert(bits.to_vec(), accuracy);
-        Ok(accuracy)
+        let top1_val = measure(bits)?;
+        self.folder.append_metrics(&Measured { bits: bits.to_vec(), of, top1_val })?;
+        self.measured.insert((of, bits.to_vec()), top1_val);
+        Ok(top1_val)
     }
 }

@@ -1,0 +1,88 @@
+//! The plots of a search over bit widths.
+
+use crate::show::axis::Axis;
+use crate::show::plot::bars;
+use crate::show::svg::{Frame, Plot};
+
+/// What was measured, in KiB and percent.
+pub struct Sizes<'a> {
+    /// Everything.
+    pub all: &'a [(f64, f64)],
+    /// What nothing else beats, by size.
+    pub front: &'a [(f64, f64)],
+    /// The same bits everywhere, with the number of bits.
+    pub uniform: &'a [(u32, f64, f64)],
+    /// With corrections that learn, by size.
+    pub finished: &'a [(f64, f64)],
+    /// The accuracy to stay above.
+    pub floor: f64,
+}
+
+/// Size against accuracy: all candidates faint, the front bold, uniform widths marked. What is far below the floor is
+/// left out of the frame.
+pub fn sizes(title: &str, sizes: &Sizes<'_>) -> Plot {
+    let best = sizes.all.iter().chain(sizes.finished).map(|p| p.1).fold(sizes.floor, f64::max);
+    let lowest = sizes.floor - 2.0 * (best - sizes.floor).max(5.0);
+    let inside = |y: f64| y >= lowest;
+    let shown = sizes.all.iter().chain(sizes.finished).filter(|p| inside(p.1));
+    let x = Axis::over("KiB of weights", shown.map(|p| p.0)).headroom().footroom();
+    let y = Axis::over("top-1 of the images searched on, %", [lowest, best]).headroom();
+    let mut frame = Frame::new(title, x, y);
+    let mut dots = |points: &[(f64, f64)], radius: f64, class: &str| {
+        for &(x, y) in points.iter().filter(|p| inside(p.1)) {
+            frame.dot(x, y, radius, class, &format!("{x:.1} KiB, {y:.2}%"));
+        }
+    };
+    dots(sizes.all, 2.5, "track-key");
+    dots(sizes.front, 3.5, "s0");
+    dots(sizes.finished, 4.0, "s2");
+    let front: Vec<(f64, f64)> = sizes.front.iter().copied().filter(|p| inside(p.1)).collect();
+    frame.line(&front, "s0");
+    for &(bits, x, y) in sizes.uniform.iter().filter(|p| inside(p.2)) {
+        frame.dot(x, y, 4.0, "s1", &format!("{bits} bits everywhere: {x:.1} KiB, {y:.2}%"));
+        frame.text(frame.px(x) + 7.0, frame.py(y) + 14.0, "start", "", &format!("{bits} bits"));
+    }
+    let (left, right) = frame.x_range();
+    frame.line(&[(left, sizes.floor), (right, sizes.floor)], "s5 dashed");
+    for (name, class) in [("measured", "track-key"), ("front", "s0"), ("uniform", "s1"), ("floor", "s5")] {
+        frame.legend(name, class);
+    }
+    if !sizes.finished.is_empty() {
+        frame.legend("with learned corrections", "s2");
+    }
+    frame.finish()
+}
+
+/// The bits of each layer.
+pub fn bits(title: &str, layers: &[String], bits: &[u32]) -> Plot {
+    // A number under every layer; the names would not fit.
+    let names: Vec<String> = (1..=layers.len()).map(|i| i.to_string()).collect();
+    let values = bits.iter().map(|&b| f64::from(b)).collect();
+    bars(title, "bits", &names, &[("layers in the order of the network".to_owned(), values)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_measured_is_drawn_once_each_and_the_far_below_is_not() {
+        let all = [(10.0, 20.0), (20.0, 84.0), (30.0, 90.0), (31.0, 80.0)];
+        let front = [(20.0, 84.0), (30.0, 90.0)];
+        let svg = sizes(
+            "t",
+            &Sizes {
+                all: &all,
+                front: &front,
+                uniform: &[(2, 31.0, 80.0)],
+                finished: &[(20.0, 88.0)],
+                floor: 85.0,
+            },
+        )
+        .file();
+        // Three of all, two of the front, one uniform, one finished.
+        assert_eq!(svg.matches("<circle").count(), 7, "{svg}");
+        assert!(svg.contains("2 bits") && svg.contains("with learned corrections"));
+        assert!(bits("t", &["a".into(), "b".into()], &[3, 8]).file().contains("layers in the order"));
+    }
+}

@@ -1,0 +1,191 @@
+//! What a search has found: a table, one JSON object, plots.
+
+use std::path::Path;
+
+use anyhow::Result;
+use quant::mixed::proxy::Proxy;
+use quant::mixed::rank::spearman;
+use quant::mixed::{self, LayerSize, Outcome, Point};
+use serde_json::{Map, Value, json};
+
+use super::SearchArgs;
+use super::candidates::Candidates;
+use crate::report::results::{Front, FrontPoint};
+use crate::run::context::Context;
+use crate::run::experiment::Scores;
+use crate::run::run_folder::RunFolder;
+use crate::show::front::{Sizes, bits, sizes};
+use crate::show::svg::Plot;
+use crate::show::text_table::text_table;
+
+/// Everything about a finished search.
+pub(super) struct Found<'a> {
+    pub args: &'a SearchArgs,
+    pub candidates: &'a Candidates<'a>,
+    pub outcome: &'a Outcome,
+    /// Accuracy of the front on the images not searched on.
+    pub front_test: &'a [f64],
+    /// Bits, bytes, accuracy of uniform widths.
+    pub uniform: &'a [(u32, usize, f64)],
+    /// Candidates with corrections that learn.
+    pub finished: &'a [Point],
+    pub best: &'a Point,
+    /// Accuracy of the best in integers on the images not searched on.
+    pub others: f64,
+    pub scores: Scores,
+    pub model: &'a Path,
+    pub model_bytes: usize,
+    /// Candidates measured in an hour.
+    pub rate: Option<f64>,
+}
+
+impl Found<'_> {
+    fn layers(&self) -> &[LayerSize] {
+        self.candidates.evaluator.layers()
+    }
+
+    /// The front as the report's page draws it.
+    pub fn front(&self) -> Front {
+        let point = |(point, test): (&Point, &f64)| FrontPoint {
+            bytes: point.bytes,
+            top1_val: point.accuracy,
+            top1_test: *test,
+            bits: point.bits.iter().map(ToString::to_string).collect(),
+        };
+        Front {
+            floor: self.args.floor,
+            layers: self.layers().iter().map(|layer| layer.name.clone()).collect(),
+            points: self.outcome.front.iter().zip(self.front_test).map(point).collect(),
+        }
+    }
+
+    /// Prints table and object, draws `search.svg`.
+    ///
+    /// # Errors
+    /// If the folder cannot be written to.
+    pub fn show(&self, context: &Context, folder: &RunFolder, report: &Path) -> Result<()> {
+        let Self { best, outcome, .. } = self;
+        let kib = |bytes: usize| bytes as f64 / 1024.0;
+        let head = ["layer", "weights", "bits", "bytes"];
+        let row = |(layer, b): (&LayerSize, &u32)| {
+            let bytes = mixed::size_bytes(std::slice::from_ref(layer), &[*b]);
+            vec![layer.name.clone(), layer.weights.to_string(), b.to_string(), bytes.to_string()]
+        };
+        let rows: Vec<Vec<String>> = self.layers().iter().zip(&best.bits).map(row).collect();
+        let result = format!(
+            "{:.1} KiB of weights (file {:.1} KiB): {:.2}% of {} images searched on, {:.2}% of the others, {:.2}% of all {} \
+             test images in integers",
+            kib(best.bytes),
+            kib(self.model_bytes),
+            best.accuracy,
+            self.candidates.evaluator.labels().len(),
+            self.others,
+            self.scores.top1_int,
+            self.scores.images
+        );
+        let correlations = self.correlations(context)?;
+        context.say(text_table(&head, 1, &rows))?;
+        context.say(&result)?;
+        for (name, rho) in &correlations {
+            context.say(format_args!(
+                "rank correlation of the cost `{name}` with the accuracy of candidates: {rho:.3}"
+            ))?;
+        }
+        if let Some(bound) = outcome.bound {
+            context.say(format_args!(
+                "if the drops of single layers added up, {:.1} KiB would do",
+                kib(bound)
+            ))?;
+        }
+        let rate = self.rate.map_or(String::new(), |rate| format!(", {rate:.0} an hour"));
+        context.say(format_args!(
+            "{} candidates measured{rate}; model {}",
+            outcome.points.len(),
+            self.model.display()
+        ))?;
+
+        let drawing = folder.write("search.svg", Plot::stack(&self.plots()).as_bytes())?;
+        context.say(format_args!("drawing {}", drawing.display()))?;
+        context.say(format_args!("report  {}", report.display()))?;
+        let mut object = self.object(context, &correlations);
+        object["report"] = json!(report);
+        object["run"] = json!(folder.folder());
+        context.result(&object)
+    }
+
+    /// How guessed costs, added up, order the candidates: Spearman's rank correlation of minus their sum with the accuracy.
+    fn correlations(&self, context: &Context) -> Result<Vec<(&'static str, f64)>> {
+        let accuracy: Vec<f64> = self.outcome.points.iter().map(|point| point.accuracy).collect();
+        let mut found = Vec::new();
+        for (name, proxy) in [("sqnr", Proxy::Sqnr), ("output", Proxy::Output)] {
+            context.detail(format_args!("  guessing costs by {name}"));
+            let costs = self.candidates.evaluator.costs(proxy, self.args.min_bits..=self.args.max_bits)?;
+            let cost = |(costs, &b): (&Vec<f64>, &u32)| costs[(b - self.args.min_bits) as usize];
+            let guess = |point: &Point| -costs.iter().zip(&point.bits).map(cost).sum::<f64>();
+            let guesses: Vec<f64> = self.outcome.points.iter().map(guess).collect();
+            found.extend(spearman(&guesses, &accuracy).map(|rho| (name, rho)));
+        }
+        Ok(found)
+    }
+
+    fn plots(&self) -> [Plot; 2] {
+        let place = |point: &Point| (point.bytes as f64 / 1024.0, point.accuracy);
+        let places = |points: &[Point]| points.iter().map(place).collect::<Vec<_>>();
+        let uniform: Vec<(u32, f64, f64)> =
+            self.uniform.iter().map(|&(b, bytes, accuracy)| (b, bytes as f64 / 1024.0, accuracy)).collect();
+        let title = format!("{}: {} candidates", self.args.searcher, self.outcome.points.len());
+        let first = sizes(
+            &title,
+            &Sizes {
+                all: &places(&self.outcome.points),
+                front: &places(&self.outcome.front),
+                uniform: &uniform,
+                finished: &places(self.finished),
+                floor: self.args.floor,
+            },
+        );
+        let names: Vec<String> = self.layers().iter().map(|layer| layer.name.clone()).collect();
+        let title = format!("bits of each layer at {:.1} KiB", self.best.bytes as f64 / 1024.0);
+        [first, bits(&title, &names, &self.best.bits)]
+    }
+
+    fn object(&self, context: &Context, correlations: &[(&'static str, f64)]) -> Value {
+        let Self { args, outcome, best, .. } = self;
+        let named = |bits: &[u32]| -> Map<String, Value> {
+            self.layers().iter().zip(bits).map(|(layer, b)| (layer.name.clone(), json!(b))).collect()
+        };
+        let front = outcome.front.iter().zip(self.front_test).map(|(point, test)| {
+            json!({
+                "bytes": point.bytes, "top1_val": point.accuracy, "top1_test": test, "bits": named(&point.bits),
+            })
+        });
+        json!({
+            "front": front.collect::<Vec<_>>(),
+            "finished": self.finished.iter().map(|point| json!({
+                "bytes": point.bytes, "top1_val": point.accuracy, "bits": named(&point.bits),
+            })).collect::<Vec<_>>(),
+            "uniform": self.uniform.iter().map(|(b, bytes, accuracy)| json!({
+                "bits": b, "bytes": bytes, "top1_val": accuracy,
+            })).collect::<Vec<_>>(),
+            "best": {
+                "bytes": best.bytes, "top1_val": best.accuracy, "top1_test": self.others, "top1_int": self.scores.top1_int,
+                "bits": named(&best.bits),
+            },
+            "baseline": self.uniform.last().map(|(_, _, accuracy)| accuracy),
+            "model_bytes": self.model_bytes,
+            "bound": outcome.bound,
+            "rank_correlation": correlations.iter().map(|(name, rho)| ((*name).to_owned(), json!(rho)))
+                .collect::<Map<String, Value>>(),
+            "evaluations": outcome.points.len(),
+            "evaluations_per_hour": self.rate,
+            "searcher": args.searcher,
+            "costs": args.costs,
+            "floor": args.floor,
+            "method": args.method,
+            "weight_granularity": args.weight_granularity,
+            "correction": args.correction,
+            "seed": context.seed,
+            "model": self.model,
+        })
+    }
+}

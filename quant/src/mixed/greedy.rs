@@ -1,0 +1,131 @@
+//! Sensitivity and greedy exchange.
+//!
+//! 1. *Sensitivity*: [`drop[layer][b]`](super::sensitivity), measured or brought.
+//! 2. *Allocation*: as if drops added up, choose for each layer the `b` that minimises
+//!    `bytes + lambda * drop` (6b). One number, lambda, sweeps from careless to careful; bisection finds the
+//!    smallest allocation that really stays above the floor.
+//! 3. *Greedy descent*: from there take one bit from one layer at a time, trying the cheapest
+//!    predicted drop per byte first, as long as the measured accuracy holds.
+//! 4. *Exchange*: give one layer a bit back if another can then lose more bytes.
+//!
+//! The price per unit is Lagrange's multiplier as in Shoham and Gersho, "Efficient bit allocation for an arbitrary set of
+//! quantizers" (IEEE Transactions on Acoustics, Speech, and Signal Processing 36, 1988).
+
+use super::sensitivity::Sensitivity;
+use super::{Searcher, Trials};
+
+/// Sensitivity, allocation at a price, descent, exchange.
+pub struct Greedy;
+
+impl Searcher for Greedy {
+    fn name(&self) -> &'static str {
+        "greedy"
+    }
+
+    fn summary(&self) -> &'static str {
+        "sensitivity of each layer, then descent and exchange"
+    }
+
+    fn run(&self, trials: &mut Trials<'_>) -> Option<()> {
+        let (drops, _) = Sensitivity::costs(trials)?;
+        let full = trials.uniform(trials.limits.max_bits);
+        if !trials.holds(&full)? {
+            return Some(());
+        }
+        let mut best = allocate(trials, &drops, full)?;
+        loop {
+            let before = best.clone();
+            best = descend(trials, &drops, best)?;
+            best = exchange(trials, &drops, best)?;
+            if best == before {
+                return Some(());
+            }
+        }
+    }
+}
+
+/// The drop of `layer` at `bits`.
+fn drop(trials: &Trials<'_>, drops: &[Vec<f64>], layer: usize, bits: u32) -> f64 {
+    drops[layer][(bits - trials.limits.min_bits) as usize]
+}
+
+/// Step 2, for one price: minimises `sum bytes + lambda * drop` (6b).
+pub fn at_price(trials: &Trials<'_>, drops: &[Vec<f64>], lambda: f64) -> Vec<u32> {
+    let widths = trials.limits.min_bits..=trials.limits.max_bits;
+    let cost = |layer, b| trials.layer_bytes(layer, b) as f64 + lambda * drop(trials, drops, layer, b);
+    let cheapest = |layer| widths.clone().min_by(|&a, &b| cost(layer, a).total_cmp(&cost(layer, b)));
+    (0..trials.layers.len()).map(|layer| cheapest(layer).expect("min_bits <= max_bits")).collect()
+}
+
+/// Step 2: bisection over lambda.
+fn allocate(trials: &mut Trials<'_>, drops: &[Vec<f64>], full: Vec<u32>) -> Option<Vec<u32>> {
+    // In decades of bytes per unit of cost.
+    let (mut careless, mut careful) = (-6.0f64, 9.0f64);
+    let mut found = full;
+    for _ in 0..16 {
+        let middle = 0.5 * (careless + careful);
+        let bits = at_price(trials, drops, 10f64.powf(middle));
+        if trials.holds(&bits)? {
+            careful = middle;
+            if trials.bytes(&bits) < trials.bytes(&found) {
+                found = bits;
+            }
+        } else {
+            careless = middle;
+        }
+    }
+    Some(found)
+}
+
+/// Step 3: one bit from one layer at a time.
+fn descend(trials: &mut Trials<'_>, drops: &[Vec<f64>], mut best: Vec<u32>) -> Option<Vec<u32>> {
+    loop {
+        let price = |layer: usize| {
+            let (from, to) = (best[layer], best[layer] - 1);
+            let saved = trials.layer_bytes(layer, from) - trials.layer_bytes(layer, to);
+            let more = drop(trials, drops, layer, to) - drop(trials, drops, layer, from);
+            more.max(0.0) / saved.max(1) as f64
+        };
+        let mut order: Vec<usize> = (0..best.len()).filter(|&l| best[l] > trials.limits.min_bits).collect();
+        order.sort_by(|&a, &b| price(a).total_cmp(&price(b)));
+        let mut taken = None;
+        for layer in order {
+            let mut bits = best.clone();
+            bits[layer] -= 1;
+            if trials.holds(&bits)? {
+                taken = Some(bits);
+                break;
+            }
+        }
+        match taken {
+            Some(bits) => best = bits,
+            None => return Some(best),
+        }
+    }
+}
+
+/// Step 4: a bit more here, fewer bytes in all.
+fn exchange(trials: &mut Trials<'_>, drops: &[Vec<f64>], best: Vec<u32>) -> Option<Vec<u32>> {
+    let size = trials.bytes(&best);
+    let mut candidates = Vec::new();
+    for up in (0..best.len()).filter(|&l| best[l] < trials.limits.max_bits) {
+        for down in (0..best.len()).filter(|&l| l != up && best[l] > trials.limits.min_bits) {
+            let mut bits = best.clone();
+            bits[up] += 1;
+            bits[down] -= 1;
+            if trials.bytes(&bits) < size {
+                let change = |layer: usize| {
+                    drop(trials, drops, layer, bits[layer]) - drop(trials, drops, layer, best[layer])
+                };
+                candidates.push((change(up) + change(down), bits));
+            }
+        }
+    }
+    candidates.sort_by(|a, b| a.0.total_cmp(&b.0));
+    for (_, bits) in candidates {
+        if trials.holds(&bits)? {
+            return Some(bits);
+        }
+    }
+    Some(best)
+}

@@ -1,0 +1,87 @@
+//! Variable precision: how few bytes a network needs before it falls below an accuracy.
+//!
+//! A search sees a network as a list of weight counts and a function from bits per layer to accuracy; what that
+//! function does is the caller's. The lab's own is the [`Evaluator`]: weights rounded, batch norms corrected, counted
+//! on held-out images.
+//!
+//! Every [`Searcher`] gets the same: [`Limits`] with one budget of measurements and one seed, and the [`Trials`] to
+//! spend it on. Nothing is measured twice, and whatever was measured counts for its front.
+//!
+//! 1. [`trials`]: the budget, and everything measured; [`front`]: what no other beats in both size and accuracy.
+//! 2. [`uniform`], [`random`]: the baselines.
+//! 3. [`sensitivity`]: what each layer costs alone; [`greedy`]: allocation at a price, descent, exchange.
+//! 4. [`dynamic`]: the exact allocation, if costs added up.
+//! 5. [`nsga2`] and [`annealing`]: two searches that assume nothing about the function.
+//! 6. [`rank`]: how well a cheap stand-in orders candidates.
+//! 7. [`evaluator`]: the function, computed from the first layer that changed.
+
+pub mod annealing;
+pub mod dynamic;
+pub mod evaluator;
+pub mod front;
+pub mod greedy;
+pub mod nsga2;
+pub mod proxy;
+pub mod random;
+pub mod rank;
+pub mod sensitivity;
+mod stage;
+pub mod trials;
+pub mod uniform;
+
+pub use evaluator::{Evaluator, Images, Rounding};
+pub use front::{Point, front};
+pub use trials::{Limits, Outcome, Trials, search};
+
+/// A layer as the search sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayerSize {
+    /// Its name.
+    pub name: String,
+    /// Number of weights.
+    pub weights: usize,
+    /// Number of scales stored: 1 per tensor, or one per output channel.
+    pub scales: usize,
+}
+
+/// Bytes of the weights (6a): `ceil(n b / 8)` packed, and 4 for each `f32` scale.
+///
+/// ```
+/// use quant::mixed::{LayerSize, size_bytes};
+/// let layers = [LayerSize { name: "a".into(), weights: 9, scales: 1 }];
+/// assert_eq!(size_bytes(&layers, &[3]), 4 + 4); // 27 bits need 4 bytes
+/// ```
+// book: size_bytes
+pub fn size_bytes(layers: &[LayerSize], bits: &[u32]) -> usize {
+    layers.iter().zip(bits).map(|(l, &b)| (l.weights * b as usize).div_ceil(8) + 4 * l.scales).sum()
+}
+// book end
+
+/// A way to spend a budget of measurements.
+// book: Searcher
+pub trait Searcher: Sync {
+    /// What it is called on the command line.
+    fn name(&self) -> &'static str;
+
+    /// One sentence about it.
+    fn summary(&self) -> &'static str;
+
+    /// Measures candidates until it is done. `None` is an end too: the budget is used up, or a measurement failed.
+    fn run(&self, trials: &mut Trials<'_>) -> Option<()>;
+}
+// book end
+
+/// Every searcher, the baselines first.
+pub static SEARCHERS: [&dyn Searcher; 6] = [
+    &uniform::Uniform,
+    &random::Random,
+    &greedy::Greedy,
+    &dynamic::Dynamic,
+    &nsga2::Nsga2,
+    &annealing::Annealing,
+];
+
+/// The searcher of this name.
+pub fn searcher(name: &str) -> Option<&'static dyn Searcher> {
+    SEARCHERS.iter().find(|searcher| searcher.name() == name).copied()
+}

@@ -1,0 +1,59 @@
+//! The second baseline: random widths of the size that is wanted. Whoever claims to know which layer needs bits must
+//! beat it.
+//!
+//! A candidate is drawn with every layer at a random width; then random layers lose or gain a bit until the size is
+//! within 2% below the target. The target lies between two thirds of the best size so far and that size: so the budget
+//! is spent where the other searchers spend theirs, and not on sizes that nobody asks about.
+
+use engine::rng::Rng;
+
+use super::{Searcher, Trials};
+
+/// Random widths of the best size so far, or a little less.
+pub struct Random;
+
+/// How far below its target a size may be, as a share of it.
+const SLACK: f64 = 0.02;
+
+impl Searcher for Random {
+    fn name(&self) -> &'static str {
+        "random"
+    }
+
+    fn summary(&self) -> &'static str {
+        "random widths of the best size so far, or less"
+    }
+
+    fn run(&self, trials: &mut Trials<'_>) -> Option<()> {
+        let start = trials.smallest_uniform()?;
+        let (mut best, mut rng) = (trials.bytes(&start), trials.rng(0));
+        loop {
+            let target = best as f64 * (1.0 - rng.uniform_f64() / 3.0);
+            let bits = of_size(trials, &mut rng, target);
+            if trials.holds(&bits)? {
+                best = best.min(trials.bytes(&bits));
+            }
+        }
+    }
+}
+
+/// Random widths of at most `target` bytes, and at least `1 - SLACK` of it where that is possible.
+pub fn of_size(trials: &Trials<'_>, rng: &mut Rng, target: f64) -> Vec<u32> {
+    let (min, max) = (trials.limits.min_bits, trials.limits.max_bits);
+    let mut bits: Vec<u32> =
+        trials.layers.iter().map(|_| min + rng.below((max - min + 1) as usize) as u32).collect();
+    // Each step goes towards the target; a layer that jumps over it jumps back, so their number is bounded.
+    for _ in 0..200 * bits.len() {
+        let size = trials.bytes(&bits) as f64;
+        if size <= target && size >= target * (1.0 - SLACK) {
+            break;
+        }
+        let layer = rng.below(bits.len());
+        if size > target {
+            bits[layer] = (bits[layer] - 1).max(min);
+        } else {
+            bits[layer] = (bits[layer] + 1).min(max);
+        }
+    }
+    bits
+}

@@ -1,0 +1,44 @@
+//! What each layer costs alone: the accuracy with one layer at `b` bits and all others at the most.
+//!
+//! ```text
+//! drop[l][b]  =  accuracy(all at max)  -  accuracy(layer l at b, the others at max)
+//! ```
+
+use super::Trials;
+
+/// The measured table.
+pub struct Sensitivity {
+    /// Accuracy with every layer at the most bits.
+    pub baseline: f64,
+    /// `drops[layer][b - min_bits]`, never negative.
+    pub drops: Vec<Vec<f64>>,
+}
+
+impl Sensitivity {
+    /// Measures every layer at every width: `layers * (max - min) + 1` measurements.
+    pub fn measure(trials: &mut Trials<'_>) -> Option<Self> {
+        let widths = trials.limits.min_bits..=trials.limits.max_bits;
+        let full = trials.uniform(trials.limits.max_bits);
+        let baseline = trials.accuracy(&full)?;
+        let mut drops = Vec::new();
+        for layer in 0..full.len() {
+            let mut alone = |b| {
+                let mut bits = full.clone();
+                bits[layer] = b;
+                Some((baseline - trials.accuracy(&bits)?).max(0.0))
+            };
+            drops.push(widths.clone().map(&mut alone).collect::<Option<Vec<f64>>>()?);
+        }
+        Some(Self { baseline, drops })
+    }
+
+    /// The costs that the caller brought, or the measured drops; the second is the accuracy that may be lost in terms of
+    /// them, where they are accuracies.
+    pub fn costs(trials: &mut Trials<'_>) -> Option<(Vec<Vec<f64>>, Option<f64>)> {
+        if let Some(costs) = trials.costs {
+            return Some((costs.to_vec(), None));
+        }
+        let measured = Self::measure(trials)?;
+        Some((measured.drops, Some(measured.baseline - trials.limits.floor)))
+    }
+}

@@ -1,0 +1,160 @@
+//! One budget of measurements, and everything that was measured with it.
+
+use std::collections::BTreeMap;
+
+use engine::rng::{Purpose, Rng};
+
+use super::{LayerSize, Point, Searcher, front, size_bytes};
+
+/// A searcher that comes back to what it knows already is ended after this many questions for each measurement.
+const PATIENCE: usize = 100;
+
+/// What bounds a search.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Limits {
+    /// The accuracy to stay above or at.
+    pub floor: f64,
+    /// Fewest bits of a layer.
+    pub min_bits: u32,
+    /// Most bits of a layer, at most 8.
+    pub max_bits: u32,
+    /// Number of measurements in all.
+    pub budget: usize,
+    /// Of everything random.
+    pub seed: u64,
+}
+
+/// Result of [`search`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// The smallest candidate at or above the floor.
+    pub best: Option<Point>,
+    /// What no other measured candidate beats in both size and accuracy, by size.
+    pub front: Vec<Point>,
+    /// Everything measured, in the order of its bits.
+    pub points: Vec<Point>,
+    /// The smallest size that could hold the floor if the measured drops of single layers added up, where the searcher
+    /// has computed it: see [`dynamic`](super::dynamic).
+    pub bound: Option<usize>,
+}
+
+/// Searches the bits of each layer for the smallest network with `accuracy >= floor`.
+///
+/// `measure` must give the same accuracy for the same bits; it is never asked twice. `costs[layer][b - min_bits]`, if
+/// given, is a cheap stand-in for what a layer at `b` bits costs: a searcher that wants such a table takes it instead
+/// of spending measurements on one.
+///
+/// # Errors
+/// Whatever `measure` fails with.
+///
+/// # Panics
+/// Unless `min_bits <= max_bits <= 8`.
+pub fn search<E>(
+    searcher: &dyn Searcher,
+    layers: &[LayerSize],
+    limits: Limits,
+    costs: Option<&[Vec<f64>]>,
+    mut measure: impl FnMut(&[u32]) -> Result<f64, E>,
+) -> Result<Outcome, E> {
+    assert!(limits.min_bits <= limits.max_bits && limits.max_bits <= 8, "bits must be at most 8");
+    let mut failure = None;
+    let mut ask = |bits: &[u32]| measure(bits).map_err(|error| failure = Some(error)).ok();
+    let mut trials =
+        Trials { layers, limits, costs, measure: &mut ask, measured: BTreeMap::new(), asked: 0, bound: None };
+    searcher.run(&mut trials);
+    let (points, bound) = (trials.points(), trials.bound);
+    if let Some(error) = failure {
+        return Err(error);
+    }
+    let front = front(&points);
+    Ok(Outcome { best: front.iter().find(|p| p.accuracy >= limits.floor).cloned(), front, points, bound })
+}
+
+/// What a searcher is given.
+pub struct Trials<'a> {
+    /// The network.
+    pub layers: &'a [LayerSize],
+    /// What bounds the search.
+    pub limits: Limits,
+    /// `costs[layer][b - min_bits]`, a stand-in for the drop of a layer alone.
+    pub costs: Option<&'a [Vec<f64>]>,
+    /// For [`Outcome::bound`].
+    pub bound: Option<usize>,
+    measure: &'a mut dyn FnMut(&[u32]) -> Option<f64>,
+    measured: BTreeMap<Vec<u32>, f64>,
+    asked: usize,
+}
+
+impl Trials<'_> {
+    /// The accuracy of `bits`, measured now or known. `None` if the budget is used up or the measurement failed: then
+    /// the search is over.
+    pub fn accuracy(&mut self, bits: &[u32]) -> Option<f64> {
+        self.asked += 1;
+        if let Some(&known) = self.measured.get(bits) {
+            return (self.asked <= PATIENCE * self.limits.budget).then_some(known);
+        }
+        if self.left() == 0 {
+            return None;
+        }
+        let accuracy = (self.measure)(bits)?;
+        self.measured.insert(bits.to_vec(), accuracy);
+        Some(accuracy)
+    }
+
+    /// The same as a point.
+    pub fn point(&mut self, bits: &[u32]) -> Option<Point> {
+        let accuracy = self.accuracy(bits)?;
+        Some(Point { bits: bits.to_vec(), bytes: self.bytes(bits), accuracy })
+    }
+
+    /// Whether `bits` reach the floor.
+    pub fn holds(&mut self, bits: &[u32]) -> Option<bool> {
+        Some(self.accuracy(bits)? >= self.limits.floor)
+    }
+
+    /// Measurements left.
+    pub fn left(&self) -> usize {
+        self.limits.budget.saturating_sub(self.measured.len())
+    }
+
+    /// Every layer at `bits`.
+    pub fn uniform(&self, bits: u32) -> Vec<u32> {
+        vec![bits; self.layers.len()]
+    }
+
+    /// [`size_bytes`] of the network.
+    pub fn bytes(&self, bits: &[u32]) -> usize {
+        size_bytes(self.layers, bits)
+    }
+
+    /// Bytes of one layer.
+    pub fn layer_bytes(&self, layer: usize, bits: u32) -> usize {
+        size_bytes(&self.layers[layer..=layer], &[bits])
+    }
+
+    /// Random numbers of this search, number `stream`.
+    pub fn rng(&self, stream: usize) -> Rng {
+        Rng::at(self.limits.seed, Purpose::Search, 0, stream)
+    }
+
+    /// Everything measured, in the order of its bits.
+    pub fn points(&self) -> Vec<Point> {
+        let point = |(bits, &accuracy): (&Vec<u32>, &f64)| Point {
+            bytes: self.bytes(bits),
+            bits: bits.clone(),
+            accuracy,
+        };
+        self.measured.iter().map(point).collect()
+    }
+
+    /// The smallest uniform width at the floor, found by bisection as if accuracy grew with bits; the largest if none is
+    /// seen to hold.
+    pub fn smallest_uniform(&mut self) -> Option<Vec<u32>> {
+        let (mut low, mut high) = (self.limits.min_bits, self.limits.max_bits);
+        while low < high {
+            let middle = (low + high) / 2;
+            if self.holds(&self.uniform(middle))? { high = middle } else { low = middle + 1 }
+        }
+        Some(self.uniform(high))
+    }
+}
