@@ -88,7 +88,7 @@ class Run:
         self.rows.append(row)
         verdict = "" if row["passed"] else f"   FAILED, at least {least}%"
         print(
-            f"{network:24} {what:34} {agreement:7.2f}%  ours {top1[0]:.2f}%  theirs {top1[1]:.2f}%{verdict}",
+            f"{network:24} {what:26} {agreement:7.2f}%  ours {top1[0]:.2f}%  theirs {top1[1]:.2f}%{verdict}",
             file=sys.stderr,
         )
 
@@ -109,13 +109,12 @@ class Run:
             words = ("--to", path.suffix[1:], "--out", path, "--names", names)
             facts = self.quantlab("export", weights, *words)
         mean, std = ([float(x) for x in part.split(",")] for part in facts["normalization"].split("/"))
-        (state_dict, grids), (again, _) = torch_file.read_pt(paths[0]), torch_file.read_safetensors(paths[1])
+        (state_dict, grids), (again, again_grids) = torch_file.read_pt(paths[0]), torch_file.read_safetensors(paths[1])
         exact = torch_file.same(dict(state_dict), again) and torch_file.weights_are_on_their_grids(state_dict, grids)
-        for path, read in zip(paths, (torch_file.read_pt, torch_file.read_safetensors)):
-            model = torch_file.network(*read(path)[:1], option, names, read(path)[1])
-            theirs = torch_file.classes(model, self.pixels, mean, std)
-            what = f"PyTorch, {path.suffix[1:]}, names {names}"
-            self.compare(network, what, ours, theirs, least, exact=exact)
+        torch_file.network(again, option, names, again_grids)  # loads, strictly; the numbers are the same
+        model = torch_file.network(state_dict, option, names, grids)
+        theirs = torch_file.classes(model, self.pixels, mean, std)
+        self.compare(network, f"PyTorch, names {names}", ours, theirs, least, exact=exact)
 
     def float_network(self, name, weights, option):
         ours = self.ours(weights)
