@@ -1,7 +1,7 @@
 //! Every command that README, docs and `--help` show does what it is shown for: it is collected from there and run.
 //!
 //! Long ones run in a short form: [`CHEAP`] sets these flags on top of what is shown. Only parsed, by
-//! `every_documented_command_parses` in `src/main.rs`: `data fetch` without `--help`, which needs the network.
+//! `every_documented_command_parses` in `src/lib.rs`: `data fetch` without `--help`, which needs the network.
 
 mod common;
 #[path = "common/documented.rs"]

@@ -1,5 +1,7 @@
 //! The engine's errors: one line each, saying what, where and what was expected.
 
+use crate::nearest::nearest;
+
 /// What can go wrong in the engine.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -35,6 +37,16 @@ impl Error {
     /// A shape error of operation `op`.
     pub fn shape(op: &'static str, detail: impl Into<String>) -> Self {
         Self::Shape { op, detail: detail.into() }
+    }
+
+    /// A value error about a name that is none of `known`; says which of them is near.
+    pub fn unknown_choice(op: &'static str, what: &str, name: &str, known: &[&str]) -> Self {
+        let known_names = known.join(", ");
+        let detail = match nearest(name, known) {
+            Some(near) => format!("unknown {what} `{name}`; did you mean `{near}`? known: {known_names}"),
+            None => format!("unknown {what} `{name}`; known: {known_names}"),
+        };
+        Self::Value { op, detail }
     }
 
     /// A value error of operation `op`.

@@ -27,6 +27,7 @@ pub mod fast;
 pub mod gemm;
 pub mod im2col;
 pub mod kernel;
+pub mod nearest;
 pub mod ops;
 pub mod optim;
 

@@ -114,8 +114,11 @@ fn fields(mut bytes: &[u8]) -> Vec<(u64, u64, &[u8])> {
     fields
 }
 
-/// Type and raw bytes of the constants of an ONNX file, by name, and how many nodes there are of each kind.
-fn constants_and_nodes(file: &[u8]) -> (BTreeMap<String, (u64, Vec<u8>)>, BTreeMap<String, usize>) {
+/// Of an ONNX file: the type and raw bytes of each constant, by name.
+type Constants = BTreeMap<String, (u64, Vec<u8>)>;
+
+/// The constants, and how many nodes there are of each kind.
+fn constants_and_nodes(file: &[u8]) -> (Constants, BTreeMap<String, usize>) {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     let graph = fields(file).into_iter().find(|field| field.0 == 7).expect("a graph").2;
     let (mut constants, mut nodes) = (BTreeMap::new(), BTreeMap::new());

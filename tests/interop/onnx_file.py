@@ -18,6 +18,7 @@ def check(path, pixels, batch=500):
     about = {entry.key: entry.value for entry in model.metadata_props}
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    options.intra_op_num_threads = 1  # threads that wait for each other are slow beside other work
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     x = normalise(pixels, numbers(about["mean"]), numbers(about["std"]))
     logits = [session.run(["logits"], {"input": x[i : i + batch]})[0] for i in range(0, len(x), batch)]

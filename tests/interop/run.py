@@ -2,7 +2,7 @@
 
     python tests/interop/run.py --cli target/debug/cli --data DIR [--images N] [--quick] [--option-a FILE] [--json]
 
-For the float network and quantized ones it compares the class of every image: this project's (`eval --predictions`, in
+First it reads files as people have them back into the program (import_cases.py). For the float network and quantized ones it compares the class of every image: this project's (`eval --predictions`, in
 integers where the network is quantized) beside the other program's. Exit code 0: all agree as far as they must; 1: one
 does not; 77: a package of requirements.txt is missing, nothing was run.
 """
@@ -34,6 +34,8 @@ FULL = QUICK + [
 # that a runtime rounds to the other side of a tie moves a code of 2 bits by a third of the range.
 PROMISED = {"float": 99.9, "W8A8": 99.9, "W4A4": 99.9}
 MEASURED = 90.0
+# Images that an imported network classifies.
+IMPORTED = 100
 
 
 def versions():
@@ -62,7 +64,7 @@ class Run:
         self.cli, self.data, self.folder = arguments.cli, arguments.data, folder
         self.labels, self.pixels = (part[: arguments.images] for part in read_test(arguments.data))
         self.read_classes = lambda path: np.loadtxt(path, dtype=np.int64)
-        self.rows = []
+        self.rows, self.imported = [], []
 
     def quantlab(self, *words):
         """The JSON that the program prints."""
@@ -88,7 +90,7 @@ class Run:
         self.rows.append(row)
         verdict = "" if row["passed"] else f"   FAILED, at least {least}%"
         print(
-            f"{network:24} {what:34} {agreement:7.2f}%  ours {top1[0]:.2f}%  theirs {top1[1]:.2f}%{verdict}",
+            f"{network:24} {what:26} {agreement:7.2f}%  ours {top1[0]:.2f}%  theirs {top1[1]:.2f}%{verdict}",
             file=sys.stderr,
         )
 
@@ -109,13 +111,12 @@ class Run:
             words = ("--to", path.suffix[1:], "--out", path, "--names", names)
             facts = self.quantlab("export", weights, *words)
         mean, std = ([float(x) for x in part.split(",")] for part in facts["normalization"].split("/"))
-        (state_dict, grids), (again, _) = torch_file.read_pt(paths[0]), torch_file.read_safetensors(paths[1])
+        (state_dict, grids), (again, again_grids) = torch_file.read_pt(paths[0]), torch_file.read_safetensors(paths[1])
         exact = torch_file.same(dict(state_dict), again) and torch_file.weights_are_on_their_grids(state_dict, grids)
-        for path, read in zip(paths, (torch_file.read_pt, torch_file.read_safetensors)):
-            model = torch_file.network(*read(path)[:1], option, names, read(path)[1])
-            theirs = torch_file.classes(model, self.pixels, mean, std)
-            what = f"PyTorch, {path.suffix[1:]}, names {names}"
-            self.compare(network, what, ours, theirs, least, exact=exact)
+        torch_file.network(again, option, names, again_grids)  # loads, strictly; the numbers are the same
+        model = torch_file.network(state_dict, option, names, grids)
+        theirs = torch_file.classes(model, self.pixels, mean, std)
+        self.compare(network, f"PyTorch, names {names}", ours, theirs, least, exact=exact)
 
     def float_network(self, name, weights, option):
         ours = self.ours(weights)
@@ -138,6 +139,34 @@ class Run:
             self.in_pytorch(name, weights, ours, least, "B", "downsample")
 
 
+    def imports(self, weights):
+        """Files as people have them, back into this project."""
+        import import_cases
+        import torch_file
+
+        path = self.folder / "network.pt"
+        self.quantlab("export", weights, "--to", "pt", "--out", path)
+        state_dict, _ = torch_file.read_pt(path)
+        path, classes = self.folder / "case.pt", self.folder / "classes.txt"
+        base = ("--data", self.data, "--limit", IMPORTED, "--predictions", classes)
+        self.quantlab("eval", "--weights", weights, *base)
+        ours = self.read_classes(classes)
+        for name, saved, arguments, more, expected in import_cases.cases(state_dict):
+            import_cases.save(saved, path, arguments)
+            command = [self.cli, "eval", "--weights", path, *base, *more]
+            done = subprocess.run([str(word) for word in command], capture_output=True, cwd=self.folder, text=True)
+            said = done.stderr.strip().splitlines()[-1:] or [""]
+            if isinstance(expected, str):
+                passed, found = done.returncode == 3 and expected in said[0], said[0].replace(str(path), "FILE")
+            elif done.returncode != 0:
+                passed, found = False, said[0]
+            else:
+                share = 100.0 * (self.read_classes(classes) == ours).mean()
+                passed, found = share >= (100.0 if expected is True else expected), f"{share:.1f}% the same class"
+            self.imported.append({"case": name, "found": found, "passed": bool(passed)})
+            print(f"import: {name:44} {found}{'' if passed else '   FAILED'}", file=sys.stderr)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cli", required=True, type=lambda path: str(pathlib.Path(path).resolve()))
@@ -152,13 +181,14 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         run = Run(arguments, pathlib.Path(folder))
         run.float_network("float, option B", assets / "ResNet20.safetensors", "B")
+        run.imports(assets / "ResNet20.safetensors")
         if arguments.option_a:
             run.float_network("float, option A", arguments.option_a, "A")
         for command, opset in QUICK if arguments.quick else FULL:
             run.quantized_network(command, opset)
     if arguments.json:
-        print(json.dumps({"images": len(run.labels), "versions": found, "rows": run.rows}))
-    return 0 if all(row["passed"] for row in run.rows) else 1
+        print(json.dumps({"images": len(run.labels), "versions": found, "rows": run.rows, "imported": run.imported}))
+    return 0 if all(row["passed"] for row in run.rows + run.imported) else 1
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ import torch
 from cifar import normalise
 from definitions import ResNet20
 
+torch.set_num_threads(1)  # threads that wait for each other are slow beside other work
+
 
 def read_pt(path):
     """State dictionary and grids (empty for floats) of a .pt file."""

@@ -3,9 +3,12 @@
 //! Every error is one line on stderr that says what, where and what to do. Its code follows from its type: a
 //! [`Failure`] says it outright, the errors of the other crates are sorted by [`code`].
 
+use std::io::ErrorKind;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Error;
+use engine::nearest::did_you_mean;
 
 /// An error whose exit code is known where it arises.
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +72,7 @@ pub fn report(error: &Error) -> ExitCode {
     if is_broken_pipe(error) {
         return ExitCode::SUCCESS; // `cli ... | head` has read all it wanted
     }
-    let line = line(error);
+    let line = format!("{}{}", line(error), neighbour(error));
     match code(error) {
         130 => eprintln!("interrupted: {line}"),
         _ => eprintln!("error: {line}"),
@@ -89,6 +92,20 @@ fn line(error: &Error) -> String {
         }
     }
     line.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Where a file is missing: the one beside it whose name is near.
+fn neighbour(error: &Error) -> String {
+    let missing = error.chain().find_map(|cause| match cause.downcast_ref::<models::Error>() {
+        Some(models::Error::Io { path, source, .. }) if source.kind() == ErrorKind::NotFound => Some(path),
+        _ => None,
+    });
+    let Some(name) = missing.and_then(|path| path.file_name()?.to_str()) else { return String::new() };
+    let folder = missing.and_then(|path| path.parent()).filter(|folder| !folder.as_os_str().is_empty());
+    let entries = std::fs::read_dir(folder.unwrap_or(Path::new("."))).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort();
+    did_you_mean(name, &names.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
 fn is_broken_pipe(error: &Error) -> bool {

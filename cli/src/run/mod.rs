@@ -9,6 +9,7 @@ pub mod experiment;
 pub mod fit;
 pub mod input;
 pub mod interrupt;
+pub mod program;
 pub mod progress;
 pub mod run_folder;
 pub mod settings;

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::{ArgMatches, Args, Command, FromArgMatches, parser::ValueSource};
+use engine::nearest::nearest;
 use serde::{Serialize, de::DeserializeOwned};
 use toml::{Table, Value};
 
@@ -196,7 +197,9 @@ fn check_keys<S: Args>(path: &Path, table: &Table) -> Result<()> {
     let known: Vec<&str> = command.get_arguments().map(|arg| arg.get_id().as_str()).collect();
     let unknown = table.keys().find(|key| *key != "seed" && !known.contains(&key.as_str()));
     let Some(key) = unknown else { return Ok(()) };
-    let text = format!("{}: unknown field `{key}`, expected one of {}", path.display(), known.join(", "));
+    let near = nearest(key, &known).map_or(String::new(), |near| format!(" (did you mean `{near}`?)"));
+    let (path, known) = (path.display(), known.join(", "));
+    let text = format!("{path}: unknown field `{key}`{near}, expected one of {known}");
     Err(Failure::BadInput(text).into())
 }
 

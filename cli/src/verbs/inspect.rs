@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
+use engine::nearest::did_you_mean;
 use engine::{Layer, Node, Tensor};
 use models::formats::layout::torch_shape;
 use models::formats::{Model, Opened, packed};
@@ -204,7 +205,8 @@ fn chosen<'a>(network: &'a Network, names: &[String]) -> Result<Vec<&'a Node>> {
     let all: Vec<&Node> = network.graph.weighted().collect();
     if let Some(unknown) = names.iter().find(|name| all.iter().all(|node| node.name != **name)) {
         let known: Vec<&str> = all.iter().map(|n| n.name.as_str()).collect();
-        let text = format!("unknown layer `{unknown}`; layers with weights: {}", known.join(", "));
+        let near = did_you_mean(unknown, &known);
+        let text = format!("unknown layer `{unknown}`{near}; layers with weights: {}", known.join(", "));
         return Err(Failure::Usage(text).into());
     }
     Ok(all.into_iter().filter(|node| names.is_empty() || names.contains(&node.name)).collect())

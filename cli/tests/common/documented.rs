@@ -1,5 +1,5 @@
 //! Every command that the documentation shows, for the two tests that hold it to its word: one parses them all
-//! (`src/main.rs`), one runs them (`cli_documented.rs`).
+//! (`src/lib.rs`), one runs them (`cli_documented.rs`).
 //!
 //! Collected are the lines of `sh` blocks, and code in the text that begins with `cli ` or `cargo `. How they are read:
 //! - `[--flag X]` is left out once and kept once, `A|B` is A once and B once;

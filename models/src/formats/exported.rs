@@ -72,7 +72,10 @@ impl FromStr for Names {
         match text {
             "downsample" => Ok(Self::Downsample),
             "shortcut" => Ok(Self::Shortcut),
-            _ => Err(Error::Value(format!("unknown names `{text}`; known: downsample, shortcut"))),
+            _ => {
+                let known = ["downsample", "shortcut"];
+                Err(engine::Error::unknown_choice("names", "names", text, &known).into())
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Networks: the residual networks of CIFAR-10, and a network together with how it is quantized.
 
 pub mod equalize;
+mod family;
 mod network;
 pub mod quantized;
 mod resnet;

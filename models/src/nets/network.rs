@@ -2,6 +2,7 @@
 
 use engine::{Graph, Params, Shape};
 
+use super::family::expect_family;
 use crate::data::augment::Normalization;
 use crate::{Checkpoint, Result, Shortcut, resnet};
 
@@ -37,6 +38,7 @@ impl Network {
     /// # Errors
     /// If the tensors are not exactly those of a CIFAR ResNet.
     pub fn from_checkpoint(checkpoint: Checkpoint, normalization: Option<Normalization>) -> Result<Self> {
+        expect_family(&checkpoint)?;
         let names: Vec<&str> = checkpoint.tensors.iter().map(|(n, _)| n.as_str()).collect();
         let blocks =
             (0..).take_while(|b| names.contains(&format!("layer1.{b}.conv1.weight").as_str())).count();

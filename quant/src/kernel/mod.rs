@@ -220,8 +220,7 @@ pub fn named(name: &str) -> Result<&'static MicroKernel> {
         Some(_) => Err(Error::value("QUANT_ISA", format!("this CPU does not have `{name}`"))),
         None => {
             let known: Vec<_> = all().map(|k| k.isa).collect();
-            let detail = format!("unknown instruction set `{name}`; known: {}", known.join(", "));
-            Err(Error::value("QUANT_ISA", detail))
+            Err(Error::unknown_choice("QUANT_ISA", "instruction set", name, &known))
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use engine::nearest::did_you_mean;
 use engine::{Error, Graph, Result};
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +27,7 @@ impl FromStr for Policy {
         match text {
             "course" => Ok(Self::Course),
             "product" => Ok(Self::Product),
-            _ => Err(Error::value("policy", format!("unknown policy `{text}`; known: course, product"))),
+            _ => Err(Error::unknown_choice("policy", "policy", text, &["course", "product"])),
         }
     }
 }
@@ -117,7 +118,8 @@ impl Plan {
             Some((_, slot)) => *slot = widths,
             None => {
                 let known: Vec<_> = self.layers.iter().map(|(name, _)| name.as_str()).collect();
-                let hint = format!("; layers with weights: {}", known.join(", "));
+                let near = did_you_mean(layer, &known);
+                let hint = format!("{near}; layers with weights: {}", known.join(", "));
                 return Err(Error::Unknown { kind: "layer", name: layer.to_owned(), hint });
             }
         }

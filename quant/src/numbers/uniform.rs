@@ -111,8 +111,8 @@ impl std::str::FromStr for Granularity {
             "per_tensor" => Ok(Self::PerTensor),
             "per_channel" => Ok(Self::PerChannel),
             _ => {
-                let text = format!("unknown granularity `{text}`; known: per_tensor, per_channel");
-                Err(Error::value("granularity", text))
+                let known = ["per_tensor", "per_channel"];
+                Err(Error::unknown_choice("granularity", "granularity", text, &known))
             }
         }
     }

@@ -35,10 +35,9 @@ impl FromStr for ActivationRule {
         Ok(match text {
             "moving_average" => Self::MovingAverage,
             name => Self::Scale(ScaleRule::parse(name).map_err(|_| {
-                let known: Vec<_> = crate::scale::TABLE.iter().map(|rule| rule.name).collect();
-                let known = known.join(", ");
-                let text = format!("unknown activation rule `{name}`; known: moving_average, {known}");
-                Error::value("activation rule", text)
+                let rules = crate::scale::TABLE.iter().map(|rule| rule.name);
+                let known: Vec<_> = std::iter::once("moving_average").chain(rules).collect();
+                Error::unknown_choice("activation rule", "activation rule", name, &known)
             })?),
         })
     }
@@ -88,8 +87,8 @@ impl FromStr for Correction {
             "bias" => Ok(Self::Bias),
             "batch_norm" => Ok(Self::BatchNorm),
             _ => {
-                let text = format!("unknown correction `{text}`; known: none, bias, batch_norm");
-                Err(Error::value("correction", text))
+                let known = ["none", "bias", "batch_norm"];
+                Err(Error::unknown_choice("correction", "correction", text, &known))
             }
         }
     }

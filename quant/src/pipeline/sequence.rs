@@ -203,9 +203,9 @@ impl FromStr for Sequence {
         let step = |name: &str| {
             let found = STEPS.iter().find(|(_, known)| *known == name.trim().replace('-', "_"));
             found.map(|(step, _)| *step).ok_or_else(|| {
-                let known: Vec<_> = STEPS.iter().map(|(_, name)| *name).collect();
-                let text = format!("unknown correction `{name}`; known: none, {}", known.join(", "));
-                Error::value("correction", text)
+                let steps = STEPS.iter().map(|(_, name)| *name);
+                let known: Vec<_> = std::iter::once("none").chain(steps).collect();
+                Error::unknown_choice("correction", "correction", name, &known)
             })
         };
         Self::new(text.split(',').map(step).collect::<Result<_>>()?)

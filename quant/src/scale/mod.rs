@@ -73,7 +73,7 @@ impl ScaleRule {
         let name = alias.map_or(name, |(_, name)| name);
         TABLE.into_iter().find(|rule| rule.name == name).ok_or_else(|| {
             let known: Vec<_> = TABLE.iter().map(|rule| rule.name).collect();
-            Error::value("scale rule", format!("unknown method `{name}`; known: {}", known.join(", ")))
+            Error::unknown_choice("scale rule", "method", name, &known)
         })
     }
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::Result;
+use engine::nearest::did_you_mean;
 
 use quant::int_graph::bitpack::packed_len;
 use quant::int_graph::file::About;
@@ -130,7 +131,8 @@ pub fn run(
         .collect();
     if let Some(unknown) = args.layers.iter().find(|name| nodes.iter().all(|node| node.name != **name)) {
         let known: Vec<&str> = graph.nodes().iter().map(|n| n.name.as_str()).collect();
-        let text = format!("unknown layer `{unknown}`; nodes: {}", known.join(", "));
+        let near = did_you_mean(unknown, &known);
+        let text = format!("unknown layer `{unknown}`{near}; nodes: {}", known.join(", "));
         return Err(Failure::Usage(text).into());
     }
     let weights_bytes = super::file_len(path)?;

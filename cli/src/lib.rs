@@ -4,7 +4,11 @@
 //! `pub fn run(args: XArgs, context: &Context) -> anyhow::Result<()>`, and one line in [`Verb`] and in
 //! [`dispatch`]. What they share in running is in [`run`]: global options, settings, run folders, exit codes; what they
 //! share in showing is in [`show`]: tables, plots, pages. The page about runs is [`report`]'s.
+//! The examples of `--help` are in [`examples`].
+//!
+//! The program has two names, which do the same: `cli`, its package's, and `quantlab`, by which it is installed.
 
+mod examples;
 mod report;
 mod run;
 mod show;
@@ -12,11 +16,12 @@ mod verbs;
 
 use std::process::ExitCode;
 
-use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 use run::context::{Context, GlobalArgs};
-use run::exit;
+use run::{exit, program};
 use verbs::{
-    bench, calibrate, completions, data, eval, export, infer, inspect, ptq, qat, search, table, train,
+    bench, calibrate, completions, data, doctor, eval, export, infer, inspect, man, ptq, qat, search, table,
+    train,
 };
 
 /// A quantization lab for neural networks: train, calibrate, quantize, fine-tune, search, and run the result
@@ -59,16 +64,27 @@ enum Verb {
     Export(export::ExportArgs),
     /// Verify, fetch or slice the CIFAR-10 data set.
     Data(data::DataArgs),
+    /// Say what this machine has: processor, kernels chosen, measured peaks, data found.
+    Doctor(doctor::DoctorArgs),
     /// Print the completions of a shell.
     Completions(completions::CompletionsArgs),
+    /// Print the manual page of a verb, or write all of them.
+    Man(man::ManArgs),
 }
 
-fn main() -> ExitCode {
-    let matches = Cli::command().get_matches(); // exits with 2 on a usage error
+/// Reads the command line, does what it asks, and returns the exit code; `name` is the program's.
+pub fn run_as(name: &'static str) -> ExitCode {
+    program::remember(name);
+    let matches = command().get_matches(); // exits with 2 on a usage error
     match start(&matches) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => exit::report(&error),
     }
+}
+
+/// The command line.
+fn command() -> Command {
+    examples::added(Cli::command().name(program::name()))
 }
 
 fn start(matches: &ArgMatches) -> anyhow::Result<()> {
@@ -98,6 +114,8 @@ fn dispatch(verb: Verb, context: &Context) -> anyhow::Result<()> {
         Verb::Bench(args) => bench::run(context.settings(args)?, context),
         Verb::Export(args) => context.without_settings().and_then(|()| export::run(args, context)),
         Verb::Data(args) => context.without_settings().and_then(|()| data::run(args, context)),
+        Verb::Doctor(args) => context.without_settings().and_then(|()| doctor::run(args, context)),
+        Verb::Man(args) => context.without_settings().and_then(|()| man::run(args, context)),
         Verb::Completions(args) => context.without_settings().and_then(|()| completions::run(args, context)),
     }
 }

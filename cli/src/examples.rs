@@ -1,0 +1,175 @@
+//! The examples at the end of each verb's `--help`: two for each, a plain one and one that shows what the verb is for.
+
+use clap::Command;
+
+use crate::run::program;
+
+/// A verb, and arguments with what they do.
+type Examples = (&'static str, [(&'static str, &'static str); 2]);
+
+/// In the order of the verbs.
+const EXAMPLES: &[Examples] = &[
+    (
+        "train",
+        [
+            ("--depth 8 --epochs 5", "a small network on the bundled images"),
+            (
+                "--data cifar10 --out run",
+                "the recipe of the bundled network; --resume run goes on after Ctrl-C",
+            ),
+        ],
+    ),
+    (
+        "eval",
+        [
+            ("", "the bundled network on the bundled test images"),
+            (
+                "--weights model_best.pth.tar --data cifar10 --normalization imagenet",
+                "somebody's PyTorch file",
+            ),
+        ],
+    ),
+    (
+        "infer",
+        [
+            ("photo.jpg --top 3", "the three most probable classes of a picture"),
+            (
+                "cifar10/test_batch.bin --index 17 --model run/ResNet20_W4A4.safetensors",
+                "one record, another model",
+            ),
+        ],
+    ),
+    (
+        "calibrate",
+        [
+            ("--bits 2,4,8", "every scale rule on samples that are made up"),
+            ("--input activations.npy --bits 4 --json", "on your numbers, for a script"),
+        ],
+    ),
+    (
+        "ptq",
+        [
+            ("--bits W4A4", "the bundled network to 4 bits"),
+            (
+                "--weights network.safetensors --data cifar10 --bits W8A8 --policy product",
+                "yours, to integers only",
+            ),
+        ],
+    ),
+    (
+        "qat",
+        [
+            ("--bits W4A4 --epochs 8", "the bundled network, fine-tuned at 4 bits"),
+            (
+                "--bits W2A2 --data cifar10 --weight-step lsq --activation-step lsq",
+                "with steps that are learned",
+            ),
+        ],
+    ),
+    (
+        "search",
+        [
+            ("--floor 90", "the smallest network above 90% of the bundled test images"),
+            ("--data cifar10 --max-bits 4 --out run", "of at most 4 bits a layer, on all of CIFAR-10"),
+        ],
+    ),
+    (
+        "table",
+        [
+            ("--bits W8A8,W4A4 --epochs 1", "a short one"),
+            ("--resume run", "what is missing in a table that was stopped"),
+        ],
+    ),
+    (
+        "inspect",
+        [
+            ("--bits 4", "what 4 bits do to each layer of the bundled network"),
+            ("--weights network.safetensors --layers conv1,fc", "two layers of yours"),
+        ],
+    ),
+    (
+        "report",
+        [
+            ("run", "one run as a page, report.html"),
+            ("ptq-run qat-run --out both.html", "two runs side by side"),
+        ],
+    ),
+    (
+        "bench",
+        [
+            ("infer --bits W8A8 --threads 1", "classification in integers on one thread"),
+            ("gemm --bits W8A8", "products of matrices of bytes"),
+        ],
+    ),
+    (
+        "export",
+        [
+            ("--to onnx --out network.onnx", "the bundled network in floats"),
+            (
+                "run/ResNet20_W4A4.safetensors --to onnx --out w4a4.onnx",
+                "a quantized one, with its exact grids",
+            ),
+        ],
+    ),
+    (
+        "data",
+        [
+            ("verify cifar10", "lengths, labels and balance of a folder"),
+            ("fetch", "the official archive, checked"),
+        ],
+    ),
+    (
+        "doctor",
+        [
+            ("", "what this machine has, and what the program makes of it"),
+            ("--data cifar10 --json", "the same for a bug report, with your data"),
+        ],
+    ),
+    ("completions", [("bash", "the script for bash, on stdout"), ("fish --quiet", "for fish")]),
+    ("man", [("ptq", "the page of a verb, on stdout"), ("--out man1", "all pages into a folder")]),
+];
+
+/// The command line with its examples.
+pub fn added(command: Command) -> Command {
+    let name = program::name();
+    EXAMPLES.iter().fold(command, |command, (verb, examples)| {
+        let width = examples.iter().map(|(arguments, _)| arguments.len()).max().unwrap_or(0);
+        let mut text = "Examples:".to_owned();
+        for (arguments, what) in examples {
+            let line = format!("{name} {verb} {arguments:width$}");
+            text.push_str(&format!("\n  {line}  # {what}"));
+        }
+        command.mut_subcommand(verb, |verb| verb.after_help(text))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use super::*;
+    use crate::Cli;
+
+    #[test]
+    fn every_verb_has_two_examples_that_parse() {
+        let verbs: Vec<String> =
+            Cli::command().get_subcommands().map(|verb| verb.get_name().to_owned()).collect();
+        let described: Vec<&str> = EXAMPLES.iter().map(|(verb, _)| *verb).collect();
+        assert_eq!(verbs, described, "verbs and their examples");
+        for (verb, examples) in EXAMPLES {
+            for (arguments, _) in examples {
+                let words = ["cli", verb].into_iter().chain(arguments.split_whitespace());
+                if let Err(error) = Cli::try_parse_from(words) {
+                    panic!("{verb} {arguments}\n{error}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn help_shows_them() {
+        let mut command = crate::command();
+        let help = command.find_subcommand_mut("export").expect("a verb").render_help().to_string();
+        assert!(help.contains("Examples:\n  cli export --to onnx"), "{help}");
+    }
+}
