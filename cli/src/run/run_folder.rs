@@ -74,13 +74,13 @@ impl RunFolder {
             return Err(Failure::BadInput(text).into());
         }
         let run = Self { _lock: Lock::take(folder)?, folder: folder.to_path_buf() };
-        run.remove_partial();
+        remove_partial(&run.folder);
         Ok(run)
     }
 
     /// Makes sure that nothing stands in the way of a new run, or says what does.
     fn clear(&self, context: &Context) -> Result<()> {
-        self.remove_partial();
+        remove_partial(&self.folder);
         if !self.path(settings::FILE_NAME).exists() {
             return Ok(());
         }
@@ -100,16 +100,6 @@ impl RunFolder {
             "a run already; choose another folder with --out"
         };
         Err(Failure::BadInput(format!("{}: holds {advice}", self.folder.display())).into())
-    }
-
-    /// Removes what a killed process was writing.
-    fn remove_partial(&self) {
-        for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if name.starts_with('.') && name.ends_with(".partial") {
-                fs::remove_file(entry.path()).ok();
-            }
-        }
     }
 
     /// Notes the files that the run begins with, each with its role; of a run that goes on, checks that they are the
@@ -209,6 +199,21 @@ impl RunFolder {
         let kept: String =
             lines.iter().filter(|(_, m)| keep(m)).map(|(text, _)| format!("{text}\n")).collect();
         self.write(METRICS, kept.as_bytes()).map(|_| ())
+    }
+}
+
+/// Removes what a killed process was writing, from `folder` and the folders in it; not from those that are runs of their
+/// own, which another process may hold.
+fn remove_partial(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            if !path.join(settings::FILE_NAME).exists() {
+                remove_partial(&path);
+            }
+        } else if name.starts_with('.') && name.ends_with(".partial") {
+            fs::remove_file(path).ok();
+        }
     }
 }
 
