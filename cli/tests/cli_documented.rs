@@ -18,7 +18,17 @@ const CHEAP: &[(&str, &[&str])] = &[
     ("ptq", &["--limit=16", "--calibration-images=16", "--iterations=1"]),
     ("qat", &["--epochs=1", "--limit=32", "--test-limit=16", "--calibration-images=16"]),
     ("table", &["--epochs=1", "--limit=32", "--test-limit=16", "--calibration-images=16", "--bits=W8A8"]),
-    ("search", &["--images=16", "--evaluations=1", "--floor=0", "--max-bits=2"]),
+    (
+        "search",
+        &[
+            "--images=16",
+            "--calibration-images=16",
+            "--evaluations=1",
+            "--iterations=1",
+            "--floor=0",
+            "--max-bits=2",
+        ],
+    ),
     ("inspect", &["--images=8"]),
     ("bench", &["--batch=2", "--repeat=1"]),
 ];
