@@ -133,11 +133,10 @@ const EXAMPLES: &[Examples] = &[
 pub fn added(command: Command) -> Command {
     let name = program::name();
     EXAMPLES.iter().fold(command, |command, (verb, examples)| {
-        let width = examples.iter().map(|(arguments, _)| arguments.len()).max().unwrap_or(0);
         let mut text = "Examples:".to_owned();
         for (arguments, what) in examples {
-            let line = format!("{name} {verb} {arguments:width$}");
-            text.push_str(&format!("\n  {line}  # {what}"));
+            let line = format!("{name} {verb} {arguments}");
+            text.push_str(&format!("\n  # {what}\n  {}", line.trim_end()));
         }
         command.mut_subcommand(verb, |verb| verb.after_help(text))
     })
@@ -170,6 +169,9 @@ mod tests {
     fn help_shows_them() {
         let mut command = crate::command();
         let help = command.find_subcommand_mut("export").expect("a verb").render_help().to_string();
-        assert!(help.contains("Examples:\n  cli export --to onnx"), "{help}");
+        assert!(
+            help.contains("Examples:\n  # the bundled network in floats\n  cli export --to onnx"),
+            "{help}"
+        );
     }
 }

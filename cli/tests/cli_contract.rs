@@ -152,8 +152,79 @@ fn completions_and_help() {
         let result = run_in(dir.path(), &["completions", shell]);
         assert!(result.code == 0 && result.stdout.contains("calibrate"), "{shell}");
     }
+    let page = run_in(dir.path(), &["man", "ptq"]);
+    assert!(
+        page.code == 0 && page.stdout.contains(".SH OPTIONS") && page.stdout.contains("cli\\-ptq"),
+        "{page:?}"
+    );
+    let pages =
+        run_in(dir.path(), &["man", "--out", "man", "--json"]).json()["pages"].as_array().unwrap().len();
+    assert_eq!(fs::read_dir(dir.path().join("man")).unwrap().count(), pages);
+    run_in(dir.path(), &["man", "ptqq"]).refused(2, &["no verb `ptqq`; did you mean `ptq`?"]);
     assert_eq!(run_in(dir.path(), &["--help"]).code, 0);
     assert_eq!(run_in(dir.path(), &[]).code, 2);
+}
+
+#[test]
+fn the_installed_name_is_the_same_program() {
+    let run = |arguments: &[&str]| {
+        let output =
+            std::process::Command::new(env!("CARGO_BIN_EXE_quantlab")).args(arguments).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(run(&["--version"]).starts_with("quantlab "));
+    let help = run(&["ptq", "--help"]);
+    assert!(help.contains("Usage: quantlab ptq") && help.contains("\n  quantlab ptq --bits W4A4"), "{help}");
+    assert!(run(&["completions", "bash"]).contains("_quantlab"));
+}
+
+#[test]
+fn doctor_says_what_is_there_and_what_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let json = run_in(dir.path(), &["doctor", "--json", "--threads", "1"]).json();
+    for (part, peak) in [(&json["float"], "peak_gflops"), (&json["integer"]["chosen"][0], "peak_gops")] {
+        assert!(part[peak].as_f64().unwrap() > 0.0, "{json}");
+    }
+    let available = json["integer"]["available"].as_array().unwrap();
+    assert!(available.contains(&json["integer"]["isa"]) && available.contains(&"scalar".into()), "{json}");
+    assert_eq!((&json["threads"], &json["data"]["test_images"]), (&1.into(), &1000.into()));
+    let without = run_in(dir.path(), &["doctor", "--data", "absent"]);
+    assert!(without.code == 0 && without.stdout.contains("not found: absent: no CIFAR-10"), "{without:?}");
+}
+
+#[test]
+fn a_name_that_is_mistyped_is_answered_with_the_nearest() {
+    let dir = tempfile::tempdir().unwrap();
+    let weights = network(dir.path());
+    let base = ["inspect", "--weights", text(&weights), "--layers", "layer1.0.cnv1"];
+    run_in(dir.path(), &base).refused(2, &["did you mean `layer1.0.conv1`?"]);
+    run_in(dir.path(), &["eval", "--weights", "netwrok.safetensors"])
+        .refused(3, &["did you mean `network.safetensors`?"]);
+    for (arguments, near) in [
+        (["ptq", "--policy", "curse"], "`course`"),
+        (["ptq", "--method", "symetric"], "`symmetric`"),
+        (["ptq", "--correction", "batchnorm"], "`batch_norm`"),
+        (["ptq", "--activation-rule", "percentil"], "`percentile`"),
+        (["export", "--names", "shortcuts"], "`shortcut`"),
+    ] {
+        let result = run_in(dir.path(), &arguments);
+        assert!(result.code == 2 && result.stderr.contains(&format!("did you mean {near}?")), "{result:?}");
+        assert!(result.stderr.contains(arguments[1]), "the flag is named: {result:?}");
+    }
+    fs::write(dir.path().join("c.toml"), "verb = \"eval\"\nbatsh = 3\n").unwrap();
+    run_in(dir.path(), &["eval", "--config", "c.toml"]).refused(3, &["`batsh` (did you mean `batch`?)"]);
+}
+
+#[test]
+fn no_color_is_heeded() {
+    let of = |no_color: Option<&str>| {
+        let mut command = common::cli(&["inspct"]);
+        command.env("CLICOLOR_FORCE", "1").env_remove("NO_COLOR");
+        no_color.map(|value| command.env("NO_COLOR", value));
+        String::from_utf8(command.output().unwrap().stderr).unwrap()
+    };
+    assert!(of(None).contains('\x1b'), "otherwise this test finds nothing");
+    assert!(!of(Some("1")).contains('\x1b'));
 }
 
 #[test]

@@ -115,3 +115,24 @@ fn optimizer_state_is_split_off() {
     assert_eq!((momentum[0].0.as_str(), momentum.len()), ("fc.bias", 1));
     assert_eq!(checkpoint, small());
 }
+
+#[test]
+fn floats_of_every_width_are_read() {
+    use crate::formats::safetensors_file::{Stored, to_bytes};
+    use safetensors::Dtype;
+
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("c.safetensors");
+    let of_f64: Vec<u8> = [0.5f64, -1.5, 2.0].iter().flat_map(|v| v.to_le_bytes()).collect();
+    let of_halves = |halves: [u16; 3]| halves.iter().flat_map(|h| h.to_le_bytes()).collect::<Vec<u8>>();
+    for (dtype, bytes) in [
+        (Dtype::F64, of_f64),
+        (Dtype::F16, of_halves([0x3800, 0xbe00, 0x4000])),
+        (Dtype::BF16, of_halves([0x3f00, 0xbfc0, 0x4000])),
+    ] {
+        let stored = Stored { name: "fc.bias".into(), dtype, dims: vec![3], bytes };
+        std::fs::write(&path, to_bytes(&[stored], &Default::default()).unwrap()).unwrap();
+        let read = Checkpoint::read(&path).unwrap();
+        assert_eq!(read.tensor("fc.bias").unwrap().data(), [0.5, -1.5, 2.0], "{dtype:?}");
+    }
+}
