@@ -33,7 +33,7 @@ impl Size {
     /// Half a page's width, or a phone's whole.
     pub const USUAL: Self = Self { width: 460.0, height: 270.0 };
     /// One of many.
-    pub const SMALL: Self = Self { width: 270.0, height: 150.0 };
+    pub const SMALL: Self = Self { width: 220.0, height: 120.0 };
 }
 
 /// From the frame to the plot's edge.
@@ -127,12 +127,14 @@ impl Frame {
 
     /// An empty plot of another size.
     pub fn sized(title: &str, x: Axis, y: Axis, size: Size) -> Self {
-        let longest = y.ticks(size.height / 45.0).iter().map(|(_, text)| text.chars().count()).max();
-        let left = 14.0 + 7.4 * longest.unwrap_or(0) as f64;
+        // A small plot shows a shape: its height has no numbers.
+        let y_ticks = if size == Size::SMALL { Vec::new() } else { y.ticks(size.height / 45.0) };
+        let longest = y_ticks.iter().map(|(_, text)| text.chars().count()).max();
+        let left = longest.map_or(8.0, |n| 14.0 + 7.4 * n as f64);
         let plot = Plot { title: title.to_string(), legend: Vec::new(), size, body: String::new() };
         let mut frame = Self { x, y, left, plot };
         let (left, right, bottom) = (frame.left, size.width - RIGHT, frame.bottom());
-        for (value, text) in frame.y.ticks(size.height / 45.0) {
+        for (value, text) in y_ticks {
             let y = frame.py(value);
             frame.draw(format_args!(
                 "<line class='grid' x1='{left:.1}' x2='{right}' y1='{y:.1}' y2='{y:.1}'/>"
@@ -146,8 +148,8 @@ impl Frame {
                 bottom + 4.0
             ));
             // The outermost numbers stay inside the picture.
-            let half = 3.4 * text.chars().count() as f64;
-            frame.text(x.min(size.width - 2.0 - half), bottom + 16.0, "middle", "", &text);
+            let half = 4.0 * text.chars().count() as f64;
+            frame.text(x.clamp(2.0 + half, size.width - 2.0 - half), bottom + 16.0, "middle", "", &text);
         }
         frame.draw(format_args!("<path class='axis' d='M{left:.1} {bottom}H{right}'/>"));
         let (x_label, y_label) = (frame.x.label.clone(), frame.y.label.clone());
@@ -197,11 +199,12 @@ impl Frame {
         self.draw(format_args!("<polyline class='{class} line' points='{}'/>", path.trim_end()));
     }
 
-    /// A dot that says `detail` when it is pointed at.
+    /// A dot that says `detail` when it is pointed at; one of the class `stop` also when the tab key reaches it.
     pub fn dot(&mut self, x: f64, y: f64, radius: f64, class: &str, detail: &str) {
         let (x, y, detail) = (self.px(x), self.py(y), escape(detail));
+        let stop = if class.ends_with(" stop") { " tabindex='0'" } else { "" };
         self.draw(format_args!(
-            "<circle class='{class} fill' cx='{x:.1}' cy='{y:.1}' r='{radius}'><title>{detail}</title></circle>"
+            "<circle class='{class} fill'{stop} cx='{x:.1}' cy='{y:.1}' r='{radius}'><title>{detail}</title></circle>"
         ));
     }
 
