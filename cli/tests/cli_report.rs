@@ -3,7 +3,8 @@
 mod common;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use common::{data, network, records, run_in, text};
 use models::data::cifar10::RECORD_BYTES;
@@ -21,6 +22,11 @@ const PARTS: [&str; 10] = [
     "Size against accuracy",
     "Configuration and machine",
 ];
+
+/// A file of the repository.
+fn repository(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(file)
+}
 
 /// A page, checked for what every page must be: whole, and fetching nothing.
 fn page(path: &Path) -> String {
@@ -114,6 +120,21 @@ fn a_trained_network_and_a_table_have_pages_of_their_own() {
     for shown in ["PTQ W4A4 sawb", "QAT W4A4 sawb", "QAT_W4A4_sawb"] {
         assert!(table.contains(shown), "{shown}");
     }
+}
+
+#[test]
+fn the_example_page_is_clean_in_a_browser() {
+    let here = repository("tests/report/browser.py");
+    let has =
+        |program: &str| Command::new(program).arg("--version").output().is_ok_and(|o| o.status.success());
+    if !has("python3") || !["chromium", "chromium-browser", "google-chrome"].iter().any(|name| has(name)) {
+        eprintln!("SKIPPED: no python3 or no chromium; tests/report/check.sh installs it where it can");
+        return;
+    }
+    let example = repository("docs/report-example.html");
+    assert!(fs::metadata(&example).unwrap().len() < 2_000_000);
+    let check = Command::new("python3").args([here, example]).output().unwrap();
+    assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stdout));
 }
 
 #[test]

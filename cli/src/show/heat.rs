@@ -81,8 +81,9 @@ pub fn confusion(title: &str, names: &[&str], counts: &[Vec<u32>]) -> Plot {
     let side = (WIDTH - left - 14.0) / n as f64; // the last name leans over the edge
     let mistakes = |i: usize| counts[i].iter().enumerate().filter(move |(j, _)| *j != i).map(|(_, c)| *c);
     let most = f64::from((0..counts.len()).flat_map(mistakes).max().unwrap_or(0).max(1));
-    let mut body =
-        format!("<text class='label' x='2' y='13'>rows: the label, columns: the network's answer</text>\n");
+    let mut body = String::from(
+        "<text class='label' x='2' y='13'>rows: the label, columns: the network's answer</text>\n",
+    );
     for (i, name) in names.iter().enumerate() {
         let (y, x) = (top + (i as f64 + 0.5) * side + 4.0, left + (i as f64 + 0.5) * side + 4.0);
         let name = escape(name);

@@ -26,7 +26,7 @@ impl Report {
 
     /// What stands under the title: a sentence, and the numbers that matter most.
     pub fn lead(&mut self, sentence: &str, tiles: &[Tile]) {
-        write!(self.lead, "<p class='lead'>{}</p>", escape(sentence)).expect("a string takes all");
+        write!(self.lead, "<p class='lead'>{}</p>", prose(sentence)).expect("a string takes all");
         if !tiles.is_empty() {
             let tile = |(n, what): &Tile| {
                 format!("<div class='tile'><b>{}</b><span>{}</span></div>", escape(n), escape(what))
