@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Opens a page in headless Chromium and checks what a reader would stumble over.
 
-    tests/report/browser.py PAGE.html [--shots FOLDER]
+    tests/report/browser.py PAGE.html [--shots FOLDER] [--picture FILE.png]
 
 For a phone (390 x 844) and a desk (1280 x 900), in light and in dark: nothing on the console, no request leaves the page,
 nothing wider than the window, no text that leaves its drawing, every text at a contrast of 4.5 to what is behind it
@@ -127,10 +127,23 @@ def tab_stops(browser):
     return complaints
 
 
+def picture(browser, path):
+    """The beginning of the page on a desk in light colours, down to the end of the part on training."""
+    browser.call("Emulation.setDeviceMetricsOverride", width=1280, height=900, deviceScaleFactor=1, mobile=False)
+    browser.call("Emulation.setEmulatedMedia", media="screen",
+                 features=[{"name": "prefers-color-scheme", "value": "light"}])
+    browser.evaluate("document.activeElement && document.activeElement.blur(); scrollTo(0, 0)")
+    end = browser.evaluate("[...document.querySelectorAll('.grid')][0].getBoundingClientRect().bottom + 24")
+    clip = {"x": 0, "y": 0, "width": 1280, "height": end, "scale": 0.75}
+    shot = browser.call("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=clip)
+    path.write_bytes(base64.b64decode(shot["data"]))
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("page", type=pathlib.Path)
     parser.add_argument("--shots", type=pathlib.Path)
+    parser.add_argument("--picture", type=pathlib.Path, help="write the picture of the page's beginning here")
     parser.add_argument("--chromium", default=None)
     arguments = parser.parse_args()
     names = [arguments.chromium] if arguments.chromium else ["chromium", "chromium-browser", "google-chrome"]
@@ -167,6 +180,8 @@ def main():
                     clip = {"x": 0, "y": 0, "width": width, "height": size["height"], "scale": 1 if where == "desk" else 0.5}
                     shot = browser.call("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=clip)
                     (arguments.shots / f"{where}-{scheme}.png").write_bytes(base64.b64decode(shot["data"]))
+        if arguments.picture:
+            picture(browser, arguments.picture)
         browser.call("Emulation.setEmulatedMedia", media="")
         pdf = browser.call("Page.printToPDF", printBackground=True)
         folded = browser.evaluate("document.querySelectorAll('details:not([open])').length")

@@ -2,3 +2,4 @@
 
 pub mod book;
 pub mod counting;
+pub mod one_number;

@@ -32,8 +32,6 @@ pub struct PastRun {
     pub results: Option<Results>,
     /// Its epochs.
     pub epochs: Vec<EpochMetrics>,
-    /// Other lines of its metrics: of a search, what was measured.
-    pub measured: Vec<Value>,
     /// Of a table: its cells.
     pub cells: Vec<Value>,
     /// Of a table: the curves of its trained cells, by name.
@@ -53,10 +51,13 @@ impl PastRun {
                     .into(),
             );
         }
-        let (epochs, measured) =
-            metrics(if path.is_dir() { path.join(METRICS) } else { path.to_path_buf() })?;
+        let epochs = metrics(if path.is_dir() { path.join(METRICS) } else { path.to_path_buf() })?;
         let name = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
-        let name = if path.is_dir() { name.file_name() } else { name.file_stem() };
+        let name = match name.parent() {
+            _ if path.is_dir() => name.file_name(),
+            Some(folder) if name.ends_with(METRICS) => folder.file_name(),
+            _ => name.file_stem(),
+        };
         let mut run = Self {
             name: name.unwrap_or_default().to_string_lossy().into_owned(),
             folder: path.to_path_buf(),
@@ -65,7 +66,6 @@ impl PastRun {
             settings: Table::new(),
             results: None,
             epochs,
-            measured,
             cells: Vec::new(),
             cell_epochs: Vec::new(),
         };
@@ -125,7 +125,7 @@ impl PastRun {
             entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
         folders.sort();
         for folder in folders {
-            let (epochs, _) = metrics(folder.join(METRICS))?;
+            let epochs = metrics(folder.join(METRICS))?;
             if !epochs.is_empty() {
                 self.cell_epochs.push((super::file_name(&folder), epochs));
             }
@@ -134,14 +134,7 @@ impl PastRun {
     }
 }
 
-/// The epochs in a file of metrics, and its other lines.
-fn metrics(path: PathBuf) -> Result<(Vec<EpochMetrics>, Vec<Value>)> {
-    let (mut epochs, mut others) = (Vec::new(), Vec::new());
-    for line in metrics_in(&path)? {
-        match serde_json::from_value(line.clone()) {
-            Ok(epoch) => epochs.push(epoch),
-            Err(_) => others.push(line),
-        }
-    }
-    Ok((epochs, others))
+/// The epochs in a file of metrics; a search's lines are none.
+fn metrics(path: PathBuf) -> Result<Vec<EpochMetrics>> {
+    Ok(metrics_in(&path)?.into_iter().filter_map(|line| serde_json::from_value(line).ok()).collect())
 }

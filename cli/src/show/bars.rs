@@ -40,7 +40,7 @@ pub fn horizontal_bars(title: &str, bars: &[Bar], most: f64) -> Plot {
 /// Bytes of each layer's weights, `(name, (in floats, as stored), bits)`, the second inside the first.
 pub fn layer_sizes(title: &str, rows: &[(String, (usize, usize), String)]) -> Plot {
     let longest = rows.iter().map(|(name, ..)| name.chars().count()).max().unwrap_or(0);
-    let left = 12.0 + 6.7 * longest as f64;
+    let left = 12.0 + 7.9 * longest as f64;
     let room = WIDTH - left - 46.0;
     let most = rows.iter().map(|(_, (float, _), _)| *float).max().unwrap_or(1).max(1) as f64;
     let (mut y, mut body) = (2.0, String::new());

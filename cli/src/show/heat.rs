@@ -7,10 +7,9 @@ use crate::show::text_table::number;
 const WIDTH: f64 = 460.0;
 /// Columns that fit beside each other; more begin another row of strips.
 const COLUMNS: usize = 32;
-/// From nothing to the darkest, as opacity; text stands on it.
-const DARKEST: f64 = 0.92;
-/// From here on, text on a cell takes the colour of the paper.
-const DARK: f64 = 0.55;
+/// From nothing to the darkest, as opacity; numbers stand on it, and are to be read.
+const LIGHTEST: f64 = 0.05;
+const DARKEST: f64 = 0.75;
 
 /// A row of cells for each of `rows`, `(what it measures, value of each column)`: the smaller a value (in `unit`), the
 /// darker its cell. Each row has its own range; values that are not finite are left blank.
@@ -18,7 +17,7 @@ pub fn strip(title: &str, columns: &[String], rows: &[(String, Vec<f64>)], unit:
     let longest = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
     let left = 12.0 + 7.0 * longest as f64;
     let width = ((WIDTH - left - 4.0) / columns.len().clamp(1, COLUMNS) as f64).min(40.0);
-    let names = 8.0 + 6.6 * columns.iter().map(|c| c.chars().count()).max().unwrap_or(0) as f64;
+    let names = 10.0 + 7.2 * columns.iter().map(|c| c.chars().count()).max().unwrap_or(0) as f64;
     let (cell, mut y, mut body) = (24.0, 4.0, String::new());
     for (block, columns) in columns.chunks(COLUMNS).enumerate() {
         let first = block * COLUMNS;
@@ -33,18 +32,22 @@ pub fn strip(title: &str, columns: &[String], rows: &[(String, Vec<f64>)], unit:
             body += &label;
             for (i, column) in columns.iter().enumerate() {
                 let value = values.get(first + i).copied().unwrap_or(f64::NAN);
+                let (x, width, height) = (left + i as f64 * width, width - 1.5, cell - 2.0);
+                let (column, name) = (escape(column), escape(name));
                 if !value.is_finite() {
+                    body += &format!(
+                        "<rect class='blank' x='{:.1}' y='{:.1}' width='{:.1}' height='{:.1}' rx='2'><title>{column}, {name}: not quantized, or not known</title></rect>\n",
+                        x + 0.5,
+                        y + 0.5,
+                        width - 1.0,
+                        height - 1.0
+                    );
                     continue;
                 }
                 let badness = if hi > lo { (hi - value) / (hi - lo) } else { 0.0 };
                 body += &format!(
-                    "<rect class='bad' tabindex='0' x='{:.1}' y='{y}' width='{:.1}' height='{:.1}' rx='2' fill-opacity='{:.2}'><title>{}, {}: {} {unit}</title></rect>\n",
-                    left + i as f64 * width,
-                    width - 1.5,
-                    cell - 2.0,
-                    0.06 + (DARKEST - 0.06) * badness.powf(1.3),
-                    escape(column),
-                    escape(name),
+                    "<rect class='bad' x='{x:.1}' y='{y}' width='{width:.1}' height='{height:.1}' rx='2' fill-opacity='{:.2}'><title>{column}, {name}: {} {unit}</title></rect>\n",
+                    LIGHTEST + (DARKEST - LIGHTEST) * badness.powf(1.3),
                     number(value)
                 );
             }
@@ -53,7 +56,7 @@ pub fn strip(title: &str, columns: &[String], rows: &[(String, Vec<f64>)], unit:
         for (i, column) in columns.iter().enumerate() {
             let x = left + (i as f64 + 0.5) * width + 3.5;
             body += &format!(
-                "<text x='{x:.1}' y='{:.1}' text-anchor='end' font-size='10.5' transform='rotate(-90 {x:.1} {:.1})'>{}</text>\n",
+                "<text x='{x:.1}' y='{:.1}' class='tick' text-anchor='end' transform='rotate(-90 {x:.1} {:.1})'>{}</text>\n",
                 y + 4.0,
                 y + 4.0,
                 escape(column)
@@ -74,12 +77,13 @@ fn range(values: &[f64]) -> (f64, f64) {
 pub fn confusion(title: &str, names: &[&str], counts: &[Vec<u32>]) -> Plot {
     let n = names.len().max(1);
     let longest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0) as f64;
-    let (left, top) = (12.0 + 6.8 * longest, 26.0 + 5.4 * longest);
-    let side = (WIDTH - left - 4.0) / n as f64;
+    let (left, top) = (12.0 + 8.0 * longest, 24.0 + 7.4 * longest);
+    let side = (WIDTH - left - 14.0) / n as f64; // the last name leans over the edge
     let mistakes = |i: usize| counts[i].iter().enumerate().filter(move |(j, _)| *j != i).map(|(_, c)| *c);
     let most = f64::from((0..counts.len()).flat_map(mistakes).max().unwrap_or(0).max(1));
-    let mut body =
-        format!("<text class='label' x='2' y='13'>rows: the label, columns: the network's answer</text>\n");
+    let mut body = String::from(
+        "<text class='label' x='2' y='13'>rows: the label, columns: the network's answer</text>\n",
+    );
     for (i, name) in names.iter().enumerate() {
         let (y, x) = (top + (i as f64 + 0.5) * side + 4.0, left + (i as f64 + 0.5) * side + 4.0);
         let name = escape(name);
@@ -102,18 +106,17 @@ pub fn confusion(title: &str, names: &[&str], counts: &[Vec<u32>]) -> Plot {
             body += &format!(
                 "<rect class='{class}' x='{x:.1}' y='{y:.1}' width='{0:.1}' height='{0:.1}' rx='2' fill-opacity='{1:.2}'><title>{2} of {3} images of {4} are taken for {5}</title></rect>\n",
                 side - 1.5,
-                opacity.max(0.04),
+                opacity.max(LIGHTEST),
                 count,
                 all,
                 escape(names[i]),
                 escape(names[j])
             );
             if count > 0 {
-                let on = if opacity > DARK { "on" } else { "strong" };
                 body += &format!(
-                    "<text class='{on} small' x='{:.1}' y='{:.1}' text-anchor='middle'>{count}</text>\n",
+                    "<text class='count' x='{:.1}' y='{:.1}' text-anchor='middle'>{count}</text>\n",
                     x + side / 2.0 - 0.7,
-                    y + side / 2.0 + 3.5
+                    y + side / 2.0 + 4.0
                 );
             }
         }
@@ -131,9 +134,9 @@ mod tests {
         let columns = ["a", "b", "c"].map(String::from);
         let rows = [("weights".to_string(), vec![30.0, 10.0, f64::INFINITY])];
         let body = strip("t", &columns, &rows, "dB").body;
-        assert_eq!(body.matches("<rect").count(), 2);
-        assert!(body.contains("fill-opacity='0.06'><title>a, weights: 30.00 dB"), "{body}");
-        assert!(body.contains("fill-opacity='0.92'><title>b, weights: 10.00 dB"), "{body}");
+        assert_eq!((body.matches("class='bad'").count(), body.matches("class='blank'").count()), (2, 1));
+        assert!(body.contains("fill-opacity='0.05'><title>a, weights: 30.00 dB"), "{body}");
+        assert!(body.contains("fill-opacity='0.75'><title>b, weights: 10.00 dB"), "{body}");
         let many: Vec<String> = (0..70).map(|i| i.to_string()).collect();
         let tall = strip("t", &many, &[("w".into(), vec![1.0; 70])], "dB");
         assert_eq!(tall.body.matches("text-anchor='end'>w<").count(), 3);
@@ -143,6 +146,6 @@ mod tests {
     fn a_confusion_says_who_is_taken_for_whom() {
         let body = confusion("t", &["cat", "dog"], &[vec![8, 2], vec![0, 10]]).body;
         assert!(body.contains("2 of 10 images of cat are taken for dog"), "{body}");
-        assert!(body.contains("<text class='on small'") && !body.contains(">0</text>"));
+        assert!(body.contains("<text class='count'") && !body.contains(">0</text>"));
     }
 }

@@ -17,6 +17,7 @@
   document.addEventListener('click', show);
   document.addEventListener('focusin', show);
   document.addEventListener('keydown', (event) => { if (event.key === 'Escape') tip.hidden = true; });
-  addEventListener('scroll', () => { tip.hidden = true; }, { passive: true });
+  // The tab key scrolls to what it reaches: its details go along, others vanish.
+  addEventListener('scroll', () => { show({ target: document.activeElement }); }, { passive: true });
   addEventListener('beforeprint', () => document.querySelectorAll('details').forEach((d) => { d.open = true; }));
 })();

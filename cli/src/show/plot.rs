@@ -60,10 +60,12 @@ pub fn histogram(
 ) -> Plot {
     let total = before.total().max(1) as f64;
     let density = |count: u64| count as f64 / total / before.width();
-    let highest = before.counts.iter().map(|&c| density(c)).fold(0.0, f64::max);
+    let mut bins: Vec<f64> = before.counts.iter().map(|&c| density(c)).collect();
+    bins.sort_by(|a, b| b.total_cmp(a));
+    // A bin or level that holds nearly everything (zero after a ReLU) would flatten all others: it leaves the frame.
+    let highest = if bins.len() > 2 && bins[0] > 3.0 * bins[1] { 1.5 * bins[1] } else { bins[0] };
     let levels = after.iter().flat_map(|(_, q)| q.levels.iter().map(|l| l.1 / q.step));
-    // A level that holds nearly everything (zero after a ReLU) would flatten all others: it leaves the frame.
-    let top = highest.max(levels.fold(0.0, f64::max).min(2.5 * highest.max(f64::MIN_POSITIVE)));
+    let top = highest.max(levels.fold(0.0, f64::max).min(1.5 * highest));
     let (x_label, y_label) = if size == Size::SMALL { ("", "") } else { ("value", "density") };
     let x = Axis::over(x_label, [before.lo, before.hi]);
     let y = Axis::over(y_label, [0.0, top.max(f64::MIN_POSITIVE)]).headroom();

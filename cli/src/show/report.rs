@@ -26,7 +26,7 @@ impl Report {
 
     /// What stands under the title: a sentence, and the numbers that matter most.
     pub fn lead(&mut self, sentence: &str, tiles: &[Tile]) {
-        write!(self.lead, "<p class='lead'>{}</p>", escape(sentence)).expect("a string takes all");
+        write!(self.lead, "<p class='lead'>{}</p>", prose(sentence)).expect("a string takes all");
         if !tiles.is_empty() {
             let tile = |(n, what): &Tile| {
                 format!("<div class='tile'><b>{}</b><span>{}</span></div>", escape(n), escape(what))
@@ -50,17 +50,17 @@ impl Report {
 
     /// A paragraph.
     pub fn text(&mut self, text: &str) {
-        self.push(format_args!("<p>{}</p>", escape(text)));
+        self.push(format_args!("<p>{}</p>", prose(text)));
     }
 
     /// A paragraph in small print: how to read what is above, or how it was measured.
     pub fn note(&mut self, text: &str) {
-        self.push(format_args!("<p class='note'>{}</p>", escape(text)));
+        self.push(format_args!("<p class='note'>{}</p>", prose(text)));
     }
 
     /// Says that something is not there and what would provide it.
     pub fn absent(&mut self, text: &str) {
-        self.push(format_args!("<p class='absent'>{}</p>", escape(text)));
+        self.push(format_args!("<p class='absent'>{}</p>", prose(text)));
     }
 
     /// Text as it stands: a configuration, a command.
@@ -101,18 +101,27 @@ impl Report {
 
     /// Plots beside each other, as many as there is room for.
     pub fn plots(&mut self, plots: &[Plot]) {
-        self.grid("grid", plots);
-    }
-
-    /// Many small plots.
-    pub fn small_plots(&mut self, plots: &[Plot]) {
-        self.grid("grid small", plots);
-    }
-
-    fn grid(&mut self, class: &str, plots: &[Plot]) {
         let figures: String =
             plots.iter().map(|plot| format!("<figure>{}</figure>\n", figure(plot))).collect();
-        self.push(format_args!("<div class='{class}'>\n{figures}</div>"));
+        self.push(format_args!("<div class='grid'>\n{figures}</div>"));
+    }
+
+    /// Many small plots, which have one legend in common.
+    pub fn small_plots(&mut self, plots: &[Plot]) {
+        self.push(plots.first().map_or(String::new(), legend));
+        let small = |plot: &Plot| {
+            let title = escape(&plot.title);
+            format!("<figure><figcaption><b>{title}</b></figcaption>{}</figure>\n", plot.inline())
+        };
+        let figures: String = plots.iter().map(small).collect();
+        self.push(format_args!("<div class='grid small'>\n{figures}</div>"));
+    }
+
+    /// What `inside` adds, side by side where there is room.
+    pub fn beside(&mut self, inside: impl FnOnce(&mut Self)) {
+        self.push("<div class='beside'>");
+        inside(self);
+        self.push("</div>");
     }
 
     /// What `inside` adds, folded away under `summary`, or open.
@@ -165,14 +174,27 @@ impl Report {
     }
 }
 
+/// Escaped text; what stands in backticks is code.
+fn prose(text: &str) -> String {
+    let piece = |(i, piece): (usize, &str)| {
+        let piece = escape(piece);
+        if i % 2 == 1 { format!("<code>{piece}</code>") } else { piece }
+    };
+    text.split('`').enumerate().map(piece).collect()
+}
+
 /// Title, legend and drawing.
 fn figure(plot: &Plot) -> String {
+    format!("<figcaption><b>{}</b>{}</figcaption>{}", escape(&plot.title), legend(plot), plot.inline())
+}
+
+/// The names of a plot's series, each with its colour.
+fn legend(plot: &Plot) -> String {
     let name = |(name, class): &(String, &str)| {
         format!("<span class='{class}'><i></i><span>{}</span></span>", escape(name))
     };
     let names: String = plot.legend.iter().map(name).collect();
-    let legend = if names.is_empty() { names } else { format!("<div class='legend'>{names}</div>") };
-    format!("<figcaption><b>{}</b>{legend}</figcaption>{}", escape(&plot.title), plot.inline())
+    if names.is_empty() { names } else { format!("<div class='legend'>{names}</div>") }
 }
 
 #[cfg(test)]
@@ -185,6 +207,7 @@ mod tests {
         let mut report = Report::new("a & b");
         report.lead("<lead>", &[("93.4%".into(), "float".into())]);
         report.heading("<h>");
+        report.note("see `cli ptq` & more");
         report.table(&["name", "mse"], &[vec!["sawb".into(), "1.5".into()]]);
         report.plot(&lines("<t>", "epoch", "loss", &[Series::new("<s>", vec![(1.0, 2.0)])]));
         report.details("more", false, |page| page.text("inside"));
@@ -197,6 +220,7 @@ mod tests {
             "<td>sawb</td><td class='n'>1.5</td>",
             "<th scope='col' class='n'>mse</th>",
             "<b>&lt;t&gt;</b>",
+            "see <code>cli ptq</code> &amp; more",
             "<summary>more</summary>\n<p>inside</p>\n</details>",
             "alt='a &#39;cat&#39;'",
         ] {

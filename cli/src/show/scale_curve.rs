@@ -28,7 +28,7 @@ pub fn scale_curve(title: &str, x: &[f32], grid: Grid, rules: &[ScaleRule]) -> O
         .iter()
         .map(|rule| Some((*rule, f64::from(rule.scale(x, grid).ok()?))))
         .collect::<Option<_>>()?;
-    let octaves = choices.iter().map(|(_, s)| (s / s_best).log2().abs()).fold(2.0, f64::max) + 0.15;
+    let octaves = choices.iter().map(|(_, s)| (s / s_best).log2().abs()).fold(1.2, f64::max) + 0.2;
     let most = choices.iter().map(|(_, s)| 1.25 * above(*s)).fold(HEIGHT.0, f64::max).min(HEIGHT.1);
 
     let mut horizontal = Axis::over("scale, as a multiple of the best", [-octaves, octaves]);
@@ -56,11 +56,11 @@ pub fn scale_curve(title: &str, x: &[f32], grid: Grid, rules: &[ScaleRule]) -> O
         frame.dot(place, shown, 5.0, class, &detail);
         // Numbers of rules that stand close together are stacked.
         let (px, mut py) = (frame.px(place), frame.py(shown) - 9.0);
-        while placed.iter().any(|(x, y)| (x - px).abs() < 10.0 && (y - py).abs() < 12.0) {
-            py -= 12.0;
+        while placed.iter().any(|(x, y)| (x - px).abs() < 11.0 && (y - py).abs() < 14.0) {
+            py -= 14.0;
         }
         placed.push((px, py));
-        frame.text(px, py, "middle", "class='strong'", &(i + 1).to_string());
+        frame.text(px, py, "middle", &format!("class='{class} key'"), &(i + 1).to_string());
         frame.legend(&format!("{} {}", i + 1, rule.name), class);
     }
     Some(frame.finish())

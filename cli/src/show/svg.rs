@@ -14,102 +14,13 @@
 use std::fmt::{Arguments, Write};
 
 use crate::show::axis::Axis;
+pub use crate::show::drawing::{Plot, STYLE, Size, escape};
 
 /// Classes of series; more series begin again.
 pub const SERIES: [&str; 6] = ["s0", "s1", "s2", "s3", "s4", "s5"];
-/// What the classes mean.
-pub const STYLE: &str = include_str!("plot.css");
-
-/// Width and height of a plot.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Size {
-    /// In the units of the text, whose size is 12.
-    pub width: f64,
-    /// The same.
-    pub height: f64,
-}
-
-impl Size {
-    /// Half a page's width, or a phone's whole.
-    pub const USUAL: Self = Self { width: 460.0, height: 270.0 };
-    /// One of many.
-    pub const SMALL: Self = Self { width: 270.0, height: 150.0 };
-}
-
 /// From the frame to the plot's edge.
 const RIGHT: f64 = 12.0;
 const TOP: f64 = 26.0;
-
-/// A finished plot.
-#[derive(Clone, Debug)]
-pub struct Plot {
-    /// What it shows.
-    pub title: String,
-    /// Names of its series, each with its class.
-    pub legend: Vec<(String, &'static str)>,
-    /// Its extent.
-    pub size: Size,
-    /// The elements.
-    pub body: String,
-}
-
-impl Plot {
-    /// The drawing alone, for a page that has the style sheet and writes title and legend itself.
-    pub fn inline(&self) -> String {
-        let Size { width, height } = self.size;
-        format!(
-            "<svg class='plot' viewBox='0 0 {width} {height}' role='img' aria-label='{}'>\n{}</svg>",
-            escape(&self.title),
-            self.body
-        )
-    }
-
-    /// A file of its own.
-    pub fn file(&self) -> String {
-        Self::stack(std::slice::from_ref(self))
-    }
-
-    /// A file with these plots under each other.
-    pub fn stack(plots: &[Self]) -> String {
-        let width = plots.iter().map(|p| p.size.width).fold(0.0, f64::max);
-        let (mut body, mut y) = (String::new(), 0.0);
-        for plot in plots {
-            let (head, height) = plot.head(width);
-            let below = y + height;
-            writeln!(body, "<g transform='translate(0 {y})'>{head}</g>").expect("a string takes all");
-            writeln!(body, "<g transform='translate(0 {below})'>\n{}</g>", plot.body)
-                .expect("a string takes all");
-            y = below + plot.size.height;
-        }
-        format!(
-            "<svg xmlns='http://www.w3.org/2000/svg' class='plot' viewBox='0 0 {width} {y}' width='{width}' \
-             height='{y}'>\n<style>{STYLE}</style>\n<rect class='bg' width='100%' height='100%'/>\n{body}</svg>\n"
-        )
-    }
-
-    /// Title and legend as SVG, in lines no wider than `width`, and their height.
-    fn head(&self, width: f64) -> (String, f64) {
-        let mut head = format!("<text class='title' x='10' y='22'>{}</text>", escape(&self.title));
-        let (mut x, mut y) = (10.0, 40.0);
-        for (name, class) in &self.legend {
-            let room = 17.0 + 6.4 * name.chars().count() as f64 + 14.0;
-            if x > 10.0 && x + room > width {
-                (x, y) = (10.0, y + 17.0);
-            }
-            write!(
-                head,
-                "<rect class='{class} fill' x='{x:.1}' y='{:.1}' width='11' height='11' rx='2'/>\
-                 <text x='{:.1}' y='{y:.1}'>{}</text>",
-                y - 9.5,
-                x + 17.0,
-                escape(name)
-            )
-            .expect("a string takes all");
-            x += room;
-        }
-        (head, if self.legend.is_empty() { 30.0 } else { y + 8.0 })
-    }
-}
 
 /// A plot in the making.
 pub struct Frame {
@@ -127,12 +38,14 @@ impl Frame {
 
     /// An empty plot of another size.
     pub fn sized(title: &str, x: Axis, y: Axis, size: Size) -> Self {
-        let longest = y.ticks(size.height / 45.0).iter().map(|(_, text)| text.chars().count()).max();
-        let left = 14.0 + 7.4 * longest.unwrap_or(0) as f64;
+        // A small plot shows a shape: its height has no numbers.
+        let y_ticks = if size == Size::SMALL { Vec::new() } else { y.ticks(size.height / 45.0) };
+        let longest = y_ticks.iter().map(|(_, text)| text.chars().count()).max();
+        let left = longest.map_or(8.0, |n| 14.0 + 7.4 * n as f64);
         let plot = Plot { title: title.to_string(), legend: Vec::new(), size, body: String::new() };
         let mut frame = Self { x, y, left, plot };
         let (left, right, bottom) = (frame.left, size.width - RIGHT, frame.bottom());
-        for (value, text) in frame.y.ticks(size.height / 45.0) {
+        for (value, text) in y_ticks {
             let y = frame.py(value);
             frame.draw(format_args!(
                 "<line class='grid' x1='{left:.1}' x2='{right}' y1='{y:.1}' y2='{y:.1}'/>"
@@ -146,8 +59,8 @@ impl Frame {
                 bottom + 4.0
             ));
             // The outermost numbers stay inside the picture.
-            let half = 3.4 * text.chars().count() as f64;
-            frame.text(x.min(size.width - 2.0 - half), bottom + 16.0, "middle", "", &text);
+            let half = 4.0 * text.chars().count() as f64;
+            frame.text(x.clamp(2.0 + half, size.width - 2.0 - half), bottom + 18.5, "middle", "", &text);
         }
         frame.draw(format_args!("<path class='axis' d='M{left:.1} {bottom}H{right}'/>"));
         let (x_label, y_label) = (frame.x.label.clone(), frame.y.label.clone());
@@ -162,7 +75,7 @@ impl Frame {
 
     /// Vertical position of the plot's lower edge.
     pub fn bottom(&self) -> f64 {
-        self.plot.size.height - if self.x.label.is_empty() { 22.0 } else { 38.0 }
+        self.plot.size.height - if self.x.label.is_empty() { 25.0 } else { 41.0 }
     }
 
     /// Vertical position of the plot's upper edge.
@@ -197,11 +110,12 @@ impl Frame {
         self.draw(format_args!("<polyline class='{class} line' points='{}'/>", path.trim_end()));
     }
 
-    /// A dot that says `detail` when it is pointed at.
+    /// A dot that says `detail` when it is pointed at; one of the class `stop` also when the tab key reaches it.
     pub fn dot(&mut self, x: f64, y: f64, radius: f64, class: &str, detail: &str) {
         let (x, y, detail) = (self.px(x), self.py(y), escape(detail));
+        let stop = if class.ends_with(" stop") { " tabindex='0'" } else { "" };
         self.draw(format_args!(
-            "<circle class='{class} fill' cx='{x:.1}' cy='{y:.1}' r='{radius}'><title>{detail}</title></circle>"
+            "<circle class='{class} fill'{stop} cx='{x:.1}' cy='{y:.1}' r='{radius}'><title>{detail}</title></circle>"
         ));
     }
 
@@ -261,22 +175,6 @@ impl Frame {
     }
 }
 
-/// The text with the characters that SVG and HTML reserve written out.
-pub fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            c => escaped.push(c),
-        }
-    }
-    escaped
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -291,13 +189,5 @@ mod tests {
             assert!(svg.contains("a &lt; b &amp; &quot;c&quot;") && !svg.contains("NaN"), "{svg}");
         }
         assert!(plot.file().contains("&lt;series&gt;") && plot.file().contains("<style>"));
-    }
-
-    #[test]
-    fn plots_are_stacked_under_their_heads() {
-        let plot = Frame::new("t", Axis::over("x", [0.0, 1.0]), Axis::over("y", [0.0, 1.0])).finish();
-        let both = Plot::stack(&[plot.clone(), plot]);
-        assert_eq!((both.matches("<svg").count(), both.matches("class='title'").count()), (1, 2));
-        assert!(both.contains("translate(0 300)") && both.contains("height='600'"), "{both}");
     }
 }

@@ -47,7 +47,6 @@ pub fn section(page: &mut Report, runs: &[PastRun]) {
                 }
             }
         }
-        page.plot(&horizontal_bars("Images classified correctly, %", &bars, 100.0));
         let float = networks.iter().find(|(_, m)| !m.is_quantized()).map(|(_, m)| m.top1);
         let number = |v: Option<f64>, digits: usize| v.map_or(String::new(), |v| format!("{v:.digits$}"));
         let row = |(name, m): &(String, &Measured)| {
@@ -62,11 +61,14 @@ pub fn section(page: &mut Report, runs: &[PastRun]) {
                 format!("{:.1}", m.bytes as f64 / 1024.0),
             ]
         };
-        let head = ["network", "top-1 %", "against float", "simulated %", "agreement %", "KiB"];
-        page.table(&head, &networks.iter().map(row).collect::<Vec<_>>());
+        let head = ["network", "top-1 %", "points", "simulated %", "same class %", "KiB"];
+        page.beside(|page| {
+            page.plot(&horizontal_bars("Images classified correctly, %", &bars, 100.0));
+            page.table(&head, &networks.iter().map(row).collect::<Vec<_>>());
+        });
         page.note(
             "top-1: of the float network, or of the integers that the model file computes. simulated: the same quantized \
-             network in floats. agreement: images that both give the same class. KiB: the model file; of the float \
+             network in floats. same class: images that both classify alike. points: above or below the float network. KiB: the model file; of the float \
              network, its parameters.",
         );
     }

@@ -46,7 +46,7 @@ pub fn section(page: &mut Report, subjects: &[Subject]) {
     page.note(
         "Signal to quantization noise, in dB: six are one bit. weights: of the layer's weights; input: of what it sees \
          behind quantized layers; logits: of the network's output if only this layer is quantized, weights and input. \
-         The darker a cell, the more noise; each row has its own range. Blank: the layer stays in floats.",
+         The stronger the colour, the more noise; each row has its own range. Blank: the layer stays in floats.",
     );
 }
 

@@ -3,9 +3,9 @@
 use anyhow::Result;
 use models::data::cifar10::{CLASS_NAMES, Cifar10, ImageSet, SIDE, interleave};
 
-use crate::report::Sources;
 use crate::report::past_run::PastRun;
 use crate::report::results::{Measured, Results};
+use crate::report::{Sources, thousands};
 use crate::show::picture::data_uri;
 use crate::show::report::Report;
 
@@ -30,7 +30,7 @@ pub fn section(page: &mut Report, runs: &[PastRun], sources: &Sources) -> Result
             let right = newly_wrong(&results.labels, &m.predictions, &float.predictions).len();
             page.text(&format!(
                 "Of {} images the float network knows {} that this one does not, and this one {right} that the float network does not.{}",
-                results.labels.len(),
+                thousands(results.labels.len()),
                 wrong.len(),
                 if wrong.len() > MOST { format!(" The first {MOST}:") } else { String::new() }
             ));

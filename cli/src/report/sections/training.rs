@@ -37,13 +37,12 @@ pub fn section(page: &mut Report, runs: &[PastRun]) {
             name.clone(),
             epochs.len().to_string(),
             format!("{:.2}", last.test_top1),
-            format!("{:.2}", best.test_top1),
-            best.epoch.to_string(),
+            format!("{:.2} ({})", best.test_top1, best.epoch),
             format!("{:.4}", last.loss),
             format!("{:.0}", fit::images_per_s(epochs)),
         ])
     };
-    let head = ["run", "epochs", "last %", "best %", "best epoch", "last loss", "images/s"];
+    let head = ["run", "epochs", "last %", "best % (epoch)", "last loss", "images/s"];
     page.table(&head, &curves.iter().filter_map(row).collect::<Vec<_>>());
     page.note(
         "A quantized network in training is measured in integers after each epoch. The best epoch is chosen on the test \

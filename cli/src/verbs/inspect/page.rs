@@ -136,7 +136,7 @@ pub(super) fn report(
     let numbers: Vec<String> = (1..=layers.len()).map(|i| i.to_string()).collect();
     let sqnr = bars("Signal to quantization noise, layers in the table's order", "dB", &numbers, &rows);
     folder.write("sqnr.svg", sqnr.file().as_bytes())?;
-    page.note("Six decibels are one bit. The darker, the more noise.");
+    page.note("Six decibels are one bit. The stronger the colour, the more noise.");
     page.heading("Layers");
     page.table(&HEAD, &table(layers));
     page.heading("Distributions before and after quantization");
