@@ -32,7 +32,7 @@ fn shapes_near_the_tiles_sampled() {
 
 /// `cargo test --release -p quant --lib shapes -- --ignored --nocapture`
 #[test]
-#[ignore = "79,507 shapes on every kernel: about half an hour on one core"]
+#[ignore = "79,507 shapes on every kernel take a while"]
 fn every_shape_near_the_tiles() {
     let extents = extents();
     for kernel in available_kernels() {
