@@ -55,7 +55,7 @@ pub fn before_and_after(
         outlines.extend(quantized(values, q)?.map(|levels| ((*name).to_string(), levels)));
         let (lo, hi) = q.clip_range(0);
         let clips = [lo, hi].into_iter().filter(|clip| *clip != 0.0);
-        rules.extend(clips.map(|clip| (format!("{name} clips"), f64::from(clip))));
+        rules.extend(clips.map(|clip| ((*name).to_string(), f64::from(clip))));
     }
     Ok(histogram(title, (name, &before), &outlines, &rules, size))
 }

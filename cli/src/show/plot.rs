@@ -47,7 +47,8 @@ pub struct QuantizedLevels {
     pub levels: Vec<(f64, f64)>,
 }
 
-/// A distribution, what quantizers make of it, and vertical rules at named places (clipping values, say).
+/// A distribution, what quantizers make of it, and vertical rules at named places. A rule of a quantizer's name (where it
+/// clips) has its colour.
 ///
 /// All are drawn as densities, so that equal areas mean equal numbers of values: a bar of a bin's width for the values
 /// before, an outline as wide as a step around each level for those after.
@@ -78,8 +79,10 @@ pub fn histogram(
     });
     frame.bars(bars, "s0 soft");
     let mut classes = SERIES[1..].iter().cycle();
+    let mut named: Vec<(&str, &'static str)> = Vec::new();
     for ((name, q), class) in after.iter().zip(&mut classes) {
         frame.legend(name, class);
+        named.push((name, class));
         let half = q.step / 2.0;
         let corner = |x: f64, share: f64| (x.clamp(before.lo, before.hi), (share / q.step).min(limit));
         let corners =
@@ -89,7 +92,6 @@ pub fn histogram(
             frame.marks(q.levels.iter().map(|l| l.0), class);
         }
     }
-    let mut named: Vec<(&str, &'static str)> = Vec::new();
     for (name, x) in rules {
         // The two ends of one range are one thing, in one colour.
         let class = named.iter().find(|(known, _)| known == name).map(|(_, class)| *class);
