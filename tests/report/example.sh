@@ -14,8 +14,9 @@ ln -s "$data" cifar10
 "$cli" ptq --data cifar10 --out ptq_w4a4
 "$cli" ptq --data cifar10 --policy product --out ptq_integer_only
 "$cli" qat --data cifar10 --limit 10000 --epochs 5 --lr 0.001 --out qat_w4a4
-"$cli" search --data cifar10 --floor 91 --images 1000 --evaluations 60 --min-bits 3 --out search
+"$cli" search --data cifar10 --floor 91 --searcher dynamic --costs sqnr --images 1000 --evaluations 24 --min-bits 2 \
+    --out search
 qat="$root/docs/training/qat"
 "$cli" report ptq_w4a4 ptq_integer_only qat_w4a4 search "$qat/w4a4_lsq.jsonl" "$qat/w4a4_sawb.jsonl" \
-    --out "$root/docs/report-example.html"
+    --images 64 --out "$root/docs/report-example.html"
 python3 "$root/tests/report/browser.py" "$root/docs/report-example.html" --picture "$root/docs/images/report.png"
