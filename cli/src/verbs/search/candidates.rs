@@ -94,7 +94,7 @@ pub(super) fn every_second_right(setup: &Setup, answers: &Evaluation, first: usi
     let classes = answers.logits.len() / answers.images.max(1);
     let rows = answers.logits.chunks_exact(classes).zip(setup.test.indices.iter());
     let right = rows.skip(first).step_by(2).map(|(row, &i)| {
-        let label = usize::from(setup.data.test.label(i));
+        let label = setup.data.test.label(i);
         ops::argmax(row) == label
     });
     let (right, images) = right.fold((0, 0), |(right, all), hit| (right + usize::from(hit), all + 1));
