@@ -116,5 +116,14 @@ pub fn filled(arguments: &[String]) -> Vec<String> {
         path if [".th", ".safetensors"].iter().any(|end| path.ends_with(end)) => network.clone(),
         other => other.to_owned(),
     };
-    arguments.iter().map(word).collect()
+    // What is written goes where it is said, never over a file of the repository.
+    let before = std::iter::once(None).chain(arguments.iter().map(Some));
+    let written = |before: Option<&String>| {
+        before.is_some_and(|flag| ["--out", "--predictions"].contains(&flag.as_str()))
+    };
+    arguments
+        .iter()
+        .zip(before)
+        .map(|(w, before)| if written(before) { w.clone() } else { word(w) })
+        .collect()
 }
