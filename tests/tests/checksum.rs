@@ -2,7 +2,7 @@
 //! the same bits on every instruction set and for any number of threads.
 //!
 //! The usual test takes 20 images and a few numbers of threads; `CHECKSUM=all cargo test --release -p tests --test checksum
-//! -- --nocapture` takes all of both. `tests/cross.sh` runs it on processors that this machine is not.
+//! -- --nocapture` takes all of both.
 
 use std::path::{Path, PathBuf};
 
