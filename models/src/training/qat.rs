@@ -55,7 +55,9 @@ impl QatTrainer {
 impl Learner for QatTrainer {
     fn learn(&mut self, batch: Batch) -> Result<Tally> {
         let before = self.hook.steps.clone();
-        self.hook.progress = 1.0 - self.trainer.rate() / self.trainer.schedule.base;
+        let base = self.trainer.schedule.base;
+        // A rate that was nothing to begin with has not fallen.
+        self.hook.progress = if base > 0.0 { 1.0 - self.trainer.rate() / base } else { 0.0 };
         let result = self.trainer.step(batch, &mut self.hook)?;
         if let Some(ema) = &self.trainer.ema {
             self.hook.steps.average(&before, ema.decay);
@@ -178,6 +180,16 @@ mod tests {
             assert_ne!(before.value, after.value);
         }
         assert!(qat.hook.progress > 0.2, "{}", qat.hook.progress);
+    }
+
+    #[test]
+    fn without_a_learning_rate_the_weights_stay() {
+        let (mut qat, loader) = with(QuantConfig { damping: 0.5, ..QuantConfig::default() });
+        qat.trainer.schedule.base = 0.0;
+        let before = qat.trainer.params.get("fc.weight").unwrap().clone();
+        loader.epoch(0).for_each(|batch| _ = qat.learn(batch).unwrap());
+        assert_eq!(qat.trainer.params.get("fc.weight").unwrap(), &before);
+        assert_eq!(qat.hook.progress, 0.0);
     }
 
     #[test]
