@@ -4,7 +4,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use models::Evaluation;
 use serde::{Deserialize, Serialize};
 
 use super::machine::Machine;
@@ -118,10 +117,4 @@ impl Results {
         }
         Ok(Some(results))
     }
-}
-
-/// The class of each image.
-pub fn predictions(evaluation: &Evaluation) -> Vec<u16> {
-    let classes = evaluation.logits.len() / evaluation.images.max(1);
-    evaluation.logits.chunks_exact(classes.max(1)).map(|row| engine::ops::argmax(row) as u16).collect()
 }

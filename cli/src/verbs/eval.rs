@@ -203,7 +203,7 @@ fn per_class(context: &Context, logits: &[f32], set: &ImageSet, images: usize) {
 /// Writes the classes to the file that `--predictions` names, if it does.
 fn write_predictions(file: Option<&Path>, evaluation: &Evaluation) -> Result<()> {
     let Some(file) = file else { return Ok(()) };
-    let classes = evaluation.logits.chunks_exact(CLASSES).map(|logits| format!("{}\n", argmax(logits)));
+    let classes = evaluation.answers().map(|class| format!("{class}\n"));
     Ok(atomic::write(file, classes.collect::<String>().as_bytes())?)
 }
 

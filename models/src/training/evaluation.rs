@@ -25,10 +25,14 @@ impl Evaluation {
 
     /// Share of images, in percent, that both evaluations give the same class.
     pub fn agreement(&self, other: &Self) -> f64 {
-        let classes = self.logits.len() / self.images.max(1);
-        let pairs = self.logits.chunks_exact(classes).zip(other.logits.chunks_exact(classes));
-        100.0 * pairs.filter(|(a, b)| ops::argmax(a) == ops::argmax(b)).count() as f64
-            / self.images.max(1) as f64
+        let same = self.answers().zip(other.answers()).filter(|(a, b)| a == b).count();
+        100.0 * same as f64 / self.images.max(1) as f64
+    }
+
+    /// The class of each image, that of its largest logit, in the order they were seen.
+    pub fn answers(&self) -> impl Iterator<Item = usize> + '_ {
+        let classes = (self.logits.len() / self.images.max(1)).max(1);
+        self.logits.chunks_exact(classes).map(ops::argmax)
     }
 }
 

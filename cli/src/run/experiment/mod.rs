@@ -14,7 +14,7 @@ mod scores;
 mod setup;
 
 pub use inputs::inputs;
-pub use recipe::{CalibrationSource, Recipe, residual_bits};
+pub use recipe::{CalibrationSource, Recipe, correction_bars, residual_bits};
 pub use scores::{Scores, in_integers};
 pub use setup::Setup;
 

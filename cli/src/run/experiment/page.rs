@@ -10,7 +10,7 @@ use quant::ScaleRule;
 
 use super::{Scores, Setup};
 use crate::report::machine::Machine;
-use crate::report::results::{Front, Measured, Results, predictions};
+use crate::report::results::{Front, Measured, Results};
 use crate::run::context::Context;
 use crate::run::run_folder::RunFolder;
 use crate::show::text_table::text_table;
@@ -33,7 +33,7 @@ impl Row {
             integer_only: false,
             bytes: network.params.iter().map(|p| 4 * p.value.len()).sum(),
             model: None,
-            predictions: predictions(evaluation),
+            predictions: evaluation.answers().map(|class| class as u16).collect(),
         };
         Self { method: String::new(), measured }
     }
@@ -54,7 +54,7 @@ impl Row {
             integer_only: network.is_integer_only(),
             bytes,
             model: None,
-            predictions: predictions(integers),
+            predictions: integers.answers().map(|class| class as u16).collect(),
         };
         Self { method: method.to_string(), measured }
     }

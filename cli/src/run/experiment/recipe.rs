@@ -39,6 +39,20 @@ pub fn residual_bits() -> impl TypedValueParser<Value = u32> {
     PossibleValuesParser::new(["8", "16"]).map(|bits| bits.parse::<u32>().expect("8 and 16 are numbers"))
 }
 
+/// Progress of corrections that learn, a bar for each in its turn.
+pub fn correction_bars(context: &Context) -> impl FnMut(Step, Report<'_>) + '_ {
+    let mut bars: Vec<(Step, Progress)> = Vec::new();
+    move |step, report| {
+        if bars.last().is_none_or(|(last, _)| *last != step) {
+            bars.push((step, Progress::new(context, format!("  {}", step.name()), report.of)));
+        }
+        if let Some((_, bar)) = bars.last() {
+            bar.message(format!("{}, error {:.4}", report.unit, report.error));
+            bar.set(report.done);
+        }
+    }
+}
+
 /// A post-training quantization.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recipe {
@@ -164,16 +178,7 @@ impl Recipe {
             None => quantizer,
         };
         context.detail(format_args!("  correcting: {}", self.correction));
-        let mut bars: Vec<(Step, Progress)> = Vec::new();
-        let mut report = |step: Step, report: Report<'_>| {
-            if bars.last().is_none_or(|(last, _)| *last != step) {
-                bars.push((step, Progress::new(context, format!("  {}", step.name()), report.of)));
-            }
-            if let Some((_, bar)) = bars.last() {
-                bar.message(format!("{}, error {:.4}", report.unit, report.error));
-                bar.set(report.done);
-            }
-        };
+        let mut report = correction_bars(context);
         let network = (&float.graph, &float.params);
         let effort = Effort { seed: context.seed, iterations: self.iterations };
         let quantized = self.correction.quantize(&quantizer, network, batches, effort, &mut report)?;

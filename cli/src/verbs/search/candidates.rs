@@ -1,18 +1,16 @@
 //! The networks that a search looks at: measured as fast as can be while it searches, and made in earnest at the end.
 
 use anyhow::Result;
-use engine::{Params, Tensor, ops};
+use engine::{Params, Tensor};
 use models::data::loader::Loader;
 use models::{Evaluation, QuantizedNetwork};
 use quant::mixed::{Evaluator, Images, Rounding};
-use quant::rounding::Report;
 use quant::{Effort, Policy, QuantConfig, Quantizer, Step, Widths};
 
 use super::SearchArgs;
 use crate::run::context::Context;
 use crate::run::exit::Failure;
-use crate::run::experiment::{Setup, in_integers};
-use crate::run::progress::Progress;
+use crate::run::experiment::{Setup, correction_bars, in_integers};
 
 /// Bits of activations: as good as floats.
 const ACTIVATION_BITS: u32 = 16;
@@ -64,13 +62,7 @@ impl<'a> Candidates<'a> {
         let quantizer = Quantizer::new(config).with_plan(plan).with_residual_bits(ACTIVATION_BITS);
         let images = self.setup.subset(0, self.args.calibration_images);
         let batches = || images.epoch(0).map(|batch| batch.x);
-        let mut bar: Option<Progress> = None;
-        let mut report = |step: Step, report: Report<'_>| {
-            let bar = bar
-                .get_or_insert_with(|| Progress::new(self.context, format!("  {}", step.name()), report.of));
-            bar.message(format!("{}, error {:.4}", report.unit, report.error));
-            bar.set(report.done);
-        };
+        let mut report = correction_bars(self.context);
         let effort = Effort { seed: self.context.seed, iterations: self.args.iterations };
         let float: (_, &Params) = (&network.graph, &network.params);
         let quantized = self.args.correction.quantize(&quantizer, float, batches, effort, &mut report)?;
@@ -91,12 +83,8 @@ fn every_second(setup: &Setup, first: usize, count: usize) -> Loader {
 
 /// The accuracy of `answers` to all test images on every second one from `first` on.
 pub(super) fn every_second_right(setup: &Setup, answers: &Evaluation, first: usize) -> f64 {
-    let classes = answers.logits.len() / answers.images.max(1);
-    let rows = answers.logits.chunks_exact(classes).zip(setup.test.indices.iter());
-    let right = rows.skip(first).step_by(2).map(|(row, &i)| {
-        let label = setup.data.test.label(i);
-        ops::argmax(row) == label
-    });
+    let images = answers.answers().zip(setup.test.indices.iter());
+    let right = images.skip(first).step_by(2).map(|(class, &i)| class == setup.data.test.label(i));
     let (right, images) = right.fold((0, 0), |(right, all), hit| (right + usize::from(hit), all + 1));
     100.0 * right as f64 / f64::from(images.max(1))
 }
