@@ -46,3 +46,23 @@ fn an_unknown_correction_is_a_usage_error_that_lists_the_names() {
         assert!(run.stderr.contains(name), "{name}: {}", run.stderr);
     }
 }
+
+#[test]
+fn single_layers_take_other_bits() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = ["--bits", "W2A16", "--policy", "product", "--residual-bits", "16"];
+    let ptq = |bits: &str| {
+        run_in(dir.path(), &[&["--json", "ptq"], &whole[..], &["--layer-bits", bits], &SMALL[..4]].concat())
+    };
+    let (wide, narrow) = (ptq("conv1=W5A8,fc=4").json(), ptq("*=2,conv1=W5A8,fc=4,layer3.2.conv2=1").json());
+    let model = narrow["model"].as_str().unwrap();
+    assert!(model.ends_with("ResNet20_mixed.safetensors"), "{model}");
+    let bytes = |json: &serde_json::Value| json["packed_bytes"].as_u64().unwrap();
+    assert_eq!(bytes(&wide) - bytes(&narrow), 36_864 / 8, "one bit of each weight of layer3.2.conv2");
+    let read = run_in(dir.path(), &["--json", "eval", "--weights", model, "--limit", "32"]).json();
+    assert_eq!(read["top1"], narrow["top1_int"]);
+
+    ptq("layer3.2.conv3=1").refused(2, &["layer3.2.conv3", "layer3.2.conv2"]);
+    ptq("fc=9").refused(2, &["--layer-bits fc=9"]);
+    ptq("fc=0").refused(2, &["fc=0"]);
+}

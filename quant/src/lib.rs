@@ -40,7 +40,7 @@ pub use integer::{
     Accumulators, Activation, PackedWeights, integer_conv2d, integer_linear, quantize_bias, quantized_conv2d,
     quantized_linear,
 };
-pub use network::{Plan, Policy, QuantConfig, Quantization, Ranges, Widths};
+pub use network::{LayerBits, Plan, Policy, QuantConfig, Quantization, Ranges, Widths};
 pub use numbers::entry::{
     Symmetry, get_scale, get_scales, linear_dequantize, linear_quantize, reset_scale_and_zero_point,
     reset_scales_and_zero_points,

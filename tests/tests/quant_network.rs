@@ -2,8 +2,8 @@
 
 use engine::{Float, Graph, Layer, Params, Tape, Tensor, ops};
 use quant::{
-    CalibrateHook, FakeQuantHook, Granularity, Policy, QuantConfig, Quantization, Ranges, ScaleRule, Ste,
-    Widths,
+    CalibrateHook, FakeQuantHook, Granularity, Policy, QuantConfig, Quantization, Quantizer, Ranges,
+    ScaleRule, Ste, Widths,
 };
 
 /// conv - bn - relu - conv - bn - relu, a residual, pooling, classifier.
@@ -159,4 +159,26 @@ fn errors_name_the_layer() {
     let mut hook = quantization.as_trained();
     let message = graph.infer(&params, images(1, 0), &mut hook).unwrap_err().to_string();
     assert!(message.contains("conv2") && message.contains("NaN"), "{message}");
+}
+
+#[test]
+fn single_layers_take_other_bits_than_the_policy_gives() {
+    let (graph, params) = network();
+    let config =
+        QuantConfig { bits: "W4A8".parse().unwrap(), policy: Policy::Course, ..QuantConfig::default() };
+    let plan =
+        |bits: &str| Quantizer::new(config.clone()).with_layer_bits(bits.parse().unwrap()).plan(&graph);
+    let widths = |bits: &str| plan(bits).unwrap().layers().iter().map(|(_, w)| *w).collect::<Vec<_>>();
+    let w = |w, a| Some(Widths { w, a });
+    assert_eq!(widths("conv2=1"), [None, w(1, 8), w(4, 8)]);
+    assert_eq!(widths("*=2,fc=W3A16"), [w(2, 8), w(2, 8), w(3, 16)], "a float layer's input takes --bits");
+    let error = plan("conv3=2").unwrap_err().to_string();
+    assert!(error.contains("conv3") && error.contains("conv2"), "{error}");
+
+    let quantizer = Quantizer::new(config).with_layer_bits("conv*=1".parse().unwrap());
+    let quantized = quantizer.calibrate(&graph, &params, std::iter::once(images(16, 0))).unwrap();
+    let w = quantized.params.get("conv2.weight").unwrap();
+    let grid = quantized.quantization.weight_params("conv2", w, 1).unwrap().grid();
+    assert_eq!((grid.qmin, grid.qmax), (-1, 0), "one bit of eq 1");
+    assert_eq!(quantized.quantization.plan.get("conv2").map(|widths| widths.w), Some(1));
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
-use quant::{ActivationRule, Granularity, Policy, ScaleRule, Sequence, Widths};
+use quant::{ActivationRule, Granularity, LayerBits, Policy, ScaleRule, Sequence, Widths};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -32,6 +32,9 @@ pub struct PtqArgs {
     /// Bits of weights and activations
     #[arg(long, value_name = "WxAy", default_value = "W4A4")]
     bits: Widths,
+    /// Layers whose weights have other bits, the later entry before the earlier: `layer3.*=2,fc=8,conv1=W5A8`
+    #[arg(long, value_name = "LAYER=BITS,..")]
+    layer_bits: Option<LayerBits>,
     /// Rule that chooses the scale of weights
     #[arg(long, value_name = "RULE", default_value = "sawb")]
     method: ScaleRule,
@@ -87,6 +90,7 @@ impl PtqArgs {
     pub(crate) fn recipe(&self) -> Recipe {
         Recipe {
             bits: self.bits,
+            layer_bits: self.layer_bits.clone(),
             method: self.method,
             granularity: self.weight_granularity,
             policy: self.policy,
@@ -133,7 +137,7 @@ pub fn run(args: PtqArgs, context: &Context) -> Result<()> {
         ("seed", context.seed.to_string()),
         ("command", command.clone()),
     ];
-    let model = folder.path(model_name(setup.network.depth, args.bits));
+    let model = folder.path(model_name(&quantized));
     let latent = quantized.save(&model, &facts)?;
     let model_bytes = file_bytes(&model)?;
 
@@ -157,6 +161,7 @@ pub fn run(args: PtqArgs, context: &Context) -> Result<()> {
         "agreement_as_trained": scores.agreement_as_trained,
         "images": scores.images,
         "bits": args.bits,
+        "layer_bits": args.layer_bits,
         "method": args.method,
         "weight_granularity": args.weight_granularity,
         "policy": args.policy,

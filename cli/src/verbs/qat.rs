@@ -14,7 +14,7 @@ use engine::ops::Distillation;
 use models::data::cifar10::SIDE;
 use models::formats::latent_path;
 use models::{QuantizedNetwork, Teacher};
-use quant::{ActivationRule, Granularity, Policy, ScaleRule, Step, Widths};
+use quant::{ActivationRule, Granularity, LayerBits, Policy, ScaleRule, Step, Widths};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -36,6 +36,9 @@ pub struct QatArgs {
     /// Bits of weights and activations
     #[arg(long, value_name = "WxAy", default_value = "W4A4")]
     bits: Widths,
+    /// Layers whose weights have other bits, the later entry before the earlier: `layer3.*=2,fc=8,conv1=W5A8`
+    #[arg(long, value_name = "LAYER=BITS,..")]
+    layer_bits: Option<LayerBits>,
     /// Rule that chooses the scale of weights, at every step
     #[arg(long, value_name = "RULE", default_value = "sawb")]
     method: ScaleRule,
@@ -125,6 +128,7 @@ impl QatArgs {
     fn post_training(&self) -> Recipe {
         Recipe {
             bits: self.bits,
+            layer_bits: self.layer_bits.clone(),
             method: self.method,
             granularity: Granularity::PerTensor,
             policy: self.policy,
@@ -249,6 +253,7 @@ pub fn run(args: QatArgs, context: &Context) -> Result<()> {
         "images_per_s": outcome.images_per_s(),
         "images": scores.images,
         "bits": args.bits,
+        "layer_bits": args.layer_bits,
         "method": args.method,
         "policy": args.policy,
         "residual_bits": args.residual_bits,

@@ -7,7 +7,7 @@ use engine::{Graph, Params, Result, Tape, Tensor, ops};
 
 use super::{ActivationRule, Correction, Reference, calibrate};
 use crate::int_graph::{IntGraph, lower};
-use crate::{FakeQuantHook, Plan, QuantConfig, Quantization};
+use crate::{FakeQuantHook, LayerBits, Plan, QuantConfig, Quantization};
 
 /// What is chosen before anything is measured: widths, rules, and which layer gets how many bits.
 #[derive(Clone, Debug)]
@@ -16,6 +16,7 @@ pub struct Quantizer {
     activation_rule: ActivationRule,
     plan: Option<Plan>,
     residual_bits: Option<u32>,
+    layer_bits: Option<LayerBits>,
     weight_scales: BTreeMap<String, Vec<f32>>,
 }
 
@@ -23,7 +24,14 @@ impl Quantizer {
     /// By `config`, whose policy says which layers are quantized and whose activation rule chooses the ranges.
     pub fn new(config: QuantConfig) -> Self {
         let activation_rule = ActivationRule::Scale(config.activation_rule);
-        Self { config, activation_rule, plan: None, residual_bits: None, weight_scales: BTreeMap::new() }
+        Self {
+            config,
+            activation_rule,
+            plan: None,
+            residual_bits: None,
+            layer_bits: None,
+            weight_scales: BTreeMap::new(),
+        }
     }
 
     /// Calibrates by `rule`; in training the ranges follow the configuration's.
@@ -44,6 +52,12 @@ impl Quantizer {
         Self { residual_bits: Some(bits), ..self }
     }
 
+    /// Gives single layers other widths than the policy or the plan does.
+    #[must_use]
+    pub fn with_layer_bits(self, bits: LayerBits) -> Self {
+        Self { layer_bits: Some(bits), ..self }
+    }
+
     /// Keeps these weight scales instead of choosing them by the rule.
     #[must_use]
     pub fn with_weight_scales(self, weight_scales: BTreeMap<String, Vec<f32>>) -> Self {
@@ -58,12 +72,15 @@ impl Quantizer {
     /// The widths of each layer of `graph`.
     ///
     /// # Errors
-    /// If the bits of the residual stream are not 1 to 16.
+    /// If the bits of the residual stream are not 1 to 16, or `graph` has no such layer as one that was given other widths.
     pub fn plan(&self, graph: &Graph) -> Result<Plan> {
         let from_policy = || self.config.policy.plan(graph, self.config.bits);
         let mut plan = self.plan.clone().unwrap_or_else(from_policy);
         if let Some(bits) = self.residual_bits {
             plan.set_residual_bits(bits)?;
+        }
+        if let Some(bits) = &self.layer_bits {
+            bits.apply(&mut plan, self.config.bits.a)?;
         }
         Ok(plan)
     }

@@ -160,7 +160,7 @@ pub fn train(
     let images =
         Loader::training(&setup.data.train, training.batch, normalization, Augment::STANDARD, context.seed)
             .over(setup.train.clone());
-    let model = folder.path(model_name(setup.network.depth, start.quantization.config.bits));
+    let model = folder.path(model_name(&start));
     let QuantizedNetwork { network, quantization } = start;
     let trainer = training.trainer(&network, images.batches());
     let mut fit = Fit::new(QatTrainer::new(trainer, quantization)?, training.epochs)

@@ -18,9 +18,14 @@ pub use recipe::{CalibrationSource, Recipe, correction_bars, residual_bits};
 pub use scores::{Scores, in_integers};
 pub use setup::Setup;
 
-/// The name of the file a quantized network is saved to, such as `ResNet20_W4A4.safetensors`.
-pub fn model_name(depth: usize, bits: quant::Widths) -> String {
-    format!("ResNet{depth}_{bits}.safetensors")
+/// The name of the file a quantized network is saved to: `ResNet20_W4A4.safetensors`, or `ResNet20_mixed.safetensors` if
+/// single layers have other bits than its policy gives them.
+pub fn model_name(quantized: &models::QuantizedNetwork) -> String {
+    let models::QuantizedNetwork { network, quantization } = quantized;
+    let quant::QuantConfig { bits, policy, .. } = quantization.config;
+    let is_mixed = quantization.plan.layers() != policy.plan(&network.graph, bits).layers();
+    let bits = if is_mixed { "mixed".to_owned() } else { bits.to_string() };
+    format!("ResNet{}_{bits}.safetensors", network.depth)
 }
 
 /// Bytes of a file.

@@ -10,7 +10,8 @@ use models::data::synthetic::noise_images;
 use models::{Network, QuantizedNetwork};
 use quant::rounding::Report;
 use quant::{
-    ActivationRule, Effort, Granularity, Policy, QuantConfig, Quantizer, ScaleRule, Sequence, Step, Widths,
+    ActivationRule, Effort, Granularity, LayerBits, Policy, QuantConfig, Quantizer, ScaleRule, Sequence,
+    Step, Widths,
 };
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +59,8 @@ pub fn correction_bars(context: &Context) -> impl FnMut(Step, Report<'_>) + '_ {
 pub struct Recipe {
     /// Bits of weights and activations.
     pub bits: Widths,
+    /// Layers that have other bits.
+    pub layer_bits: Option<LayerBits>,
     /// The scale rule of weights.
     pub method: ScaleRule,
     /// One of them for each tensor, or for each channel.
@@ -98,6 +101,10 @@ impl Recipe {
     pub fn check(&self) -> Result<()> {
         if self.bits.w > 8 {
             let text = format!("--bits {}: the integer layers take weights of at most 8 bits", self.bits);
+            return Err(Failure::Usage(text).into());
+        }
+        if let Some(bits) = self.layer_bits.as_ref().filter(|bits| bits.most() > 8) {
+            let text = format!("--layer-bits {bits}: the integer layers take weights of at most 8 bits");
             return Err(Failure::Usage(text).into());
         }
         if self.residual_bits.is_some() && self.policy != Policy::Product {
@@ -175,6 +182,10 @@ impl Recipe {
         let quantizer = Quantizer::new(self.config()).with_activation_rule(self.activation_rule);
         let quantizer = match self.residual_bits {
             Some(bits) => quantizer.with_residual_bits(bits),
+            None => quantizer,
+        };
+        let quantizer = match &self.layer_bits {
+            Some(bits) => quantizer.with_layer_bits(bits.clone()),
             None => quantizer,
         };
         context.detail(format_args!("  correcting: {}", self.correction));

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::Result;
+use quant::LayerBits;
 use quant::mixed::proxy::Proxy;
 use quant::mixed::rank::spearman;
 use quant::mixed::{self, LayerSize, Outcome, Point};
@@ -42,6 +43,12 @@ pub(super) struct Found<'a> {
 impl Found<'_> {
     fn layers(&self) -> &[LayerSize] {
         self.candidates.evaluator.layers()
+    }
+
+    /// The bits of the chosen network, as `ptq` and `qat` take them.
+    fn layer_bits(&self) -> LayerBits {
+        let names = self.layers().iter().map(|layer| layer.name.as_str());
+        LayerBits::of(names.zip(self.best.bits.iter().copied()))
     }
 
     /// The front as the report's page draws it.
@@ -86,6 +93,7 @@ impl Found<'_> {
         let correlations = self.correlations(context)?;
         context.say(text_table(&head, 1, &rows))?;
         context.say(&result)?;
+        context.say(format_args!("for ptq and qat: --layer-bits {}", self.layer_bits()))?;
         for (name, rho) in &correlations {
             context.say(format_args!(
                 "rank correlation of the cost `{name}` with the accuracy of candidates: {rho:.3}"
@@ -169,7 +177,7 @@ impl Found<'_> {
             })).collect::<Vec<_>>(),
             "best": {
                 "bytes": best.bytes, "top1_val": best.accuracy, "top1_test": self.others, "top1_int": self.scores.top1_int,
-                "bits": named(&best.bits),
+                "bits": named(&best.bits), "layer_bits": self.layer_bits(),
             },
             "baseline": self.uniform.last().map(|(_, _, accuracy)| accuracy),
             "model_bytes": self.model_bytes,

@@ -80,7 +80,7 @@ pub(super) fn cell(
         }
     };
     let scores = Scores::measure(context, &quantized, &setup.test)?;
-    let model = run.path(model_name(setup.network.depth, bits));
+    let model = run.path(model_name(&quantized));
     let facts = [
         ("test_accuracy", format!("{:.2}", scores.top1_int)),
         ("test_images", scores.images.to_string()),

@@ -96,6 +96,7 @@ fn by_flags(args: &TableArgs, bits: Widths, mode: CellMode, method: ScaleRule) -
     };
     Recipe {
         bits,
+        layer_bits: None,
         method,
         granularity: Granularity::PerTensor,
         policy: args.policy,
