@@ -1,6 +1,8 @@
 //! The epilogue against eq 7 in 128 bits, on every kernel: any number of columns and channels, one plane or two of
 //! everything, one output or two. What lies between the codes must stay as it was.
 
+mod edges;
+
 use engine::rng::{Purpose, Rng};
 
 use super::super::pack::Panels;
