@@ -138,6 +138,12 @@ class Run:
         if opset is None and "product" not in words:
             self.in_pytorch(name, weights, ours, least, "B", "downsample")
 
+    def trained_network(self, weights):
+        """A bundled network that was trained under quantization."""
+        name = "qat " + weights.stem.split("_")[1]
+        ours = self.ours(weights)
+        self.in_onnx_runtime(name, weights, ours, MEASURED)
+        self.in_pytorch(name, weights, ours, MEASURED, "B", "downsample")
 
     def imports(self, weights):
         """Files as people have them, back into this project."""
@@ -186,6 +192,9 @@ def main():
             run.float_network("float, option A", arguments.option_a, "A")
         for command, opset in QUICK if arguments.quick else FULL:
             run.quantized_network(command, opset)
+        if not arguments.quick:
+            for weights in sorted((assets / "qat").glob("*.safetensors")):
+                run.trained_network(weights)
     if arguments.json:
         print(json.dumps({"images": len(run.labels), "versions": found, "rows": run.rows, "imported": run.imported}))
     return 0 if all(row["passed"] for row in run.rows + run.imported) else 1

@@ -5,12 +5,20 @@ use models::data::augment::Normalization;
 use models::data::loader::Loader;
 use models::data::synthetic::noise_images;
 use models::{Network, Shortcut};
+use quant::equalize::{balance, flip};
 use quant::mixed::proxy::Proxy;
 use quant::mixed::{Evaluator, Images, Rounding};
-use quant::{Correction, Granularity, Policy, QuantConfig, Quantizer, Reference, ScaleRule, Widths};
+use quant::{
+    Correction, Granularity, Grid, Policy, QParams, QuantConfig, Quantizer, Reference, ScaleRule, Widths,
+    fake_quantize,
+};
 
-const ROUNDING: Rounding =
-    Rounding { rule: ScaleRule::HEURISTIC, granularity: Granularity::PerTensor, balanced: false };
+const ROUNDING: Rounding = Rounding {
+    rule: ScaleRule::HEURISTIC,
+    granularity: Granularity::PerTensor,
+    balanced: false,
+    flipped: false,
+};
 
 /// A small network with running statistics that are its own, two batches to correct on, and images with classes.
 fn setup() -> (Network, Vec<Tensor>, Images) {
@@ -111,4 +119,33 @@ fn sizes_are_those_of_the_stored_scales() {
     let per_channel = scales(Rounding { granularity: Granularity::PerChannel, ..ROUNDING });
     assert_eq!((per_channel[0], *per_channel.last().unwrap()), (16, 10));
     assert!(scales(Rounding { balanced: true, ..ROUNDING }).iter().all(|&scales| scales == 1));
+}
+
+#[test]
+fn what_is_flipped_and_balanced_rounds_as_the_corrections_do() {
+    let (Network { graph, params, .. }, ..) = setup();
+    let rounding = Rounding { balanced: true, flipped: true, ..ROUNDING };
+    for bits in [1, 2, 4] {
+        let widths = Widths { w: bits, a: 16 };
+        let plan = Policy::Course.plan(&graph, widths);
+        let (mut turned, before) = (params.clone(), &params);
+        flip(&graph, &mut turned, &plan, ROUNDING.rule).unwrap();
+        let (mut balanced, signs) = (turned.clone(), turned);
+        let scales = balance(&graph, &mut balanced, &plan, ROUNDING.rule).unwrap();
+        for (layer, scales) in scales {
+            let node = graph.nodes().iter().find(|node| node.name == layer).unwrap();
+            let [w, turned, even] =
+                [before, &signs, &balanced].map(|p| p.get(&format!("{layer}.weight")).unwrap());
+            let q = QParams::per_tensor(Grid::signed(bits).unwrap(), scales[0], 0).unwrap();
+            let stored = fake_quantize(even, &q).unwrap();
+            let got = rounding.round(&node.layer, w, bits).unwrap();
+            // The factor and the sign of each channel, taken back.
+            for (i, got) in got.data().iter().enumerate() {
+                let factor = turned.data()[i] / even.data()[i];
+                let sign = if turned.data()[i] == w.data()[i] { 1.0 } else { -1.0 };
+                let want = sign * factor * stored.data()[i];
+                assert!((got - want).abs() <= 1e-5 * want.abs(), "{layer}, {bits} bits: {got} and {want}");
+            }
+        }
+    }
 }

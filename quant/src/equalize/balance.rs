@@ -19,8 +19,9 @@
 use std::collections::BTreeMap;
 
 use engine::ops::EPS;
-use engine::{Graph, Layer, Params, Result};
+use engine::{Graph, Params, Result};
 
+use super::normed_convolutions;
 use crate::{Grid, Plan, ScaleRule};
 
 /// Factors of channels beyond this, either way, are not taken: a channel of nothing but noise keeps its place.
@@ -38,13 +39,8 @@ pub fn balance(
     rule: ScaleRule,
 ) -> Result<BTreeMap<String, Vec<f32>>> {
     let mut scales = BTreeMap::new();
-    for norm in graph.nodes().iter().filter(|node| matches!(node.layer, Layer::BatchNorm { .. })) {
-        let conv = &graph.nodes()[norm.inputs[0]];
-        let read = graph.nodes().iter().filter(|node| node.inputs.contains(&norm.inputs[0])).count();
+    for (conv, norm) in normed_convolutions(graph) {
         let Some(widths) = plan.get(&conv.name) else { continue };
-        if !matches!(conv.layer, Layer::Conv2d { .. }) || read > 1 {
-            continue; // someone else reads the channels as they are
-        }
         let grid = Grid::signed(widths.w)?;
         let w = params.get_mut(&format!("{}.weight", conv.name))?;
         let row = w.len() / w.dims()[0];

@@ -1,13 +1,29 @@
 //! Factors that move between neighbouring layers, so that integers fit better, while the float network stays the same.
 //!
 //! 1. [`cross_layer`](mod@cross_layer): from a batch norm through the ReLU into the next convolution (Nagel et al. 2019).
-//! 2. [`balance`](mod@balance): from a convolution's channels into the batch norm behind it.
+//! 2. [`flip`](mod@flip): the sign of a convolution's channel into the batch norm behind it.
+//! 3. [`balance`](mod@balance): a factor of a convolution's channel into the batch norm behind it.
 
 pub mod balance;
 pub mod cross_layer;
+pub mod flip;
 
 pub use balance::balance;
 pub use cross_layer::cross_layer;
+pub use flip::flip;
+
+use engine::{Graph, Layer, Node};
+
+/// Every convolution whose output is read by a batch norm and by nobody else, and that batch norm.
+fn normed_convolutions(graph: &Graph) -> impl Iterator<Item = (&Node, &Node)> {
+    let norms = graph.nodes().iter().filter(|node| matches!(node.layer, Layer::BatchNorm { .. }));
+    let pairs = norms.map(|norm| (norm.inputs[0], norm));
+    let only = |&(conv, _): &(usize, &Node)| {
+        graph.nodes().iter().filter(|node| node.inputs.contains(&conv)).count() == 1
+    };
+    let pairs = pairs.filter(only).map(|(conv, norm)| (&graph.nodes()[conv], norm));
+    pairs.filter(|(conv, _)| matches!(conv.layer, Layer::Conv2d { .. }))
+}
 
 #[cfg(test)]
 mod tests {

@@ -19,9 +19,11 @@ use engine::{Error, Graph, Layer, Params, Result, Tensor, ops};
 
 use super::stage::{Stage, Values};
 use super::{LayerSize, proxy};
+use crate::equalize::flip::{change_signs, flips};
 use crate::rounding::units::blocks;
 use crate::{
-    Granularity, ScaleRule, Symmetry, fake_quantize, reset_scale_and_zero_point, reset_scales_and_zero_points,
+    Granularity, Grid, ScaleRule, Symmetry, fake_quantize, reset_scale_and_zero_point,
+    reset_scales_and_zero_points,
 };
 
 /// Images and their classes.
@@ -42,6 +44,8 @@ pub struct Rounding {
     /// Whether channels are to be [balanced](crate::equalize::balance()): convolutions then round as if by channel, and
     /// store one scale. (They are taken to have a batch norm behind them.)
     pub balanced: bool,
+    /// Whether channels of convolutions are turned over where that [rounds better](crate::equalize::flip()).
+    pub flipped: bool,
 }
 
 impl Rounding {
@@ -55,7 +59,16 @@ impl Rounding {
             Granularity::PerTensor if !balanced => reset_scale_and_zero_point,
             _ => reset_scales_and_zero_points,
         };
-        fake_quantize(w, &reset(w, bits, self.rule, Symmetry::Symmetric, true)?)
+        let round = |w: &Tensor| fake_quantize(w, &reset(w, bits, self.rule, Symmetry::Symmetric, true)?);
+        if !self.flipped || !matches!(layer, Layer::Conv2d { .. }) {
+            return round(w);
+        }
+        let flipped = flips(w.data(), w.dims()[0], self.rule, Grid::signed(bits)?)?;
+        let mut turned = w.clone();
+        change_signs(turned.data_mut(), &flipped);
+        let mut w_hat = round(&turned)?;
+        change_signs(w_hat.data_mut(), &flipped);
+        Ok(w_hat)
     }
 }
 

@@ -3,6 +3,7 @@
 //! | name | needs | changes |
 //! |---|---|---|
 //! | `equalize` | nothing | factors between layers: [`cross_layer`](crate::equalize::cross_layer()) |
+//! | `flip` | nothing | signs of channels: [`flip`](crate::equalize::flip()) |
 //! | `balance` | nothing | factors between channels: [`balance`](crate::equalize::balance()) |
 //! | `bias_analytic` | nothing | means: [`analytic`](super::analytic) |
 //! | `bias`, `batch_norm` | images | means, and variances: [`correct`](super::correct) |
@@ -10,7 +11,7 @@
 //! | `brecq`, `qdrop` | images | the same block by block, and steps of activations |
 //! | `adaquant` | images | weights, steps and batch norms, block by block |
 //!
-//! The first two change the float network without changing what it computes, and so come before everything that looks at
+//! The first three change the float network without changing what it computes, and so come before everything that looks at
 //! rounded weights. What learns the batch norms comes last.
 
 use std::fmt;
@@ -21,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use super::analytic::correct_analytically;
 use super::{Correction, Quantized, Quantizer, Reference};
-use crate::equalize::{balance, cross_layer};
+use crate::equalize::{balance, cross_layer, flip};
 use crate::rounding::{Method, Report, reconstruct};
 use crate::{Granularity, QuantConfig};
 
@@ -30,6 +31,8 @@ use crate::{Granularity, QuantConfig};
 pub enum Step {
     /// Cross-layer equalization.
     Equalize,
+    /// Channels turned over, taken back by the batch norm.
+    Flip,
     /// A step for every channel, taken back by the batch norm.
     Balance,
     /// The means, without data.
@@ -49,8 +52,9 @@ pub enum Step {
 }
 
 /// Every correction and its name, in the order they make sense.
-pub const STEPS: [(Step, &str); 9] = [
+pub const STEPS: [(Step, &str); 10] = [
     (Step::Equalize, "equalize"),
+    (Step::Flip, "flip"),
     (Step::Balance, "balance"),
     (Step::BiasAnalytic, "bias_analytic"),
     (Step::Bias, "bias"),
@@ -80,7 +84,7 @@ impl Step {
 
     /// Whether it changes the float network, and looks at no rounding.
     fn is_float(self) -> bool {
-        matches!(self, Self::Equalize | Self::Balance)
+        matches!(self, Self::Equalize | Self::Flip | Self::Balance)
     }
 
     fn learns_norms(self) -> bool {
@@ -153,6 +157,7 @@ impl Sequence {
             let QuantConfig { weight_rule, weight_granularity, .. } = *quantizer.config();
             match step {
                 Step::Equalize => _ = cross_layer(graph, &mut float)?,
+                Step::Flip => flip(graph, &mut float, &quantizer.plan(graph)?, weight_rule)?,
                 // With a scale for each channel there is nothing to balance.
                 Step::Balance if weight_granularity == Granularity::PerTensor => {
                     let scales = balance(graph, &mut float, &quantizer.plan(graph)?, weight_rule)?;

@@ -99,8 +99,8 @@ fn loaded(images: &Loader) -> Result<Images> {
 }
 
 fn evaluator(setup: &Setup, args: &SearchArgs, images: &Images) -> Result<Evaluator> {
-    let balanced = args.correction.steps().contains(&Step::Balance);
-    let rounding = Rounding { rule: args.method, granularity: args.weight_granularity, balanced };
+    let [balanced, flipped] = [Step::Balance, Step::Flip].map(|step| args.correction.steps().contains(&step));
+    let rounding = Rounding { rule: args.method, granularity: args.weight_granularity, balanced, flipped };
     let mut calibration = setup.subset(0, args.calibration_images);
     calibration.batch_size = BATCH;
     let batches: Vec<Tensor> = calibration.epoch(0).map(|batch| batch.x).collect();
