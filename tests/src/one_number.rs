@@ -62,7 +62,7 @@ pub fn page() -> Page<String> {
 
 const HEAD: &str = "# One number, from image to logit\n
 <!-- made by `BLESS=1 cargo test -p tests --test one_number`: edit tests/src/one_number.rs instead -->\n
-[One weight's way](walk.md) explains each step with small numbers made up for it. Here the same steps are walked with the
+[One weight's way](one-weight.md) explains each step with small numbers made up for it. Here the same steps are walked with the
 numbers of the bundled network and the first test image of the bundled slice: one pixel, one weight, and the value of each
 at every stop. A test computes the page and compares it; the last digits of float sums differ from one instruction set to
 another, and so may those of scales and multipliers here.\n

@@ -86,7 +86,7 @@ fn every_page_is_in_the_table_of_contents() {
 #[test]
 fn the_files_of_the_walk_do_not_speak_of_speed() {
     let book = Book::read(&root());
-    let walk = book.pages.iter().find(|page| page.path == "docs/walk.md").expect("the walk");
+    let walk = book.pages.iter().find(|page| page.path == "docs/one-weight.md").expect("the walk");
     let mut files: Vec<String> = excerpt::excerpts(&walk.text)
         .into_iter()
         .map(|excerpt| excerpt.of.split('#').next().expect("a path").to_owned())
