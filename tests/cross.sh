@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # Tests the kernels on processors this machine does not have, under QEMU's user-mode emulation.
 #
-#   tests/cross.sh [aarch64] [x86_64] [s390x]      default: aarch64 x86_64
+#   tests/cross.sh [aarch64] [x86_64] [s390x] [wasm32]      default: aarch64 x86_64 wasm32
 #
 #   aarch64   cortex-a53 (NEON), neoverse-n1 and max (NEON with the dot product): cross-built
 #   x86_64    Haswell (AVX2, no AVX-512), Nehalem (SSE only: the portable kernels): the native build, so that
 #             what is tested is the choice among kernels at run time
 #   s390x     a big-endian machine: cross-built
+#   wasm32    WebAssembly with simd128 in Node, which is no emulator but compiles it: the unit tests of the integer
+#             kernels alone, because it has no files and no threads. Needs node and `rustup target add wasm32-wasip1`.
 #
 # Each processor runs the unit tests of `engine` and `quant` (every convolution and gradient, every integer kernel
 # over ResNet-20's layers and random ones) and, of `tests/`, quant_integer, inference and the part of int_graph that
@@ -218,11 +220,29 @@ x86_64() {
         env "$runner=$qemu -cpu Nehalem" cargo test --locked "${tests[@]}" -- "${options[@]}"
 }
 
-[ $# -gt 0 ] || set -- aarch64 x86_64
+wasm32() {
+    local target=wasm32-wasip1
+    local build=(cargo test --locked -p quant --lib --target "$target") variable=CARGO_TARGET_WASM32_WASIP1
+    if ! command -v node >/dev/null; then
+        skip "wasm32: node is not installed"
+        return 0
+    fi
+    if ! compgen -G "$(rustc --print target-libdir --target "$target")/libstd-*.rlib" >/dev/null; then
+        skip "wasm32: no std for $target (rustup target add $target)"
+        return 0
+    fi
+    say "wasm32: building for $target"
+    export "${variable}_RUSTFLAGS=-Ctarget-feature=+simd128" "${variable}_RUNNER=node --no-warnings $PWD/tests/wasi.mjs"
+    quietly env CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}-cross" "${build[@]}" --no-run || fail "wasm32 does not build"
+    emulate "wasm32 node $(node --version)" simd128 "scalar simd128" \
+        env CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}-cross" "${build[@]}" -- kernel "${options[@]}"
+}
+
+[ $# -gt 0 ] || set -- aarch64 x86_64 wasm32
 for target in "$@"; do
     case "$target" in
-        aarch64 | x86_64 | s390x) "$target" ;;
-        *) printf 'usage: tests/cross.sh [aarch64] [x86_64] [s390x]\n' >&2; exit 2 ;;
+        aarch64 | x86_64 | s390x | wasm32) "$target" ;;
+        *) printf 'usage: tests/cross.sh [aarch64] [x86_64] [s390x] [wasm32]\n' >&2; exit 2 ;;
     esac
 done
 if [ "$skipped" -gt 0 ] && [ "${CROSS_STRICT:-0}" = 1 ]; then

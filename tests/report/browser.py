@@ -93,8 +93,8 @@ class Browser:
         self.process.wait(timeout=20)
 
 
-def complaints_of(events, address):
-    """Errors on the console, and requests for anything but the page and what is written in it."""
+def complaints_of(events, own):
+    """Errors on the console, and requests for anything whose address does not begin with `own` or is written in the page."""
     for event in events:
         params = event.get("params", {})
         if event["method"] == "Runtime.exceptionThrown":
@@ -105,7 +105,7 @@ def complaints_of(events, address):
             yield "log: " + params["entry"]["text"]
         elif event["method"] == "Network.requestWillBeSent":
             url = params["request"]["url"]
-            if url != address and not url.startswith("data:"):
+            if not url.startswith((own, "data:", "blob:")):
                 yield "request: " + url[:200]
 
 
@@ -193,4 +193,5 @@ def main():
     sys.exit(1 if failed else 0)
 
 
-main()
+if __name__ == "__main__":
+    main()

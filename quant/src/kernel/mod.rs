@@ -14,7 +14,7 @@
 //! # Dispatch
 //! [`KERNELS`] lists the micro-kernels best first. Which one a layer gets depends on the machine *and* on
 //! the range of its weights ([`MicroKernel::max_weight`]), so it is chosen when the weights are packed
-//! ([`select`]). `QUANT_ISA=scalar|avx2|avxvnni|avx512vnni|amx|neon|neondot` forces an instruction set
+//! ([`select`]). `QUANT_ISA=scalar|avx2|avxvnni|avx512vnni|amx|neon|neondot|simd128` forces an instruction set
 //! ([`forced`]). All kernels give the same bits, and one test suite runs over the table: a new one is a
 //! file here, which begins with `micro_kernel!`, and a line there.
 //!
@@ -173,6 +173,7 @@ kernels! {
     #[cfg(target_arch = "x86_64")] avx2,
     #[cfg(target_arch = "aarch64")] neondot,
     #[cfg(target_arch = "aarch64")] neon,
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))] simd128,
     scalar,
 }
 

@@ -19,6 +19,8 @@ mod avx512;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod scalar;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod simd128;
 
 #[cfg(target_arch = "x86_64")]
 pub(super) use avx2::Avx2Lanes;
@@ -27,6 +29,8 @@ pub(super) use avx512::Avx512Lanes;
 #[cfg(target_arch = "aarch64")]
 pub(super) use neon::NeonLanes;
 pub(super) use scalar::ScalarLanes;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+pub(super) use simd128::Simd128Lanes;
 
 /// [`LANES`](Self::LANES) integers of 32 bits. All methods ask of the caller that the CPU has the instructions, and that pointers lead
 /// to as many numbers as the method moves.
@@ -56,9 +60,9 @@ pub trait Lanes: Copy {
     }
     /// Lane by lane, modulo `2^32`.
     unsafe fn add(self, other: Self) -> Self;
-    /// `self << k`, lane by lane.
+    /// `self << k`; all lanes of `k` are equal.
     unsafe fn shl(self, k: Self) -> Self;
-    /// `floor(self / 2^t)`, lane by lane.
+    /// `floor(self / 2^t)`; all lanes of `t` are equal.
     unsafe fn sra(self, t: Self) -> Self;
     /// Between `lo` and `hi`.
     unsafe fn clamp(self, lo: Self, hi: Self) -> Self;
