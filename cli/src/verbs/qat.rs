@@ -148,6 +148,7 @@ impl QatArgs {
             Some(file) => {
                 let (_, network) =
                     assets::load_network(context, Some(file), None, Some(setup.network.normalization))?;
+                setup.expect_classes(context, file, &network)?;
                 recipe.quantize_network(context, setup, &network)?
             }
             None => recipe.quantize(context, setup)?,
@@ -199,10 +200,7 @@ pub fn run(args: QatArgs, context: &Context) -> Result<()> {
         Some(folder) => RunFolder::open(folder)?,
         None => RunFolder::create(context, args.out.as_deref(), &args)?,
     };
-    interrupt::at_once(format!(
-        "what was saved before stays; continue with `cli qat --resume {}`",
-        folder.folder().display()
-    ));
+    interrupt::at_once(format!("what was saved before stays; continue with `{}`", folder.resume(context)));
     let mut files = setup.files();
     files.extend(args.init.as_deref().map(|file| ("init", file)));
     let other = args.teacher.as_deref().filter(|file| file.as_os_str() != TEACHER_IS_START);
@@ -217,8 +215,7 @@ pub fn run(args: QatArgs, context: &Context) -> Result<()> {
 
     let start = args.start(context, &setup)?;
     let command = settings::command(&context.verb, context.seed, &args)?;
-    let commands =
-        Commands { run: command.clone(), resume: format!("cli qat --resume {}", folder.folder().display()) };
+    let commands = Commands { run: command.clone(), resume: folder.resume(context) };
     let outcome = train(context, &setup, start, training, &folder, &commands)?;
     interrupt::at_once(format!("all epochs are saved; `{}` measures and reports", commands.resume));
     let (scores, answers) = Scores::with_answers(context, &outcome.best, &setup.test)?;

@@ -142,7 +142,7 @@ pub fn run(args: SearchArgs, context: &Context) -> Result<()> {
         Some(folder) => RunFolder::open(folder)?,
         None => RunFolder::create(context, args.out.as_deref(), &args)?,
     };
-    let resume = format!("cli search --resume {}", folder.folder().display());
+    let resume = folder.resume(context);
     interrupt::at_once(format!("all candidates measured are saved; continue with `{resume}`"));
     folder.pin(context, &setup.files())?;
     let mut ledger = Ledger::open(&folder)?;

@@ -161,7 +161,7 @@ pub fn run(args: TableArgs, context: &Context) -> Result<()> {
         Some(folder) => RunFolder::open(folder)?,
         None => RunFolder::create(context, args.out.as_deref(), &args)?,
     };
-    let resume = format!("cli table --resume {}", folder.folder().display());
+    let resume = folder.resume(context);
     interrupt::at_once(format!("finished cells are saved; continue with `{resume}`"));
     folder.pin(context, &setup.files())?;
     let float = setup.float(context)?;

@@ -64,7 +64,7 @@ pub(super) fn cell(
     } else {
         RunFolder::create(context, Some(&place), args)?
     };
-    let resume = format!("cli table --resume {}", folder.folder().display());
+    let resume = folder.resume(context);
     let stopped = format!("finished cells and epochs are saved; continue with `{resume}`");
     interrupt::at_once(&stopped);
     let command = settings::command(&context.verb, context.seed, args)?;

@@ -117,8 +117,7 @@ fn has_recipe(args: &TableArgs, name: &str) -> bool {
 }
 
 fn missing(path: &Path) -> anyhow::Error {
-    let text =
-        format!("{}: no such recipe; `cli table --recipes DIR` takes one file for each cell", path.display());
+    let text = format!("{}: no such recipe; --recipes takes one file for each cell", path.display());
     Failure::BadInput(text).into()
 }
 
