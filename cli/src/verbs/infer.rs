@@ -23,6 +23,7 @@ use serde_json::json;
 use crate::run::assets;
 use crate::run::context::Context;
 use crate::run::exit::Failure;
+use crate::run::memory::resident_bytes;
 
 /// Arguments of `infer`.
 #[derive(Args, Clone, Debug)]
@@ -225,13 +226,6 @@ fn guesses(logits: &[f32], names: &Classes, top: usize) -> Vec<Guess> {
     classes.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]).then(a.cmp(&b)));
     let guess = |class| Guess { class, name: names.name(class).to_owned(), probability: powers[class] / sum };
     classes.into_iter().take(top).map(guess).collect()
-}
-
-/// The most memory this process has held at once; Linux tells.
-fn resident_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    Some(1024 * line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! quantization at W4A4, a short training under fake quantization, the accuracy of the integers, a table, and where
 //! everything was saved.
 
+mod forecast;
 mod rules;
 
 use std::path::{Path, PathBuf};
@@ -108,6 +109,10 @@ pub struct QatArgs {
     /// Continue the run in this folder
     #[arg(long, value_name = "DIR")]
     resume: Option<PathBuf>,
+    /// Say what would be done, and estimate time, memory and disk from a short piece of it; write nothing
+    #[arg(long, conflicts_with = "resume")]
+    #[serde(default)]
+    dry_run: bool,
 }
 
 /// The teacher's name if it is the network that training starts from.
@@ -196,6 +201,9 @@ pub fn run(args: QatArgs, context: &Context) -> Result<()> {
     args.rules.check()?;
     training.check()?;
     let setup = Setup::open(context, &args.input, args.limit, args.test_limit)?;
+    if args.dry_run {
+        return forecast::show(&args, context, &setup, &training);
+    }
     let folder = match &args.resume {
         Some(folder) => RunFolder::open(folder)?,
         None => RunFolder::create(context, args.out.as_deref(), &args)?,

@@ -8,6 +8,7 @@
 //! bit for bit: order and augmentation of the images are functions of seed, epoch and position, and
 //! `state.safetensors` holds everything else.
 
+mod forecast;
 mod recipe;
 
 use anyhow::Result;
@@ -23,7 +24,7 @@ use crate::run::experiment::page;
 use crate::run::fit::{self, STATE, Verb};
 use crate::run::progress::Progress;
 use crate::run::run_folder::RunFolder;
-use crate::{run::assets, run::settings};
+use crate::{run::assets, run::interrupt, run::settings};
 pub use recipe::TrainArgs;
 use recipe::{loaders, network, trainer};
 
@@ -42,6 +43,15 @@ pub fn run(args: TrainArgs, context: &Context) -> Result<()> {
     let state = path.map(Checkpoint::read).transpose()?;
     let network = network(&args, context, &data, state.as_ref())?;
     let (train, test) = loaders(&args, context.seed, &data, network.normalization);
+    if args.dry_run {
+        return forecast::show(
+            &args,
+            context,
+            &network,
+            trainer(&args, &network, train.batches()),
+            (&train, &test),
+        );
+    }
     let folder = folder(&args, context)?;
     let mut files = vec![("data", data.folder.as_path())];
     // Once there is a state, the file is needed no more.
@@ -65,7 +75,9 @@ pub fn run(args: TrainArgs, context: &Context) -> Result<()> {
     let mut fit = Fit::new(trainer, args.epochs).with_checkpoints_every(args.checkpoint_every);
     let mut verb = Train { context, network, test };
     let resume = folder.resume(context);
+    interrupt::at_once(format!("what was saved before stays; continue with `{resume}`"));
     let metrics = fit::train(context, &folder, &resume, (&mut fit, state), &train, &mut verb)?;
+    interrupt::at_once(format!("all epochs are saved; `{resume}` measures and reports"));
     verb.finish(&args, &folder, &data, &fit.learner, &metrics)
 }
 

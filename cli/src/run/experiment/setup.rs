@@ -104,7 +104,15 @@ impl Setup {
     /// # Errors
     /// If the images do not fit the network.
     pub fn float(&self, context: &Context) -> Result<Evaluation> {
-        measure(context, "float", &self.network, &self.test, &mut Float)
+        self.float_on(context, &self.test)
+    }
+
+    /// The same on other images.
+    ///
+    /// # Errors
+    /// As [`float`](Self::float).
+    pub fn float_on(&self, context: &Context, images: &Loader) -> Result<Evaluation> {
+        measure(context, "float", &self.network, images, &mut Float)
     }
 }
 

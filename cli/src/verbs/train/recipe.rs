@@ -91,6 +91,10 @@ pub struct TrainArgs {
     /// Continue the run in this folder
     #[arg(long, value_name = "DIR")]
     pub(super) resume: Option<PathBuf>,
+    /// Say what would be done, and estimate time, memory and disk from a short piece of it; write nothing
+    #[arg(long, conflicts_with = "resume")]
+    #[serde(default)]
+    pub(super) dry_run: bool,
 }
 
 impl TrainArgs {
