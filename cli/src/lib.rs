@@ -62,7 +62,7 @@ enum Verb {
     Bench(bench::BenchArgs),
     /// Write a network in a format of other programs: ONNX, PyTorch, safetensors.
     Export(export::ExportArgs),
-    /// Verify, fetch or slice the CIFAR-10 data set.
+    /// Verify a data set; fetch or slice CIFAR-10; write pictures.
     Data(data::DataArgs),
     /// Say what this machine has: processor, kernels chosen, measured peaks, data found.
     Doctor(doctor::DoctorArgs),

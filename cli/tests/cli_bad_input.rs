@@ -36,7 +36,7 @@ fn data_files() {
     fs::remove_file(folder.join("test_batch.bin")).unwrap();
     run_in(dir.path(), &["data", "verify", text(&folder)]).refused(3, &["test_batch.bin is missing"]);
     let absent = dir.path().join("absent");
-    run_in(dir.path(), &["data", "verify", text(&absent)]).refused(3, &["absent", "no CIFAR-10 here"]);
+    run_in(dir.path(), &["data", "verify", text(&absent)]).refused(3, &["absent", "no data set here"]);
     assert!(!dir.path().join("runs").exists());
 }
 

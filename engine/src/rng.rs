@@ -32,6 +32,8 @@ pub enum Purpose {
     Search = 5,
     /// Post-training reconstruction: batches and dropped roundings; epoch = the unit, index = the iteration and place.
     Reconstruction = 6,
+    /// A folder of pictures: epoch 0, which of a class (the index) are test images; epoch 1, the order of each part.
+    Split = 7,
     /// Tests and benchmarks.
     Test = 255,
 }

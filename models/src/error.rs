@@ -23,8 +23,12 @@ pub enum Error {
         /// What was found and what was expected.
         detail: String,
     },
-    /// A CIFAR-10 label above 9.
-    #[error("{}: record {record} has label {label}, labels are 0..=9; is this CIFAR-10 in binary format?", path.display())]
+    /// A record with the label of no class.
+    #[error(
+        "{}: record {record} has label {label}, labels are 0..={}; is this {format} in binary format?",
+        path.display(),
+        classes.saturating_sub(1)
+    )]
     Label {
         /// The file.
         path: PathBuf,
@@ -32,6 +36,10 @@ pub enum Error {
         record: usize,
         /// The byte found there.
         label: u8,
+        /// How many classes there are.
+        classes: usize,
+        /// The format that was expected.
+        format: &'static str,
     },
     /// A checkpoint lacks a tensor of the network.
     #[error("{}: tensor `{name}` {expected} is missing; does the checkpoint belong to this network?", path.display())]

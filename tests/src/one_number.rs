@@ -44,7 +44,7 @@ pub fn page() -> Page<String> {
     let config = QuantConfig { bits: "W4A4".parse()?, policy: Policy::Product, ..QuantConfig::default() };
     let quantized = QuantizedNetwork::calibrate(&float, &Quantizer::new(config), loader.epoch(0))?;
     let graph = quantized.lower()?;
-    let image = interleave(&data.test.record(0)[1..]);
+    let image = interleave(data.test.image(0));
     let trace = reference::run(&graph, &image);
 
     let mut page = String::from(HEAD);

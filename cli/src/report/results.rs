@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use models::data::classes::Classes;
 use serde::{Deserialize, Serialize};
 
 use super::machine::Machine;
@@ -24,6 +25,9 @@ pub struct Results {
     pub weights: Option<PathBuf>,
     /// The folder of the data set.
     pub data: PathBuf,
+    /// Names of the classes; none in results of earlier versions, which knew CIFAR-10 only.
+    #[serde(default)]
+    pub classes: Vec<String>,
     /// Classes of the test images, in their order.
     pub labels: Vec<u16>,
     /// What was measured on them.
@@ -86,6 +90,11 @@ pub struct FrontPoint {
 }
 
 impl Results {
+    /// What the labels mean.
+    pub fn classes(&self) -> Classes {
+        if self.classes.is_empty() { Classes::cifar10() } else { Classes::new(self.classes.iter().cloned()) }
+    }
+
     /// Writes the file.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! Which layer hurts: what quantizing one layer alone does to the logits.
 
 use anyhow::Result;
-use models::data::cifar10::Cifar10;
+use models::data::data_set::DataSet;
 use models::data::loader::Loader;
 use models::{Evaluation, QuantizedNetwork, evaluate};
 use quant::Quantization;
@@ -28,7 +28,7 @@ pub struct Sensitivity {
 pub fn sensitivities(
     context: &Context,
     quantized: &QuantizedNetwork,
-    data: &Cifar10,
+    data: &DataSet,
     images: usize,
 ) -> Result<Vec<Sensitivity>> {
     let QuantizedNetwork { network, quantization } = quantized;

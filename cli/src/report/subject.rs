@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use engine::Tensor;
-use models::data::cifar10::Cifar10;
+use models::data::data_set::DataSet;
 use models::nets::equalize::equalize;
 use models::{Checkpoint, Network, QuantizedNetwork};
 use quant::numbers::analysis::error_report;
@@ -105,7 +105,7 @@ impl Subject {
         }
         let before = float.as_ref().unwrap_or(&quantized.network);
         let data = sources.data.as_deref().unwrap_or(&results.data);
-        let data = match Cifar10::open(data) {
+        let data = match DataSet::open(data, &mut |_, _| ()) {
             Ok(data) => Some(data),
             Err(e) if sources.data.is_some() => return Err(e.into()),
             Err(_) => None,

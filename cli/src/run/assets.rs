@@ -8,12 +8,16 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use models::Network;
 use models::data::augment::Normalization;
-use models::data::cifar10::{Cifar10, ImageSet};
+use models::data::cifar10::ImageSet;
+use models::data::classes::Classes;
+use models::data::data_set::{DataSet, Part};
 use models::formats::{Opened, open};
 
 use crate::run::context::Context;
 use crate::run::exit::Failure;
 use crate::run::input::InputArgs;
+use crate::run::program;
+use crate::run::progress::Progress;
 
 /// The trained network.
 const WEIGHTS: &str = "ResNet20.safetensors";
@@ -76,17 +80,60 @@ pub fn load_network(
 /// Opens the data set `given`, else the slice that comes with the program.
 ///
 /// # Errors
-/// If the folder holds no valid CIFAR-10.
-pub fn open_data(given: Option<&Path>) -> Result<Cifar10> {
-    Ok(Cifar10::open(data(given)?)?)
+/// If the folder holds no valid data set.
+pub fn open_data(context: &Context, given: Option<&Path>) -> Result<DataSet> {
+    Ok(DataSet::open(data(given)?, &mut decoding(context))?)
 }
 
-/// The test images of the data set `given`, else of the slice that comes with the program, and their folder.
+/// A part of the data set `given`, else of the slice that comes with the program, and the folder of its files.
 ///
 /// # Errors
-/// If the folder holds no valid test images.
-pub fn open_test_images(given: Option<&Path>) -> Result<(ImageSet, PathBuf)> {
-    Ok(Cifar10::open_test(data(given)?)?)
+/// If the folder holds no valid images of this part.
+pub fn open_images(context: &Context, given: Option<&Path>, part: Part) -> Result<(ImageSet, PathBuf)> {
+    Ok(DataSet::open_part(data(given)?, part, &mut decoding(context))?)
+}
+
+/// Progress of pictures that are decoded, a bar for each part of a data set.
+fn decoding(context: &Context) -> impl FnMut(usize, usize) + '_ {
+    let mut bar = None;
+    move |done, of| {
+        bar.get_or_insert_with(|| Progress::new(context, "  pictures", of)).set(done);
+        if done == of {
+            bar = None;
+        }
+    }
+}
+
+/// Refuses a network (and its file) that tells other classes apart than a data set (and its folder) has. Where only their
+/// names differ, a note says so.
+///
+/// # Errors
+/// Saying both numbers, and what to do.
+pub fn expect_classes(
+    context: &Context,
+    (file, known): (&Path, &Classes),
+    (folder, classes): (&Path, &Classes),
+) -> Result<()> {
+    let (file, folder) = (file.display(), folder.display());
+    if known.len() != classes.len() {
+        let text = format!(
+            "{file}: this network tells {} classes apart, but {folder} has {}; give the --data that it was trained \
+             on, or train a network for these with `{} train --data {folder}`",
+            known.summary(),
+            classes.summary(),
+            program::name()
+        );
+        return Err(Failure::BadInput(text).into());
+    }
+    let nameless = *known == Classes::numbered(known.len()) && *known != Classes::cifar10();
+    if known != classes && !nameless {
+        context.note(format_args!(
+            "{file}: its classes are called {}, those of {folder} {}; they are compared by their numbers",
+            known.summary(),
+            classes.summary()
+        ));
+    }
+    Ok(())
 }
 
 /// The normalisation a flag names: `course`, `true`, `imagenet`, or numbers `mean,mean,mean/std,std,std`.

@@ -85,6 +85,11 @@ impl Context {
         Self { seed, ..self.clone() }
     }
 
+    /// The same options without progress and notes.
+    pub fn quietly(&self) -> Self {
+        Self { quiet: true, ..self.clone() }
+    }
+
     /// The verb's settings: defaults, then the configuration file, then the command line.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! A [`Fit`] in a run's folder: bars, metrics, saved states, Ctrl-C. What `train` and `qat` share.
 
+use std::time::Instant;
+
 use anyhow::Result;
 use models::data::loader::Loader;
 use models::training::Watch;
@@ -7,6 +9,7 @@ use models::{Checkpoint, Ended, EpochMetrics, Fit, Learner, Tally};
 
 use crate::run::context::Context;
 use crate::run::exit::Failure;
+use crate::run::forecast::{spoken, timed};
 use crate::run::interrupt;
 use crate::run::progress::Progress;
 use crate::run::run_folder::RunFolder;
@@ -60,7 +63,19 @@ pub fn train<L: Learner>(
     folder.retain_metrics(|m| m["step"].as_u64().is_some_and(|step| step <= done as u64))?;
     folder.complete_metrics(fit.last(), |m| m.step as u64)?;
     interrupt::handle();
-    let mut run = FitRun { context, folder, epochs: fit.epochs, verb, epoch: String::new(), bar: None };
+    let begun = (Instant::now(), done);
+    let all = fit.epochs * images.batches();
+    let mut run = FitRun {
+        context,
+        folder,
+        epochs: fit.epochs,
+        verb,
+        epoch: String::new(),
+        at: 0,
+        all,
+        begun,
+        bar: None,
+    };
     match fit.run(images, &mut run)? {
         Ended::Finished => metrics(folder),
         Ended::Stopped => Err(interrupt::stopped(resume).into()),
@@ -102,6 +117,18 @@ pub fn curve(metrics: &[EpochMetrics], test: &str) -> String {
     ])
 }
 
+/// Seconds of the second of two steps: the first one also allocates.
+///
+/// # Errors
+/// If a step fails.
+pub fn seconds_of_step(mut learner: impl Learner, images: &Loader) -> Result<f64> {
+    let mut seconds = 0.0;
+    for batch in images.epoch(0).chain(images.epoch(1)).take(2) {
+        (_, seconds) = timed(|| Ok(learner.learn(batch)?))?;
+    }
+    Ok(seconds)
+}
+
 /// A run in progress.
 struct FitRun<'a, V> {
     context: &'a Context,
@@ -110,6 +137,12 @@ struct FitRun<'a, V> {
     verb: &'a mut V,
     /// `epoch 3/24`.
     epoch: String,
+    /// Steps before this epoch.
+    at: usize,
+    /// Steps of all epochs.
+    all: usize,
+    /// When this part of the run began, and at which step.
+    begun: (Instant, usize),
     bar: Option<Progress>,
 }
 
@@ -118,6 +151,7 @@ impl<L, V: Verb<L>> Watch<L> for FitRun<'_, V> {
 
     fn begin(&mut self, epoch: usize, first: usize, batches: usize) {
         self.epoch = format!("epoch {}/{}", epoch + 1, self.epochs);
+        self.at = epoch * batches;
         let bar = Progress::new(self.context, &self.epoch, batches);
         bar.set(first);
         self.bar = Some(bar);
@@ -125,7 +159,12 @@ impl<L, V: Verb<L>> Watch<L> for FitRun<'_, V> {
 
     fn step(&mut self, done: usize, tally: &Tally) {
         if let Some(bar) = &self.bar {
-            bar.message(format!("loss {:.4} top-1 {:.2}%", tally.mean_loss(), tally.top1()));
+            let (since, first) = self.begun;
+            let step = self.at + done;
+            let pace = since.elapsed().as_secs_f64() / step.saturating_sub(first).max(1) as f64;
+            let left = spoken(pace * self.all.saturating_sub(step) as f64);
+            let (loss, top1) = (tally.mean_loss(), tally.top1());
+            bar.message(format!("loss {loss:.4} top-1 {top1:.2}% (all epochs: {left} left)"));
             bar.set(done);
         }
     }

@@ -14,7 +14,8 @@ pub struct InputArgs {
     /// Which network of a file that holds several: the key, or the prefix of its names
     #[arg(long, value_name = "KEY")]
     pub weights_key: Option<String>,
-    /// CIFAR-10 in binary format [default: the slice that comes with the program]
+    /// CIFAR-10 or CIFAR-100 in binary format, or a folder of pictures for each class [default: the slice
+    /// of CIFAR-10 that comes with the program]
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
     /// mean,mean,mean/std,std,std, or course, true, imagenet [default: what the file says, else course]

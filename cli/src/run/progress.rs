@@ -1,4 +1,5 @@
-//! Progress on stderr: a bar on a terminal, an occasional line elsewhere, nothing with `--quiet`.
+//! Progress on stderr: a bar on a terminal, an occasional line elsewhere, nothing with `--quiet`. Both say how much time is
+//! left.
 
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
@@ -6,6 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::run::context::Context;
+use crate::run::forecast::spoken;
 
 /// Without a terminal, a line this often.
 const BETWEEN_LINES: Duration = Duration::from_secs(10);
@@ -15,6 +17,8 @@ pub struct Progress {
     what: String,
     total: u64,
     done: Cell<u64>,
+    /// What was done at the first report, and when that was.
+    first: Cell<Option<(u64, Instant)>>,
     message: RefCell<String>,
     bar: Option<ProgressBar>,
     /// When the last line was written; `None`: no lines.
@@ -26,7 +30,7 @@ impl Progress {
     pub fn new(context: &Context, what: impl Into<String>, total: usize) -> Self {
         let (what, total) = (what.into(), total as u64);
         let bar = context.bars().then(|| {
-            let style = "{prefix} [{bar:32}] {pos}/{len} {eta} {msg}";
+            let style = "{prefix} [{bar:32}] {pos}/{len} {eta} left {msg}";
             let style = ProgressStyle::with_template(style).expect("a valid template");
             let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(8));
             bar.set_style(style.progress_chars("=> "));
@@ -38,6 +42,7 @@ impl Progress {
             what,
             total,
             done: Cell::new(0),
+            first: Cell::new(None),
             message: RefCell::default(),
             bar,
             last_line: Cell::new(lines.then(Instant::now)),
@@ -47,13 +52,26 @@ impl Progress {
     /// `done` steps are done.
     pub fn set(&self, done: usize) {
         self.done.set(done as u64);
+        if self.first.get().is_none() {
+            self.first.set(Some((done as u64, Instant::now())));
+        }
         if let Some(bar) = &self.bar {
             bar.set_position(done as u64);
         } else if self.last_line.get().is_some_and(|t| t.elapsed() >= BETWEEN_LINES) {
             self.last_line.set(Some(Instant::now()));
-            let line = format!("{} {}/{} {}", self.what, self.done.get(), self.total, self.message.borrow());
+            let left = self.left().map_or(String::new(), |seconds| format!("{} left ", spoken(seconds)));
+            let message = self.message.borrow();
+            let line = format!("{} {}/{} {left}{message}", self.what, self.done.get(), self.total);
             eprintln!("{}", line.trim_end());
         }
+    }
+
+    /// Seconds left, at the pace since the first report.
+    fn left(&self) -> Option<f64> {
+        let (first, since) = self.first.get()?;
+        let (done, left) =
+            (self.done.get().saturating_sub(first), self.total.saturating_sub(self.done.get()));
+        (done > 0).then(|| since.elapsed().as_secs_f64() / done as f64 * left as f64)
     }
 
     /// What to show beside the count: the loss, say.

@@ -26,7 +26,7 @@ use serde_json::Value;
 
 use crate::run::context::Context;
 use crate::run::exit::Failure;
-use crate::run::settings;
+use crate::run::{program, settings};
 use inputs::InputFile;
 use lock::Lock;
 use name::{timestamp, unused};
@@ -125,6 +125,11 @@ impl RunFolder {
             }
             Err(e) => Err(models::Error::io("read", &path, e).into()),
         }
+    }
+
+    /// The command that goes on with the run, of the program as it was started.
+    pub fn resume(&self, context: &Context) -> String {
+        format!("{} {} --resume {}", program::name(), context.verb, self.folder.display())
     }
 
     /// The folder.

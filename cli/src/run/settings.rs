@@ -1,8 +1,8 @@
 //! Where a verb's settings come from: defaults, then `--config FILE`, then the command line.
 //!
 //! A verb's arguments are a `clap::Args` struct that serde writes and reads too, so a run's `config.toml` is
-//! those arguments under the names of their flags (with `_` for `-`), and unknown keys are errors; `out` and `resume`
-//! are not written. `--resume DIR` takes the settings of the run in `DIR`; a setting that is given again must be the
+//! those arguments under the names of their flags (with `_` for `-`), and unknown keys are errors; `out`, `resume` and
+//! `dry_run` are not written. `--resume DIR` takes the settings of the run in `DIR`; a setting that is given again must be the
 //! same.
 
 use std::fs;
@@ -203,8 +203,8 @@ fn check_keys<S: Args>(path: &Path, table: &Table) -> Result<()> {
     Err(Failure::BadInput(text).into())
 }
 
-/// Flags that say where a run is, not what it does: they are kept out of `config.toml`.
-const PLACES: [&str; 2] = ["out", "resume"];
+/// Flags that say where a run is, or whether it is one at all, not what it does: they are kept out of `config.toml`.
+const PLACES: [&str; 3] = ["out", "resume", "dry_run"];
 
 /// The settings as a table, without the run's place.
 fn table_of(settings: &impl Serialize) -> Result<Table> {

@@ -1,7 +1,8 @@
-//! `data`: verify, fetch or slice the CIFAR-10 data set.
+//! `data`: verify a data set; fetch or slice CIFAR-10; write a data set as pictures.
 
 #[cfg(feature = "fetch")]
 mod fetch;
+mod pictures;
 mod slice;
 mod sums;
 mod verify;
@@ -28,6 +29,8 @@ enum Action {
     Fetch(fetch::FetchArgs),
     /// Cut a small, class-balanced data set out of a large one.
     Slice(slice::SliceArgs),
+    /// Write a data set as PNG pictures, a folder for each class: a form that --data takes too.
+    Pictures(pictures::PicturesArgs),
 }
 
 /// Runs the action.
@@ -40,5 +43,6 @@ pub fn run(args: DataArgs, context: &Context) -> Result<()> {
         #[cfg(feature = "fetch")]
         Action::Fetch(args) => fetch::run(&args, context),
         Action::Slice(args) => slice::run(&args, context),
+        Action::Pictures(args) => pictures::run(&args, context),
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Args;
 use engine::kernel::{Isa, peak_flops};
-use models::data::cifar10::Cifar10;
+use models::data::data_set::DataSet;
 use quant::kernel::{self, KERNELS, peak_ops};
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ use crate::run::context::Context;
 /// Arguments of `doctor`.
 #[derive(Args, Clone, Debug)]
 pub struct DoctorArgs {
-    /// CIFAR-10 in binary format, to be looked at too [default: the slice that comes with the program]
+    /// A data set to be looked at too [default: the slice of CIFAR-10 that comes with the program]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
 }
@@ -100,7 +100,7 @@ fn found(path: Result<PathBuf>) -> Value {
 
 /// How many images there are, or what is wrong with the folder.
 fn data(given: Option<&Path>) -> Value {
-    let opened = assets::data(given).and_then(|folder| Ok(Cifar10::open(folder)?));
+    let opened = assets::data(given).and_then(|folder| Ok(DataSet::open(folder, &mut |_, _| ())?));
     match opened {
         Ok(data) => {
             json!({"path": data.folder, "train_images": data.train.len(), "test_images": data.test.len()})

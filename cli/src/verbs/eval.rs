@@ -1,4 +1,4 @@
-//! `eval`: the accuracy of a network on CIFAR-10, in the arithmetic that its file asks for: a quantized network in
+//! `eval`: the accuracy of a network on a data set, in the arithmetic that its file asks for: a quantized network in
 //! integers, any other in floats.
 
 mod integer_only;
@@ -10,7 +10,8 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use engine::ops::argmax;
 use engine::{Float, Hook};
-use models::data::cifar10::{CLASS_NAMES, CLASSES, ImageSet};
+use models::data::cifar10::ImageSet;
+use models::data::data_set::Part;
 use models::data::loader::Loader;
 use models::formats::{Model, Opened, atomic};
 use models::{Evaluation, QuantizedNetwork, evaluate};
@@ -23,6 +24,7 @@ use crate::run::assets;
 use crate::run::context::Context;
 use crate::run::exit::Failure;
 use crate::run::input::InputArgs;
+use crate::run::program;
 use crate::run::progress::Progress;
 
 /// Settings of `eval`.
@@ -48,12 +50,14 @@ pub struct EvalArgs {
     predictions: Option<PathBuf>,
 }
 
-/// Training or test images.
+/// Training, validation or test images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Split {
     /// The images to learn from.
     Train,
+    /// Images kept apart from both others, where the data set has such.
+    Val,
     /// The images to measure on.
     Test,
 }
@@ -64,11 +68,13 @@ impl Split {
     ///
     /// # Errors
     /// If they are not there.
-    pub fn open(self, given: Option<&Path>) -> Result<(ImageSet, PathBuf)> {
-        match self {
-            Self::Train => assets::open_data(given).map(|data| (data.train, data.folder)),
-            Self::Test => assets::open_test_images(given),
-        }
+    pub fn open(self, context: &Context, given: Option<&Path>) -> Result<(ImageSet, PathBuf)> {
+        let part = match self {
+            Self::Train => Part::Train,
+            Self::Val => Part::Val,
+            Self::Test => Part::Test,
+        };
+        assets::open_images(context, given, part)
     }
 }
 
@@ -93,8 +99,9 @@ impl Arithmetic {
             (Self::Integer, Some(quantization)) => Box::new(quantization.integers()?),
             (_, None) => {
                 let text = format!(
-                    "{}: holds a float network, which has no integers; make a quantized one with `cli ptq` or `cli qat`",
-                    path.display()
+                    "{}: holds a float network, which has no integers; make a quantized one with `{1} ptq` or `{1} qat`",
+                    path.display(),
+                    program::name()
                 );
                 return Err(Failure::BadInput(text).into());
             }
@@ -116,7 +123,8 @@ pub fn run(args: EvalArgs, context: &Context) -> Result<()> {
     let default = if quantization.is_some() { Arithmetic::Integer } else { Arithmetic::Float };
     let arithmetic = args.arithmetic.unwrap_or(default);
     let mut hook = arithmetic.hook(quantization.as_ref(), &path)?;
-    let (set, folder) = args.split.open(args.input.data.as_deref())?;
+    let (set, folder) = args.split.open(context, args.input.data.as_deref())?;
+    assets::expect_classes(context, (&path, &network.classes), (&folder, set.classes()))?;
     let images = args.limit.map_or(set.len(), |limit| set.len().min(limit as usize));
     let loader = Loader::evaluation(&set, args.batch as usize, network.normalization)
         .over((0..images).collect::<Vec<_>>());
@@ -187,14 +195,15 @@ fn say_accuracy(
 
 /// The accuracy of each class, for those who want details.
 fn per_class(context: &Context, logits: &[f32], set: &ImageSet, images: usize) {
-    let mut counts = [(0u32, 0u32); CLASSES];
-    for (i, row) in logits.chunks_exact(CLASSES).enumerate().take(images) {
+    let classes = set.classes();
+    let mut counts = vec![(0u32, 0u32); classes.len()];
+    for (i, row) in logits.chunks_exact(classes.len()).enumerate().take(images) {
         let best = argmax(row);
         let (correct, count) = &mut counts[set.label(i)];
         *correct += u32::from(best == set.label(i));
         *count += 1;
     }
-    for (name, (correct, count)) in CLASS_NAMES.iter().zip(counts) {
+    for (name, (correct, count)) in classes.names().iter().zip(counts) {
         let percent = 100.0 * f64::from(correct) / f64::from(count.max(1));
         context.detail(format_args!("  {name:<12}{percent:6.2}% of {count}"));
     }

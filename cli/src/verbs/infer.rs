@@ -1,4 +1,4 @@
-//! `infer`: classifies pictures, and records of CIFAR-10, with an integer-only network.
+//! `infer`: classifies pictures, and records of CIFAR-10 and CIFAR-100, with an integer-only network.
 //!
 //! One image at a time on one thread: the model is mapped, a picture is averaged row by row as it is decoded (JPEG and
 //! interlaced PNG need the whole picture), and of a file of records only those asked for are read. That keeps the
@@ -11,7 +11,10 @@ use std::time::Instant;
 
 use anyhow::Result;
 use clap::Args;
-use models::data::cifar10::{CHANNELS, CLASS_NAMES, CLASSES, RECORD_BYTES, SIDE, interleave};
+use models::data::cifar10::{CHANNELS, SIDE, interleave};
+use models::data::cifar100;
+use models::data::classes::Classes;
+use models::data::image_set::RecordFormat;
 use models::{data::picture, formats::int_model};
 use quant::int_graph::{IntEngine, Workspace};
 use serde::Serialize;
@@ -20,11 +23,12 @@ use serde_json::json;
 use crate::run::assets;
 use crate::run::context::Context;
 use crate::run::exit::Failure;
+use crate::run::memory::resident_bytes;
 
 /// Arguments of `infer`.
 #[derive(Args, Clone, Debug)]
 pub struct InferArgs {
-    /// PNG, JPEG or PNM (PPM, PGM, PBM) pictures, or CIFAR-10 batch files; told apart by their contents. Of a picture that is not
+    /// PNG, JPEG or PNM (PPM, PGM, PBM) pictures, or batch files of CIFAR-10 or CIFAR-100; told apart by their contents. Of a picture that is not
     /// 32x32, the middle square is averaged down to it
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
@@ -76,14 +80,15 @@ struct Guess {
 /// If the model or an image cannot be read; nothing is printed on stdout then with `--json`.
 pub fn run(args: InferArgs, context: &Context) -> Result<()> {
     let model = assets::model(args.model.as_deref())?;
-    let (graph, _) = int_model::read(&model)?;
+    let (graph, about) = int_model::read(&model)?;
     if graph.image() != [SIDE, SIDE, CHANNELS] {
         let text = format!("{}: takes images {:?}, not 32x32 in colour", model.display(), graph.image());
         return Err(Failure::BadInput(text).into());
     }
+    let classes = int_model::classes(&model, &graph, &about)?;
     let engine = IntEngine::new(graph)?;
     let mut classifier =
-        Classifier { workspace: engine.workspace(), engine: &engine, args: &args, answers: vec![] };
+        Classifier { workspace: engine.workspace(), engine: &engine, classes, args: &args, answers: vec![] };
     for path in &args.images {
         let is_picture = {
             let mut head = Vec::new();
@@ -111,6 +116,7 @@ pub fn run(args: InferArgs, context: &Context) -> Result<()> {
 
 struct Classifier<'a> {
     engine: &'a IntEngine,
+    classes: Classes,
     workspace: Workspace,
     args: &'a InferArgs,
     answers: Vec<Answer>,
@@ -135,15 +141,20 @@ impl Classifier<'_> {
         let io = |action| move |e| models::Error::io(action, path, e);
         let mut file = File::open(path).map_err(io("open"))?;
         let len = file.metadata().map_err(io("open"))?.len() as usize;
-        if !len.is_multiple_of(RECORD_BYTES) {
+        // Both lengths fit the same file at 9 MiB and more only; the network tells which it knows.
+        let hundred = self.classes.len() == cifar100::CLASSES;
+        let format = if hundred { RecordFormat::CIFAR100 } else { RecordFormat::CIFAR10 };
+        let record_bytes = format.record_bytes();
+        if !len.is_multiple_of(record_bytes) {
             models::formats::mmap::Bytes::map(path)?; // says so if a page or a pointer stands in place of the file
         }
-        let count = len / RECORD_BYTES;
-        if count == 0 || !len.is_multiple_of(RECORD_BYTES) {
+        let count = len / record_bytes;
+        if count == 0 || !len.is_multiple_of(record_bytes) {
             let text = format!(
-                "{}: is not a PNG, JPEG or PPM picture, and its {len} bytes are not whole CIFAR-10 records of \
-                 {RECORD_BYTES}",
-                path.display()
+                "{}: is not a PNG, JPEG or PPM picture, and its {len} bytes are not whole {} records of \
+                 {record_bytes}",
+                path.display(),
+                format.name
             );
             return Err(Failure::BadInput(text).into());
         }
@@ -162,17 +173,18 @@ impl Classifier<'_> {
                 chosen.len()
             ));
         }
-        file.seek(SeekFrom::Start((chosen.start * RECORD_BYTES) as u64)).map_err(io("read"))?;
-        let mut record = [0; RECORD_BYTES];
+        file.seek(SeekFrom::Start((chosen.start * record_bytes) as u64)).map_err(io("read"))?;
+        let mut record = vec![0; record_bytes];
         for index in chosen {
             file.read_exact(&mut record).map_err(io("read"))?;
-            if usize::from(record[0]) >= CLASSES {
-                return Err(
-                    models::Error::Label { path: path.into(), record: index, label: record[0] }.into()
-                );
+            let label = record[format.label_bytes - 1];
+            let classes = self.classes.len();
+            if usize::from(label) >= classes {
+                let (path, record, format) = (path.into(), index, format.name);
+                return Err(models::Error::Label { path, record, label, classes, format }.into());
             }
-            let label = usize::from(record[0]);
-            self.classify(context, path, Some(index), Some(label), &interleave(&record[1..]))?;
+            let image = interleave(&record[format.label_bytes..]);
+            self.classify(context, path, Some(index), Some(label.into()), &image)?;
         }
         Ok(())
     }
@@ -194,10 +206,10 @@ impl Classifier<'_> {
         }
         times.sort_by(f64::total_cmp);
         let microseconds = times[times.len() / 2];
-        let top = guesses(&self.engine.graph().real_logits(&logits), self.args.top as usize);
+        let top = guesses(&self.engine.graph().real_logits(&logits), &self.classes, self.args.top as usize);
         let guess = |g: &Guess| format!("{} {:.1}%", g.name, 100.0 * g.probability);
         let record = index.map_or(String::new(), |index| format!("[{index}]"));
-        let truth = label.map_or(String::new(), |label| format!(" ({})", class_name(label)));
+        let truth = label.map_or(String::new(), |label| format!(" ({})", self.classes.name(label)));
         let line = top.iter().map(guess).collect::<Vec<_>>().join(", ");
         context.say(format_args!("{}{record}{truth}: {line}", path.display()))?;
         self.answers.push(Answer { file: path.into(), index, label, top, microseconds });
@@ -206,25 +218,14 @@ impl Classifier<'_> {
 }
 
 /// The most probable classes, by the softmax of the logits.
-fn guesses(logits: &[f32], top: usize) -> Vec<Guess> {
+fn guesses(logits: &[f32], names: &Classes, top: usize) -> Vec<Guess> {
     let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let powers: Vec<f64> = logits.iter().map(|l| f64::from(l - most).exp()).collect();
     let sum: f64 = powers.iter().sum();
     let mut classes: Vec<usize> = (0..logits.len()).collect();
     classes.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]).then(a.cmp(&b)));
-    let guess = |class| Guess { class, name: class_name(class), probability: powers[class] / sum };
+    let guess = |class| Guess { class, name: names.name(class).to_owned(), probability: powers[class] / sum };
     classes.into_iter().take(top).map(guess).collect()
-}
-
-fn class_name(class: usize) -> String {
-    CLASS_NAMES.get(class).map_or_else(|| format!("class {class}"), ToString::to_string)
-}
-
-/// The most memory this process has held at once; Linux tells.
-fn resident_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    Some(1024 * line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?)
 }
 
 #[cfg(test)]
@@ -233,12 +234,11 @@ mod tests {
 
     #[test]
     fn guesses_are_a_softmax_in_order() {
-        let top = guesses(&[0.0, 2f32.ln(), 0.0, 4f32.ln()], 3);
+        let top = guesses(&[0.0, 2f32.ln(), 0.0, 4f32.ln()], &Classes::new(["a", "b", "c", "d"]), 3);
         let of: Vec<(usize, f64)> = top.iter().map(|g| (g.class, g.probability)).collect();
         for ((class, p), (c, expected)) in of.iter().zip([(3, 0.5), (1, 0.25), (0, 0.125)]) {
             assert!(*class == c && (p - expected).abs() < 1e-6, "{of:?}");
         }
-        assert_eq!((top[0].name.as_str(), top.len()), ("cat", 3));
-        assert_eq!(class_name(12), "class 12");
+        assert_eq!((top[0].name.as_str(), top.len()), ("d", 3));
     }
 }

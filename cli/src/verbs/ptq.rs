@@ -16,8 +16,9 @@ use serde_json::json;
 
 use crate::run::context::Context;
 use crate::run::experiment::{
-    CalibrationSource, Recipe, Scores, Setup, file_bytes, model_name, page, residual_bits,
+    BASIS, CalibrationSource, Pace, Recipe, Scores, Setup, file_bytes, model_name, page, residual_bits,
 };
+use crate::run::forecast::Forecast;
 use crate::run::input::InputArgs;
 use crate::run::run_folder::RunFolder;
 use crate::show::contact_sheet::contact_sheet;
@@ -73,6 +74,10 @@ pub struct PtqArgs {
     /// Folder of the model and the report [default: runs/ptq-TIMESTAMP]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Say what would be done, and estimate time, memory and disk from a short piece of it; write nothing
+    #[arg(long)]
+    #[serde(default)]
+    dry_run: bool,
 }
 
 /// Where synthetic calibration images can be looked at.
@@ -104,6 +109,16 @@ impl PtqArgs {
     }
 }
 
+/// `--dry-run`.
+fn forecast(context: &Context, setup: &Setup, recipe: &Recipe) -> Result<()> {
+    let (pace, mut forecast) = (Pace::new(context, setup), Forecast::new(BASIS));
+    pace.float(&mut forecast)?;
+    let quantized = pace.quantization(&mut forecast, recipe)?;
+    pace.scores(&mut forecast, &quantized)?;
+    pace.page(&mut forecast, &quantized)?;
+    forecast.show(context)
+}
+
 /// Quantizes, measures, saves.
 ///
 /// # Errors
@@ -112,6 +127,9 @@ pub fn run(args: PtqArgs, context: &Context) -> Result<()> {
     let recipe = args.recipe();
     recipe.check()?;
     let setup = Setup::open(context, &args.input, None, args.limit)?;
+    if args.dry_run {
+        return forecast(context, &setup, &recipe);
+    }
     let folder = RunFolder::create(context, args.out.as_deref(), &args)?;
     interrupt::at_once(format!(
         "nothing is saved yet; begin again with the same command ({} may be used again)",

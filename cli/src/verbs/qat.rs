@@ -4,6 +4,7 @@
 //! quantization at W4A4, a short training under fake quantization, the accuracy of the integers, a table, and where
 //! everything was saved.
 
+mod forecast;
 mod rules;
 
 use std::path::{Path, PathBuf};
@@ -108,6 +109,10 @@ pub struct QatArgs {
     /// Continue the run in this folder
     #[arg(long, value_name = "DIR")]
     resume: Option<PathBuf>,
+    /// Say what would be done, and estimate time, memory and disk from a short piece of it; write nothing
+    #[arg(long, conflicts_with = "resume")]
+    #[serde(default)]
+    dry_run: bool,
 }
 
 /// The teacher's name if it is the network that training starts from.
@@ -148,6 +153,7 @@ impl QatArgs {
             Some(file) => {
                 let (_, network) =
                     assets::load_network(context, Some(file), None, Some(setup.network.normalization))?;
+                setup.expect_classes(context, file, &network)?;
                 recipe.quantize_network(context, setup, &network)?
             }
             None => recipe.quantize(context, setup)?,
@@ -195,14 +201,14 @@ pub fn run(args: QatArgs, context: &Context) -> Result<()> {
     args.rules.check()?;
     training.check()?;
     let setup = Setup::open(context, &args.input, args.limit, args.test_limit)?;
+    if args.dry_run {
+        return forecast::show(&args, context, &setup, &training);
+    }
     let folder = match &args.resume {
         Some(folder) => RunFolder::open(folder)?,
         None => RunFolder::create(context, args.out.as_deref(), &args)?,
     };
-    interrupt::at_once(format!(
-        "what was saved before stays; continue with `cli qat --resume {}`",
-        folder.folder().display()
-    ));
+    interrupt::at_once(format!("what was saved before stays; continue with `{}`", folder.resume(context)));
     let mut files = setup.files();
     files.extend(args.init.as_deref().map(|file| ("init", file)));
     let other = args.teacher.as_deref().filter(|file| file.as_os_str() != TEACHER_IS_START);
@@ -217,8 +223,7 @@ pub fn run(args: QatArgs, context: &Context) -> Result<()> {
 
     let start = args.start(context, &setup)?;
     let command = settings::command(&context.verb, context.seed, &args)?;
-    let commands =
-        Commands { run: command.clone(), resume: format!("cli qat --resume {}", folder.folder().display()) };
+    let commands = Commands { run: command.clone(), resume: folder.resume(context) };
     let outcome = train(context, &setup, start, training, &folder, &commands)?;
     interrupt::at_once(format!("all epochs are saved; `{}` measures and reports", commands.resume));
     let (scores, answers) = Scores::with_answers(context, &outcome.best, &setup.test)?;

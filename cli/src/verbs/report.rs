@@ -20,7 +20,7 @@ pub struct ReportArgs {
     /// The page: one HTML file with everything in it
     #[arg(long, value_name = "FILE.html", default_value = "report.html")]
     out: PathBuf,
-    /// CIFAR-10 in binary format, if it is not where the runs had it
+    /// The data set, if it is not where the runs had it
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// The float network, if it is not where the runs had it

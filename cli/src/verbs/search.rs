@@ -12,6 +12,7 @@
 
 mod candidates;
 mod finish;
+mod forecast;
 mod found;
 mod ledger;
 
@@ -106,6 +107,10 @@ pub struct SearchArgs {
     /// Continue the search in this folder
     #[arg(long, value_name = "DIR")]
     resume: Option<PathBuf>,
+    /// Say what would be done, and estimate time, memory and disk from a short piece of it; write nothing
+    #[arg(long, conflicts_with = "resume")]
+    #[serde(default)]
+    dry_run: bool,
 }
 
 impl SearchArgs {
@@ -138,11 +143,14 @@ impl SearchArgs {
 pub fn run(args: SearchArgs, context: &Context) -> Result<()> {
     args.check()?;
     let setup = Setup::open(context, &args.input, None, None)?;
+    if args.dry_run {
+        return forecast::show(&args, context, &setup);
+    }
     let folder = match &args.resume {
         Some(folder) => RunFolder::open(folder)?,
         None => RunFolder::create(context, args.out.as_deref(), &args)?,
     };
-    let resume = format!("cli search --resume {}", folder.folder().display());
+    let resume = folder.resume(context);
     interrupt::at_once(format!("all candidates measured are saved; continue with `{resume}`"));
     folder.pin(context, &setup.files())?;
     let mut ledger = Ledger::open(&folder)?;

@@ -29,7 +29,8 @@ use serde_json::json;
 use crate::run::context::Context;
 use crate::run::exit::Failure;
 use crate::run::experiment::aware::Training;
-use crate::run::experiment::{Setup, page, residual_bits};
+use crate::run::experiment::{BASIS, Pace, Setup, page, residual_bits};
+use crate::run::forecast::Forecast;
 use crate::run::input::InputArgs;
 use crate::run::run_folder::RunFolder;
 use crate::show::text_table::text_table;
@@ -92,9 +93,31 @@ pub struct TableArgs {
     /// Fill the missing cells of the table in this folder
     #[arg(long, value_name = "DIR")]
     resume: Option<PathBuf>,
+    /// Say what would be done, and estimate time, memory and disk from a short piece of it; write nothing
+    #[arg(long, conflicts_with = "resume")]
+    #[serde(default)]
+    dry_run: bool,
 }
 
+/// Which cell: widths, with or without training, the method's name, the seed.
+type Place<'a> = (Widths, CellMode, &'a str, u64);
+
 impl TableArgs {
+    /// Every cell, in the order they are computed.
+    fn places(&self, seed: u64) -> Vec<Place<'_>> {
+        let mut places = Vec::new();
+        for &bits in &self.bits {
+            for &mode in &self.modes {
+                for method in &self.methods {
+                    let more: &[u64] = if mode == CellMode::Qat { &self.seeds } else { &[] };
+                    let seeds = std::iter::once(seed).chain(more.iter().copied());
+                    places.extend(seeds.map(|seed| (bits, mode, method.as_str(), seed)));
+                }
+            }
+        }
+        places
+    }
+
     /// How QAT cells without a recipe are trained.
     fn training(&self) -> Training {
         Training {
@@ -141,6 +164,16 @@ enum Ptq {
     Best,
 }
 
+/// `--dry-run`: every cell in small.
+fn forecast(args: &TableArgs, context: &Context, setup: &Setup) -> Result<()> {
+    let (pace, mut forecast) = (Pace::new(context, setup), Forecast::new(BASIS));
+    pace.float(&mut forecast)?;
+    for place in args.places(context.seed) {
+        cell::forecast(args, context, setup, (&pace, &mut forecast), place)?;
+    }
+    forecast.show(context)
+}
+
 /// Fills the table.
 ///
 /// # Errors
@@ -157,32 +190,26 @@ pub fn run(args: TableArgs, context: &Context) -> Result<()> {
         return Err(Failure::Usage(text).into());
     }
     let setup = Setup::open(context, &args.input, args.limit, args.test_limit)?;
+    if args.dry_run {
+        return forecast(&args, context, &setup);
+    }
     let folder = match &args.resume {
         Some(folder) => RunFolder::open(folder)?,
         None => RunFolder::create(context, args.out.as_deref(), &args)?,
     };
-    let resume = format!("cli table --resume {}", folder.folder().display());
+    let resume = folder.resume(context);
     interrupt::at_once(format!("finished cells are saved; continue with `{resume}`"));
     folder.pin(context, &setup.files())?;
     let float = setup.float(context)?;
     let top1_float = float.top1();
     context.note(format_args!("float top-1 {top1_float:.2}%"));
     let mut cells = Vec::new();
-    for &bits in &args.bits {
-        for &mode in &args.modes {
-            for method in &args.methods {
-                let more: &[u64] = if mode == CellMode::Qat { &args.seeds } else { &[] };
-                for &seed in std::iter::once(&context.seed).chain(more) {
-                    let Some(cell) = cell(&args, context, &setup, &folder, (bits, mode, method, seed))?
-                    else {
-                        continue;
-                    };
-                    context.note(format_args!("{} {bits} {method}: {:.2}%", mode.name(), cell.top1));
-                    cells.push(cell);
-                    write(&args, context, &folder, top1_float, &cells)?;
-                }
-            }
-        }
+    for place in args.places(context.seed) {
+        let Some(cell) = cell(&args, context, &setup, &folder, place)? else { continue };
+        let (bits, mode, method, _) = place;
+        context.note(format_args!("{} {bits} {method}: {:.2}%", mode.name(), cell.top1));
+        cells.push(cell);
+        write(&args, context, &folder, top1_float, &cells)?;
     }
     context.say(text(&args, top1_float, &cells))?;
     let command = settings::command(&context.verb, context.seed, &args)?;

@@ -8,11 +8,12 @@
 //! bit for bit: order and augmentation of the images are functions of seed, epoch and position, and
 //! `state.safetensors` holds everything else.
 
+mod forecast;
 mod recipe;
 
 use anyhow::Result;
 use engine::Float;
-use models::data::cifar10::Cifar10;
+use models::data::data_set::DataSet;
 use models::data::loader::Loader;
 use models::{Checkpoint, EpochMetrics, Evaluation, Fit, Network, Trainer, evaluate};
 use serde_json::json;
@@ -23,7 +24,7 @@ use crate::run::experiment::page;
 use crate::run::fit::{self, STATE, Verb};
 use crate::run::progress::Progress;
 use crate::run::run_folder::RunFolder;
-use crate::{run::assets, run::settings};
+use crate::{run::assets, run::interrupt, run::settings};
 pub use recipe::TrainArgs;
 use recipe::{loaders, network, trainer};
 
@@ -36,22 +37,32 @@ const WEIGHTS: &str = "weights.safetensors";
 /// If the data cannot be read, the folder cannot be written to, or the run diverges.
 pub fn run(args: TrainArgs, context: &Context) -> Result<()> {
     args.check()?;
-    let data = assets::open_data(args.data.as_deref())?;
+    let data = assets::open_data(context, args.data.as_deref())?;
     // Without a saved state, a run that is resumed starts anew.
     let path = args.resume.as_ref().map(|folder| folder.join(STATE)).filter(|path| path.exists());
     let state = path.map(Checkpoint::read).transpose()?;
-    let network = network(&args, context, state.as_ref())?;
+    let network = network(&args, context, &data, state.as_ref())?;
     let (train, test) = loaders(&args, context.seed, &data, network.normalization);
+    if args.dry_run {
+        return forecast::show(
+            &args,
+            context,
+            &network,
+            trainer(&args, &network, train.batches()),
+            (&train, &test),
+        );
+    }
     let folder = folder(&args, context)?;
     let mut files = vec![("data", data.folder.as_path())];
     // Once there is a state, the file is needed no more.
     files.extend(args.init.as_deref().filter(|_| state.is_none()).map(|file| ("init", file)));
     folder.pin(context, &files)?;
     context.note(format_args!(
-        "ResNet-{} option {}, {} parameters; {} training and {} test images of {}; run in {}",
+        "ResNet-{} option {}, {} parameters, {} classes; {} training and {} test images of {}; run in {}",
         network.depth,
         network.shortcut,
         network.params.trainable_count(),
+        network.classes.len(),
         train.images(),
         test.images(),
         data.folder.display(),
@@ -63,8 +74,10 @@ pub fn run(args: TrainArgs, context: &Context) -> Result<()> {
     let trainer = trainer(&args, &network, train.batches());
     let mut fit = Fit::new(trainer, args.epochs).with_checkpoints_every(args.checkpoint_every);
     let mut verb = Train { context, network, test };
-    let resume = format!("cli train --resume {}", folder.folder().display());
+    let resume = folder.resume(context);
+    interrupt::at_once(format!("what was saved before stays; continue with `{resume}`"));
     let metrics = fit::train(context, &folder, &resume, (&mut fit, state), &train, &mut verb)?;
+    interrupt::at_once(format!("all epochs are saved; `{resume}` measures and reports"));
     verb.finish(&args, &folder, &data, &fit.learner, &metrics)
 }
 
@@ -101,7 +114,7 @@ impl Train<'_> {
         &self,
         args: &TrainArgs,
         folder: &RunFolder,
-        data: &Cifar10,
+        data: &DataSet,
         trainer: &Trainer,
         metrics: &[EpochMetrics],
     ) -> Result<()> {

@@ -10,7 +10,7 @@
 //!
 //! `m`, `v` are the batch's mean and variance at the batch norm's input, `mu`, `var` the running ones. (ZeroQ has the plain
 //! squares; divided by the running variance, layers and channels of every size weigh alike.) With `a > 0` image `i` is also
-//! to be one of class `i mod 10`, which spreads the images over what the last layers tell apart. Images begin as noise
+//! to be one of class `i mod K` of `K` classes, which spreads the images over what the last layers tell apart. Images begin as noise
 //! with the spectrum of photographs, stay within the range of pixels, and end as bytes.
 
 mod match_statistics;
@@ -71,7 +71,7 @@ pub fn distilled_images(
             "the network has no batch norm whose statistics images could match".into(),
         ));
     }
-    let params = constant(&network.params);
+    let (params, classes) = (constant(&network.params), network.classes.len());
     let start = noise_images(how.images, 6, &Normalization::TRUE, seed)?;
     let pixels = normalized(&start, &network.normalization);
     let [least, most] = [0, 255]
@@ -80,7 +80,7 @@ pub fn distilled_images(
     let mut records = Vec::with_capacity(how.images * RECORD_BYTES);
     for (b, part) in pixels.chunks(how.batch * image).enumerate() {
         let shape = [part.len() / image, SIDE, SIDE, CHANNELS];
-        let labels: Vec<usize> = (0..shape[0]).map(|i| (b * how.batch + i) % 10).collect();
+        let labels: Vec<usize> = (0..shape[0]).map(|i| (b * how.batch + i) % classes).collect();
         let mut x = Params::default();
         x.push("image", Role::Weight, Tensor::from_vec(shape, part.to_vec())?)?;
         let mut adam = Adam::default();
@@ -106,7 +106,7 @@ pub fn distilled_images(
             record(image, label, &network.normalization, &mut records);
         }
     }
-    ImageSet::from_records("distilled images", records)
+    ImageSet::from_classes("distilled images", records, network.classes.clone())
 }
 
 /// `L` of (5b) or (5c) and its gradient by the images shown.

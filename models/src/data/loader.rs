@@ -21,7 +21,7 @@ pub struct Batch {
     pub indices: Vec<usize>,
     /// `[N, 32, 32, 3]`, normalised.
     pub x: Tensor,
-    /// The classes, 0..=9.
+    /// The classes, as numbers.
     pub labels: Vec<usize>,
 }
 

@@ -123,7 +123,8 @@ mod tests {
         expected.push(33); // the third of class 3
         assert_eq!(numbers(&slice.train), expected);
         assert_eq!(numbers(&slice.test), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
-        assert_eq!((slice.train.class_counts(), slice.test.class_counts()), ([2; 10], [1; 10]));
+        assert_eq!(slice.train.class_counts(), [2; 10]);
+        assert_eq!(slice.test.class_counts(), [1; 10]);
     }
 
     #[test]

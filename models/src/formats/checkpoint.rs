@@ -10,6 +10,7 @@
 //! | `arch` | name of the network | `resnet20` |
 //! | `shortcut` | ResNet's option, `A` or `B` | `B` |
 //! | `mean`, `std` | normalisation per channel of pixels in `[0, 1]` | `0.4914,0.4822,0.4465` |
+//! | `classes` | names of the classes, where they are [not the usual ones](crate::data::classes) | `["cat","dog"]` |
 //! | `seed`, `epoch`, `step` | where a run stands | `17` |
 //! | `bits`, `policy`, `method` | how a network was quantized | `W4A4` |
 //! | `packed_weights` | which weights are [stored as integers](super::packed) | |

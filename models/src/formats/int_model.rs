@@ -7,6 +7,7 @@ use quant::int_graph::file::About;
 use quant::int_graph::{IntEngine, IntGraph};
 
 use crate::data::cifar10::interleave;
+use crate::data::classes::Classes;
 use crate::data::loader::Loader;
 use crate::formats::atomic;
 use crate::formats::mmap::Bytes;
@@ -24,6 +25,14 @@ pub fn read(path: &Path) -> Result<(IntGraph, About)> {
 /// Whether the file is an integer-only network; `false` if it cannot be read.
 pub fn is_model(path: &Path) -> bool {
     Bytes::map(path).is_ok_and(|bytes| IntGraph::is_model(&bytes))
+}
+
+/// What the network in the file `path` tells apart.
+///
+/// # Errors
+/// If the names that the file has are not one for each logit.
+pub fn classes(path: &Path, graph: &IntGraph, about: &About) -> Result<Classes> {
+    Classes::of_metadata(about, graph.logit_scale().len()).map_err(|detail| Error::malformed(path, detail))
 }
 
 /// Images computed between two calls of `seen`.

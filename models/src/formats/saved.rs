@@ -152,7 +152,7 @@ mod tests {
         for (from, to, text) in [
             ("{\\\"bits\\\":4,", "{\\\"bits\\\":5,", "weights of 5 bits do not take"),
             ("{\\\"bits\\\":4,", "{\\\"bats\\\":4,", "unknown field"),
-            ("\\\"shape\\\":[10,64]", "\\\"shape\\\":[64,10]", "the network expects [10, 64]"),
+            ("\\\"shape\\\":[10,64]", "\\\"shape\\\":[64,10]", "the network expects [64, 64]"),
         ] {
             let mut bytes = good.clone();
             let at = header.find(from).unwrap_or_else(|| panic!("{from} in {header}")) + 8;

@@ -24,7 +24,7 @@ pub fn expect_family(checkpoint: &Checkpoint) -> Result<()> {
     };
     let detail = format!(
         "is no residual network for CIFAR-10: {why}; {held}; needed are `conv1.weight` {}, `bn1`, stages `layer1` to \
-         `layer3` of blocks with `conv1`, `bn1`, `conv2`, `bn2`, and `fc.weight` [10, 64]",
+         `layer3` of blocks with `conv1`, `bn1`, `conv2`, `bn2`, and `fc.weight` [classes, 64]",
         Shape::new(&FIRST)
     );
     Err(Error::malformed(&checkpoint.path, detail))

@@ -4,7 +4,9 @@ use engine::{Graph, Params, Shape};
 
 use super::family::expect_family;
 use crate::data::augment::Normalization;
-use crate::{Checkpoint, Result, Shortcut, resnet};
+use crate::data::cifar10::CLASSES;
+use crate::data::classes::Classes;
+use crate::{Checkpoint, Error, Result, Shortcut, resnet};
 
 /// A residual network with its parameters.
 #[derive(Clone, Debug)]
@@ -19,21 +21,37 @@ pub struct Network {
     pub params: Params,
     /// What the network expects of its images.
     pub normalization: Normalization,
+    /// What it tells apart: a logit for each.
+    pub classes: Classes,
 }
 
 impl Network {
-    /// A network with fresh parameters drawn from `seed`.
+    /// A network for CIFAR-10's classes with fresh parameters drawn from `seed`.
     ///
     /// # Errors
     /// If the depth is not a CIFAR ResNet's.
     pub fn fresh(depth: usize, shortcut: Shortcut, normalization: Normalization, seed: u64) -> Result<Self> {
-        let graph = resnet(depth, shortcut)?;
-        let params = graph.init(seed)?;
-        Ok(Self { depth, shortcut, graph, params, normalization })
+        Self::fresh_for(Classes::cifar10(), depth, shortcut, normalization, seed)
     }
 
-    /// A network with the parameters of a checkpoint: depth and shortcut are read off the tensors' names. The
-    /// normalisation is `normalization` where given, else the checkpoint's, else the course's.
+    /// A network for these classes with fresh parameters drawn from `seed`.
+    ///
+    /// # Errors
+    /// As [`fresh`](Self::fresh).
+    pub fn fresh_for(
+        classes: Classes,
+        depth: usize,
+        shortcut: Shortcut,
+        normalization: Normalization,
+        seed: u64,
+    ) -> Result<Self> {
+        let graph = resnet(depth, shortcut, classes.len())?;
+        let params = graph.init(seed)?;
+        Ok(Self { depth, shortcut, graph, params, normalization, classes })
+    }
+
+    /// A network with the parameters of a checkpoint: depth, shortcut and number of classes are read off the tensors'
+    /// names and shapes, the classes' names are in its metadata. The normalisation is `normalization` where given, else the checkpoint's, else the course's.
     ///
     /// # Errors
     /// If the tensors are not exactly those of a CIFAR ResNet.
@@ -48,7 +66,11 @@ impl Network {
             Some(given) => given,
             None => checkpoint.normalization()?.unwrap_or_default(),
         };
-        let mut network = Self::fresh(depth, shortcut, normalization, 0)?;
+        let classes = checkpoint.tensor("fc.weight").map_or(0, |w| w.dims().first().copied().unwrap_or(0));
+        let classes = if classes == 0 { CLASSES } else { classes }; // the tensors' check says what is wrong with it
+        let classes = Classes::of_metadata(&checkpoint.metadata, classes)
+            .map_err(|detail| Error::malformed(&checkpoint.path, detail))?;
+        let mut network = Self::fresh_for(classes, depth, shortcut, normalization, 0)?;
         let tensors = checkpoint.into_expected(&network.expected())?;
         for (param, (_, tensor)) in network.params.iter_mut().zip(tensors) {
             param.value = tensor;
@@ -74,5 +96,6 @@ impl Network {
         checkpoint.set("arch", format!("resnet{}", self.depth));
         checkpoint.set("shortcut", self.shortcut);
         checkpoint.set_normalization(&self.normalization);
+        self.classes.describe(&mut checkpoint.metadata);
     }
 }

@@ -1,4 +1,4 @@
-//! Residual networks for CIFAR-10 (He et al. 2015, section 4.2): a 3x3 convolution, three stages of `n` blocks
+//! Residual networks for CIFAR's small images (He et al. 2015, section 4.2): a 3x3 convolution, three stages of `n` blocks
 //! with 16, 32 and 64 channels at 32, 16 and 8 pixels, global average pooling and a linear classifier;
 //! `depth = 6 n + 2`.
 //!
@@ -50,18 +50,18 @@ impl FromStr for Shortcut {
 /// Channels of the three stages.
 const CHANNELS: [usize; 3] = [16, 32, 64];
 
-/// The graph of a residual network of this depth.
+/// The graph of a residual network of this depth, with a logit for each of `classes`.
 ///
 /// ```
 /// use models::{Shortcut, resnet};
-/// let count = |shortcut| resnet(20, shortcut).unwrap().init(0).unwrap().trainable_count();
+/// let count = |shortcut| resnet(20, shortcut, 10).unwrap().init(0).unwrap().trainable_count();
 /// assert_eq!(count(Shortcut::A), 269_722);
 /// assert_eq!(count(Shortcut::B), 272_474);
 /// ```
 ///
 /// # Errors
 /// If `depth` is not `6 n + 2` with `n >= 1` (20, 32, 44, 56, 110, ...).
-pub fn resnet(depth: usize, shortcut: Shortcut) -> Result<Graph> {
+pub fn resnet(depth: usize, shortcut: Shortcut, classes: usize) -> Result<Graph> {
     let n = depth.saturating_sub(2) / 6;
     if n == 0 || depth != 6 * n + 2 {
         return Err(Error::Value(format!(
@@ -82,7 +82,7 @@ pub fn resnet(depth: usize, shortcut: Shortcut) -> Result<Graph> {
         }
     }
     let pool = g.add("avgpool", Layer::GlobalAvgPool, &[x]);
-    g.add("fc", Layer::Linear { i: c, o: 10 }, &[pool]);
+    g.add("fc", Layer::Linear { i: c, o: classes }, &[pool]);
     Ok(g)
 }
 
@@ -126,8 +126,9 @@ mod tests {
 
     #[test]
     fn resnet_20_has_22_layers_with_weights_in_option_b() {
-        let names =
-            |shortcut| resnet(20, shortcut).unwrap().weighted().map(|n| n.name.clone()).collect::<Vec<_>>();
+        let names = |shortcut| {
+            resnet(20, shortcut, 10).unwrap().weighted().map(|n| n.name.clone()).collect::<Vec<_>>()
+        };
         assert_eq!(names(Shortcut::A).len(), 20);
         let b = names(Shortcut::B);
         assert_eq!(b.len(), 22);
@@ -138,7 +139,7 @@ mod tests {
     #[test]
     fn a_depth_that_is_no_resnet_is_refused() {
         for depth in [0, 2, 18, 21] {
-            let error = resnet(depth, Shortcut::B).unwrap_err().to_string();
+            let error = resnet(depth, Shortcut::B, 10).unwrap_err().to_string();
             assert!(error.contains(&format!("depth {depth}")), "{error}");
         }
     }

@@ -1,7 +1,5 @@
 //! Who is taken for whom.
 
-use models::data::cifar10::{CLASS_NAMES, CLASSES};
-
 use crate::report::past_run::PastRun;
 use crate::show::heat::confusion;
 use crate::show::report::Report;
@@ -20,8 +18,8 @@ pub fn section(page: &mut Report, runs: &[PastRun]) {
                 let name = if m.is_quantized() { run.label(&m.name, alone) } else { m.name.clone() };
                 plots.push(confusion(
                     &format!("{name}: {:.2}% right", m.top1),
-                    &CLASS_NAMES,
-                    &counts(&results.labels, &m.predictions),
+                    results.classes().names(),
+                    &counts(results.classes().len(), &results.labels, &m.predictions),
                 ));
             }
             seen.push(&m.predictions);
@@ -35,8 +33,8 @@ pub fn section(page: &mut Report, runs: &[PastRun]) {
 }
 
 /// `counts[label][prediction]`.
-fn counts(labels: &[u16], predictions: &[u16]) -> Vec<Vec<u32>> {
-    let mut counts = vec![vec![0; CLASSES]; CLASSES];
+fn counts(classes: usize, labels: &[u16], predictions: &[u16]) -> Vec<Vec<u32>> {
+    let mut counts = vec![vec![0; classes]; classes];
     for (&label, &prediction) in labels.iter().zip(predictions) {
         if let Some(count) =
             counts.get_mut(usize::from(label)).and_then(|row| row.get_mut(usize::from(prediction)))
@@ -53,7 +51,7 @@ mod tests {
 
     #[test]
     fn every_image_is_counted_once() {
-        let counts = counts(&[3, 3, 5], &[3, 5, 5]);
+        let counts = counts(6, &[3, 3, 5], &[3, 5, 5]);
         assert_eq!((counts[3][3], counts[3][5], counts[5][5]), (1, 1, 1));
         assert_eq!(counts.iter().flatten().sum::<u32>(), 3);
     }

@@ -1,13 +1,15 @@
 //! The pictures that the quantized network newly gets wrong.
 
 use anyhow::Result;
-use models::data::cifar10::{CLASS_NAMES, Cifar10, ImageSet, SIDE, interleave};
+use models::data::cifar10::{ImageSet, SIDE, interleave};
+use models::data::data_set::{DataSet, Part};
 
 use crate::report::past_run::PastRun;
 use crate::report::results::{Measured, Results};
 use crate::report::{Sources, thousands};
 use crate::show::picture::data_uri;
 use crate::show::report::Report;
+use crate::show::svg::escape;
 
 /// Pictures shown of each network.
 const MOST: usize = 24;
@@ -57,7 +59,7 @@ fn newly_wrong(labels: &[u16], before: &[u16], after: &[u16]) -> Vec<usize> {
 /// The test images, if they are there and of the classes that the run has seen.
 fn test_images(results: &Results, sources: &Sources) -> Result<Option<ImageSet>> {
     let folder = sources.data.as_deref().unwrap_or(&results.data);
-    let images = match Cifar10::open_test(folder) {
+    let images = match DataSet::open_part(folder, Part::Test, &mut |_, _| ()) {
         Ok((images, _)) => images,
         Err(e) if sources.data.is_some() => return Err(e.into()),
         Err(_) => return Ok(None),
@@ -74,9 +76,10 @@ fn pictures(
     quantized: &Measured,
     wrong: &[usize],
 ) -> Result<Vec<(String, String, String)>> {
-    let name = |class: u16| CLASS_NAMES.get(usize::from(class)).copied().unwrap_or("?");
+    let classes = results.classes();
+    let name = |class: u16| escape(classes.names().get(usize::from(class)).map_or("?", String::as_str));
     let picture = |&i: &usize| {
-        let address = data_uri(&interleave(&images.record(i)[1..]), SIDE, SIDE)?;
+        let address = data_uri(&interleave(images.image(i)), SIDE, SIDE)?;
         let (label, before, after) =
             (name(results.labels[i]), name(float.predictions[i]), name(quantized.predictions[i]));
         let caption = format!("float: <b>{before}</b><br>quantized: <b class='wrong'>{after}</b>");

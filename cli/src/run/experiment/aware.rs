@@ -24,7 +24,7 @@ use quant::{Quantized, reestimate};
 use super::{Setup, in_integers, model_name};
 use crate::run::context::Context;
 use crate::run::exit::Failure;
-use crate::run::fit::{self, STATE, Verb};
+use crate::run::fit::{self, STATE, Verb, seconds_of_step};
 use crate::run::run_folder::RunFolder;
 
 /// How to train.
@@ -144,6 +144,35 @@ impl Outcome {
     }
 }
 
+/// What is trained, and on which images.
+fn learner(
+    context: &Context,
+    setup: &Setup,
+    start: &QuantizedNetwork,
+    training: &Training,
+) -> Result<(QatTrainer, Loader)> {
+    let normalization = setup.network.normalization;
+    let images =
+        Loader::training(&setup.data.train, training.batch, normalization, Augment::STANDARD, context.seed)
+            .over(setup.train.clone());
+    let trainer = training.trainer(&start.network, images.batches());
+    Ok((QatTrainer::new(trainer, start.quantization.clone())?, images))
+}
+
+/// Seconds of a step, of which two are taken, and the steps of an epoch.
+///
+/// # Errors
+/// If a step fails.
+pub fn step_seconds(
+    context: &Context,
+    setup: &Setup,
+    start: &QuantizedNetwork,
+    training: &Training,
+) -> Result<(f64, usize)> {
+    let (learner, images) = learner(context, setup, start, training)?;
+    Ok((seconds_of_step(learner, &images)?, images.batches()))
+}
+
 /// Trains `start` to the end, from the state in `folder` if there is one.
 ///
 /// # Errors
@@ -156,15 +185,10 @@ pub fn train(
     folder: &RunFolder,
     commands: &Commands,
 ) -> Result<Outcome> {
-    let normalization = setup.network.normalization;
-    let images =
-        Loader::training(&setup.data.train, training.batch, normalization, Augment::STANDARD, context.seed)
-            .over(setup.train.clone());
     let model = folder.path(model_name(&start));
-    let QuantizedNetwork { network, quantization } = start;
-    let trainer = training.trainer(&network, images.batches());
-    let mut fit = Fit::new(QatTrainer::new(trainer, quantization)?, training.epochs)
-        .with_checkpoints_every(training.checkpoint_every);
+    let (learner, images) = learner(context, setup, &start, &training)?;
+    let QuantizedNetwork { network, .. } = start;
+    let mut fit = Fit::new(learner, training.epochs).with_checkpoints_every(training.checkpoint_every);
     let state = Some(folder.path(STATE)).filter(|path| path.exists()).map(Checkpoint::read).transpose()?;
     let mut verb = Aware {
         context,

@@ -25,7 +25,7 @@ pub fn inputs(
     if images == 0 {
         return Ok(Vec::new());
     }
-    let data = assets::open_data(data)?;
+    let data = assets::open_data(context, data)?;
     let images = images.min(data.train.len());
     let loader =
         Loader::evaluation(&data.train, 64, network.normalization).over((0..images).collect::<Vec<_>>());

@@ -5,15 +5,18 @@
 //! 3. [`Scores`]: one quantized network, simulated and in integers, side by side.
 //! 4. [`aware`]: quantization-aware training that can be stopped and resumed.
 //! 5. [`page`]: the report.
+//! 6. [`Pace`]: the same in small, to say beforehand how long it takes.
 
 pub mod aware;
 mod inputs;
+mod pace;
 pub mod page;
 mod recipe;
 mod scores;
 mod setup;
 
 pub use inputs::inputs;
+pub use pace::{BASIS, Pace, SMALL, corrected, float_bytes};
 pub use recipe::{CalibrationSource, Recipe, correction_bars, residual_bits};
 pub use scores::{Scores, in_integers};
 pub use setup::Setup;

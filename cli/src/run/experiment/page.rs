@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use models::data::cifar10::Cifar10;
+use models::data::data_set::DataSet;
 use models::data::loader::Loader;
 use models::{Evaluation, Network, QuantizedNetwork};
 use quant::ScaleRule;
@@ -91,7 +91,7 @@ pub struct Begin<'a> {
     /// The float network's file, if it began with one.
     pub weights: Option<&'a Path>,
     /// The data set.
-    pub data: &'a Cifar10,
+    pub data: &'a DataSet,
     /// The test images in use.
     pub test: &'a Loader,
 }
@@ -120,6 +120,7 @@ pub fn write(
         machine: Machine::here(context),
         weights: weights.map(std::path::absolute).transpose()?,
         data: std::path::absolute(&data.folder)?,
+        classes: data.classes().names().to_vec(),
         labels: test.indices.iter().map(|i| data.test.label(*i) as u16).collect(),
         networks: rows.into_iter().map(|row| row.measured).collect(),
         front,

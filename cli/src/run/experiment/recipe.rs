@@ -4,6 +4,7 @@ use anyhow::Result;
 use clap::ValueEnum;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use models::data::augment::Normalization;
+use models::data::cifar10::RECORDS_PER_FILE;
 use models::data::distilled::{Distilling, distilled_images};
 use models::data::loader::Loader;
 use models::data::synthetic::noise_images;
@@ -97,7 +98,7 @@ impl Recipe {
     /// Refuses what the integer layers cannot run.
     ///
     /// # Errors
-    /// If weights have more than 8 bits, or there are no calibration images.
+    /// If weights have more than 8 bits, or there are no calibration images, or more synthetic ones than are made at once.
     pub fn check(&self) -> Result<()> {
         if self.bits.w > 8 {
             let text = format!("--bits {}: the integer layers take weights of at most 8 bits", self.bits);
@@ -113,6 +114,13 @@ impl Recipe {
         }
         if self.images == 0 {
             return Err(Failure::Usage("--calibration-images must be at least 1".into()).into());
+        }
+        if self.source != CalibrationSource::Images && self.images > RECORDS_PER_FILE {
+            let text = format!(
+                "--calibration-images {}: at most {RECORDS_PER_FILE} images are made up or distilled at once",
+                self.images
+            );
+            return Err(Failure::Usage(text).into());
         }
         Ok(())
     }

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use engine::rng::{Purpose, Rng};
 use engine::{Float, Hook};
-use models::data::cifar10::Cifar10;
+use models::data::classes::Classes;
+use models::data::data_set::DataSet;
 use models::data::loader::Loader;
 use models::nets::equalize::equalize;
 use models::{Evaluation, Network, evaluate};
@@ -25,7 +26,7 @@ pub struct Setup {
     /// Its file.
     pub weights: PathBuf,
     /// The data.
-    pub data: Cifar10,
+    pub data: DataSet,
     /// The training images in use.
     pub train: Vec<usize>,
     /// The test images in use.
@@ -56,7 +57,11 @@ impl Setup {
                  the other channels' weights would round to zero"
             ));
         }
-        let data = assets::open_data(input.data.as_deref())?;
+        let data = assets::open_data(context, input.data.as_deref())?;
+        assets::expect_classes(context, (&path, &network.classes), (&data.folder, data.classes()))?;
+        if network.classes == Classes::numbered(network.classes.len()) {
+            network.classes = data.classes().clone(); // nobody said their names before
+        }
         let first = |len: usize, limit: Option<u32>| limit.map_or(len, |limit| len.min(limit as usize));
         let test = Loader::evaluation(&data.test, BATCH, network.normalization)
             .over((0..first(data.test.len(), test_limit)).collect::<Vec<_>>());
@@ -70,6 +75,14 @@ impl Setup {
             data.folder.display()
         ));
         Ok(Self { network, weights: path, data, train, test, seed: context.seed })
+    }
+
+    /// Refuses another network, of this file, that does not tell the data set's classes apart.
+    ///
+    /// # Errors
+    /// Saying both numbers, and what to do.
+    pub fn expect_classes(&self, context: &Context, file: &Path, network: &Network) -> Result<()> {
+        assets::expect_classes(context, (file, &network.classes), (&self.data.folder, self.data.classes()))
     }
 
     /// The files that an experiment begins with.
@@ -91,7 +104,15 @@ impl Setup {
     /// # Errors
     /// If the images do not fit the network.
     pub fn float(&self, context: &Context) -> Result<Evaluation> {
-        measure(context, "float", &self.network, &self.test, &mut Float)
+        self.float_on(context, &self.test)
+    }
+
+    /// The same on other images.
+    ///
+    /// # Errors
+    /// As [`float`](Self::float).
+    pub fn float_on(&self, context: &Context, images: &Loader) -> Result<Evaluation> {
+        measure(context, "float", &self.network, images, &mut Float)
     }
 }
 

@@ -30,7 +30,8 @@ pub struct InputFile {
 }
 
 impl InputFile {
-    /// Reads the file at `path`; a folder stands for the files with the ending `bin` in it, in the order of their names.
+    /// Reads the file at `path`; a folder stands for the files with the ending `bin` in it, in the order of their names, or,
+    /// if it has none, for everything in it and in the folders in it, together.
     ///
     /// # Errors
     /// If something cannot be read.
@@ -42,7 +43,38 @@ impl InputFile {
         let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
         files.retain(|file| file.extension().is_some_and(|ending| ending == "bin"));
         files.sort();
+        if files.is_empty() {
+            return Ok(vec![Self::tree(role, path)?]);
+        }
         files.iter().map(|file| Self::file(role, file)).collect()
+    }
+
+    /// All files of a folder: the checksum is of their names, sizes and contents, in the order of the names. What begins with
+    /// a dot is passed over.
+    fn tree(role: &str, folder: &Path) -> Result<Self> {
+        let (mut digest, mut bytes, mut places) = (Sha256::new(), 0, vec![folder.to_path_buf()]);
+        while let Some(place) = places.pop() {
+            let read = || -> io::Result<Vec<PathBuf>> {
+                fs::read_dir(&place)?.map(|entry| Ok(entry?.path())).collect()
+            };
+            let mut entries = read().map_err(|e| models::Error::io("read", &place, e))?;
+            entries.retain(|path| {
+                !path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
+            });
+            entries.sort();
+            let (folders, files): (Vec<_>, Vec<_>) = entries.into_iter().partition(|path| path.is_dir());
+            for path in files {
+                let contents = fs::read(&path).map_err(|e| models::Error::io("read", &path, e))?;
+                let name = path.strip_prefix(folder).unwrap_or(&path);
+                digest.update(format!("{}\n{}\n", name.to_string_lossy(), contents.len()));
+                digest.update(&contents);
+                bytes += contents.len() as u64;
+            }
+            places.extend(folders);
+        }
+        let sha256 = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let path = fs::canonicalize(folder).unwrap_or_else(|_| folder.to_path_buf());
+        Ok(Self { role: role.to_owned(), path, bytes, sha256 })
     }
 
     fn file(role: &str, path: &Path) -> Result<Self> {
@@ -126,5 +158,21 @@ mod tests {
         fs::write(dir.path().join("c.bin"), "c").unwrap();
         let text = check(&before, &InputFile::all("data", dir.path()).unwrap()).unwrap_err().to_string();
         assert!(text.contains("b.bin (data), with which the run began, is gone"), "{text}");
+    }
+
+    #[test]
+    fn a_folder_of_folders_is_one_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        for class in ["a", "b"] {
+            fs::create_dir(dir.path().join(class)).unwrap();
+            fs::write(dir.path().join(class).join("1.png"), class).unwrap();
+        }
+        let all = || InputFile::all("data", dir.path()).unwrap();
+        let before = all();
+        assert_eq!((before.len(), before[0].bytes), (1, 2));
+        fs::write(dir.path().join(".hidden"), "x").unwrap();
+        check(&before, &all()).unwrap();
+        fs::rename(dir.path().join("a/1.png"), dir.path().join("b/2.png")).unwrap();
+        assert!(check(&before, &all()).unwrap_err().to_string().contains("is not the file"));
     }
 }

@@ -20,6 +20,7 @@ use ureq::{Agent, Body};
 use super::sums;
 use crate::run::context::Context;
 use crate::run::exit::Failure;
+use crate::run::interrupt;
 use crate::run::progress::Progress;
 
 /// The official archive.
@@ -54,6 +55,7 @@ pub fn run(args: &FetchArgs, context: &Context) -> Result<()> {
     if fresh {
         fs::create_dir_all(&args.folder).map_err(|e| models::Error::io("create", &args.folder, e))?;
         let archive = args.folder.join(PARTIAL);
+        interrupt::at_once("what was fetched stays; the same command goes on from there");
         download(&args.url, &archive, context)?;
         let sum = sums::of_file(&archive)?;
         if sum != args.sha256.to_lowercase() {

@@ -11,6 +11,7 @@ use quant::int_graph::{IntEngine, IntGraph};
 use serde_json::json;
 
 use super::{EvalArgs, per_class, say_accuracy, size, write_predictions};
+use crate::run::assets;
 use crate::run::context::Context;
 use crate::run::exit::Failure;
 use crate::run::progress::Progress;
@@ -31,7 +32,9 @@ pub fn run(args: &EvalArgs, context: &Context, path: &Path, graph: IntGraph, abo
         return refuse("--arithmetic", "which has no other arithmetic");
     }
     let engine = IntEngine::new(graph)?;
-    let (set, folder) = args.split.open(args.input.data.as_deref())?;
+    let (set, folder) = args.split.open(context, args.input.data.as_deref())?;
+    let classes = int_model::classes(path, engine.graph(), about)?;
+    assets::expect_classes(context, (path, &classes), (&folder, set.classes()))?;
     let images = args.limit.map_or(set.len(), |limit| set.len().min(limit as usize));
     let loader = Loader::evaluation(&set, args.batch as usize, Default::default())
         .over((0..images).collect::<Vec<_>>());

@@ -34,7 +34,7 @@ impl Compared {
         let opened = open::open(file, None, normalization)?;
         let Model::Quantized(network) = opened.model else {
             let text = format!(
-                "--compare {}: holds no quantized network with float weights beside; give a file that `cli ptq` or `cli qat` \
+                "--compare {}: holds no quantized network with float weights beside; give a file that `ptq` or `qat` \
                  saved (of an integer-only model, the .latent file)",
                 file.display()
             );

@@ -8,11 +8,12 @@ use anyhow::Result;
 use quant::Widths;
 use serde::{Deserialize, Serialize};
 
-use super::{CellMode, TableArgs};
+use super::{CellMode, Place, TableArgs};
 use crate::run::context::Context;
 use crate::run::exit::Failure;
 use crate::run::experiment::aware::{Commands, train};
-use crate::run::experiment::{Scores, Setup, file_bytes, model_name};
+use crate::run::experiment::{Pace, Scores, Setup, file_bytes, model_name};
+use crate::run::forecast::Forecast;
 use crate::run::run_folder::RunFolder;
 use crate::{run::interrupt, run::settings};
 use work::Work;
@@ -40,6 +41,20 @@ pub(super) struct Cell {
     pub(super) model: PathBuf,
 }
 
+/// Adds what the cell takes, if there is such a cell.
+pub(super) fn forecast(
+    args: &TableArgs,
+    context: &Context,
+    setup: &Setup,
+    (pace, forecast): (&Pace<'_>, &mut Forecast),
+    (bits, mode, method, _): Place<'_>,
+) -> Result<()> {
+    match Work::of(args, bits, mode, method)? {
+        Some(work) => work.forecast(context, setup, pace, forecast),
+        None => Ok(()),
+    }
+}
+
 /// A cell: read back where it is finished, else computed. `None` if there is no such cell: a method that is no scale rule is
 /// one of training only.
 pub(super) fn cell(
@@ -47,7 +62,7 @@ pub(super) fn cell(
     context: &Context,
     setup: &Setup,
     folder: &RunFolder,
-    (bits, mode, method, seed): (Widths, CellMode, &str, u64),
+    (bits, mode, method, seed): Place<'_>,
 ) -> Result<Option<Cell>> {
     let context = &context.with_seed(seed);
     let more = if args.seeds.contains(&seed) { format!("_seed{seed}") } else { String::new() };
@@ -64,7 +79,7 @@ pub(super) fn cell(
     } else {
         RunFolder::create(context, Some(&place), args)?
     };
-    let resume = format!("cli table --resume {}", folder.folder().display());
+    let resume = folder.resume(context);
     let stopped = format!("finished cells and epochs are saved; continue with `{resume}`");
     interrupt::at_once(&stopped);
     let command = settings::command(&context.verb, context.seed, args)?;

@@ -1,12 +1,13 @@
 //! The recipe: settings, and the batches, network and optimizer they stand for.
 
+use std::ops::Range;
 use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
 use engine::optim::{Decay, Schedule, Sgd};
 use models::data::augment::{Augment, Normalization};
-use models::data::cifar10::Cifar10;
+use models::data::data_set::DataSet;
 use models::data::loader::Loader;
 use models::{Checkpoint, Network, Shortcut, Trainer};
 use serde::{Deserialize, Serialize};
@@ -19,7 +20,8 @@ use crate::run::exit::Failure;
 /// Settings of `train`.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
 pub struct TrainArgs {
-    /// CIFAR-10 in binary format [default: the slice that comes with the program]
+    /// CIFAR-10 or CIFAR-100 in binary format, or a folder of pictures for each class [default: the slice
+    /// of CIFAR-10 that comes with the program]
     #[arg(long, value_name = "DIR")]
     pub(super) data: Option<PathBuf>,
     /// Layers, 6n + 2
@@ -70,7 +72,8 @@ pub struct TrainArgs {
     /// Start from these weights instead of random ones [depth and shortcut are the file's]
     #[arg(long, value_name = "FILE", conflicts_with_all = ["depth", "shortcut"])]
     pub(super) init: Option<PathBuf>,
-    /// mean,mean,mean/std,std,std, or course, true, imagenet [default: the file's with --init, else course]
+    /// mean,mean,mean/std,std,std, or course, true, imagenet [default: the file's with --init, else course for
+    /// CIFAR-10 and what the training images have for other data]
     #[arg(long, value_name = "MEAN/STD")]
     pub(super) normalization: Option<String>,
     /// Only the first N training images
@@ -88,6 +91,10 @@ pub struct TrainArgs {
     /// Continue the run in this folder
     #[arg(long, value_name = "DIR")]
     pub(super) resume: Option<PathBuf>,
+    /// Say what would be done, and estimate time, memory and disk from a short piece of it; write nothing
+    #[arg(long, conflicts_with = "resume")]
+    #[serde(default)]
+    pub(super) dry_run: bool,
 }
 
 impl TrainArgs {
@@ -120,38 +127,50 @@ impl TrainArgs {
 pub(super) fn loaders(
     args: &TrainArgs,
     seed: u64,
-    data: &Cifar10,
+    data: &DataSet,
     normalization: Normalization,
 ) -> (Loader, Loader) {
     let standard = if args.augment { Augment::STANDARD } else { Augment::NONE };
     let augment = Augment { cutout: args.cutout, ..standard };
-    let first = |len: usize, limit: Option<u32>| {
-        (0..limit.map_or(len, |limit| len.min(limit as usize))).collect::<Vec<_>>()
-    };
     let train = Loader::training(&data.train, args.batch, normalization, augment, seed)
-        .over(first(data.train.len(), args.limit));
-    let test =
-        Loader::evaluation(&data.test, 128, normalization).over(first(data.test.len(), args.test_limit));
+        .over(first(data.train.len(), args.limit).collect::<Vec<_>>());
+    let test = Loader::evaluation(&data.test, 128, normalization)
+        .over(first(data.test.len(), args.test_limit).collect::<Vec<_>>());
     (train, test)
 }
 
-/// The network to start from: fresh, or `--init`; of a run with a saved `state`, one like it.
-pub(super) fn network(args: &TrainArgs, context: &Context, state: Option<&Checkpoint>) -> Result<Network> {
+/// The first of `len` images, at most `limit`.
+fn first(len: usize, limit: Option<u32>) -> Range<usize> {
+    0..limit.map_or(len, |limit| len.min(limit as usize))
+}
+
+/// The network to start from: fresh, or `--init`; of a run with a saved `state`, one like it. It tells apart what `data` has.
+pub(super) fn network(
+    args: &TrainArgs,
+    context: &Context,
+    data: &DataSet,
+    state: Option<&Checkpoint>,
+) -> Result<Network> {
     let normalization = assets::normalization(args.normalization.as_deref())?;
-    Ok(match (&args.init, state) {
+    let (file, network) = match (&args.init, state) {
         (None, _) => {
             let shortcut: Shortcut = args.shortcut.parse()?;
-            Network::fresh(args.depth, shortcut, normalization.unwrap_or_default(), context.seed)?
+            let of_images = || data.normalization(first(data.train.len(), args.limit));
+            let normalization = normalization.unwrap_or_else(of_images);
+            let classes = data.classes().clone();
+            return Ok(Network::fresh_for(classes, args.depth, shortcut, normalization, context.seed)?);
         }
-        (Some(file), None) => assets::load_network(context, Some(file), None, normalization)?.1,
+        (Some(file), None) => (file, assets::load_network(context, Some(file), None, normalization)?.1),
         // The file may be gone.
-        (Some(_), Some(state)) => {
+        (Some(file), Some(state)) => {
             let mut weights = state.clone();
             weights.split_off("momentum.");
             weights.split_off("ema.");
-            Network::from_checkpoint(weights, normalization)?
+            (file, Network::from_checkpoint(weights, normalization)?)
         }
-    })
+    };
+    assets::expect_classes(context, (file, &network.classes), (&data.folder, data.classes()))?;
+    Ok(Network { classes: data.classes().clone(), ..network })
 }
 
 /// The network with its optimizer.

@@ -9,14 +9,14 @@ use quant::Granularity;
 use super::model::{self, Element, GraphParts};
 use super::protobuf::Message;
 use super::storage;
-use crate::data::cifar10::{CHANNELS, CLASSES, SIDE};
+use crate::data::cifar10::{CHANNELS, SIDE};
 use crate::formats::common_grid::{CommonGrid, CommonLayer};
 use crate::formats::layout;
 use crate::{Network, QuantizedNetwork, Result};
 
 /// The name of what comes in: normalised images `[N, 3, 32, 32]`.
 const INPUT: &str = "input";
-/// The name of what goes out: `[N, 10]`.
+/// The name of what goes out: `[N, classes]`.
 const OUTPUT: &str = "logits";
 
 /// The bytes of an ONNX file of `network`, quantized as `quantized` says if it is given, in the operators' version
@@ -38,7 +38,7 @@ pub fn to_bytes(
         restored: BTreeMap::new(),
     };
     writer.graph.inputs.push(model::value(INPUT, &[CHANNELS, SIDE, SIDE]));
-    writer.graph.outputs.push(model::value(OUTPUT, &[CLASSES]));
+    writer.graph.outputs.push(model::value(OUTPUT, &[network.classes.len()]));
     let nodes = network.graph.nodes();
     let name_of = |id: usize| match nodes[id].layer {
         Layer::Input => INPUT,

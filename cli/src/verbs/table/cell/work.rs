@@ -9,7 +9,8 @@ use quant::{ActivationRule, Granularity, ScaleRule, Sequence, Step, Widths};
 use crate::run::context::Context;
 use crate::run::exit::Failure;
 use crate::run::experiment::aware::Training;
-use crate::run::experiment::{CalibrationSource, Recipe, Setup};
+use crate::run::experiment::{CalibrationSource, Pace, Recipe, Setup};
+use crate::run::forecast::Forecast;
 use crate::verbs::ptq::PtqArgs;
 use crate::verbs::qat::QatArgs;
 use crate::verbs::table::{CellMode, Ptq, TableArgs};
@@ -70,6 +71,32 @@ impl Work {
         }))
     }
 
+    /// Adds what there is to do.
+    pub(super) fn forecast(
+        &self,
+        context: &Context,
+        setup: &Setup,
+        pace: &Pace<'_>,
+        forecast: &mut Forecast,
+    ) -> Result<()> {
+        match self {
+            Self::Quantize(recipe) => {
+                let quantized = pace.quantization(forecast, recipe)?;
+                pace.scores(forecast, &quantized)
+            }
+            Self::Train(recipe, training) => {
+                let start = pace.quantization(forecast, recipe)?;
+                pace.training(forecast, &start, training)?;
+                pace.scores(forecast, &start)
+            }
+            Self::Qat(qat) => {
+                let training = qat.training(context)?;
+                training.check()?;
+                qat.forecast(forecast, context, setup, pace, &training)
+            }
+        }
+    }
+
     /// The quantized network, and the training that follows.
     pub(super) fn begin(
         self,
@@ -117,8 +144,7 @@ fn has_recipe(args: &TableArgs, name: &str) -> bool {
 }
 
 fn missing(path: &Path) -> anyhow::Error {
-    let text =
-        format!("{}: no such recipe; `cli table --recipes DIR` takes one file for each cell", path.display());
+    let text = format!("{}: no such recipe; --recipes takes one file for each cell", path.display());
     Failure::BadInput(text).into()
 }
 

@@ -1,0 +1,44 @@
+//! `search --dry-run`.
+
+use anyhow::Result;
+
+use super::SearchArgs;
+use super::candidates::Candidates;
+use crate::run::context::Context;
+use crate::run::experiment::{Pace, SMALL, Setup, corrected};
+use crate::run::forecast::{Forecast, timed};
+
+/// Candidates of a front, about, among which bisection looks for the smallest that holds.
+const FRONT: f64 = 16.0;
+
+/// Measures two candidates, which share nothing, and says what all of them take at most.
+///
+/// # Errors
+/// If a candidate cannot be measured.
+pub(super) fn show(args: &SearchArgs, context: &Context, setup: &Setup) -> Result<()> {
+    let mut forecast =
+        Forecast::new("one candidate that shares nothing with the one before, just measured here");
+    let (mut candidates, begin) = timed(|| Candidates::new(setup, args, context))?;
+    forecast.stage("what all candidates share", begin);
+    let layers = candidates.evaluator.layers().len();
+    let mut measure = |bits: u32| timed(|| Ok(candidates.evaluator.accuracy(&vec![bits; layers])?));
+    let (_, first) = measure(args.max_bits)?;
+    let seconds = if args.min_bits < args.max_bits { measure(args.min_bits)?.1 } else { first };
+    let what = format!("at most {} candidates on at most {} images", args.evaluations, args.images);
+    forecast.stage(what, seconds * args.evaluations as f64);
+    let pace = Pace::new(context, setup);
+    let make = |images, iterations| {
+        let few = SearchArgs { images: SMALL, calibration_images: images, iterations, ..args.clone() };
+        Candidates::new(setup, &few, context)?.quantized(&vec![args.max_bits; layers])
+    };
+    let whole = (&args.correction, args.calibration_images, args.iterations);
+    let (quantized, seconds) = corrected(&mut forecast, whole, make)?;
+    let times = if candidates.learns() { FRONT.log2() } else { 1.0 };
+    forecast.stage(format!("make the network that was found, correct: {}", args.correction), seconds * times);
+    pace.scores(&mut forecast, &quantized)?;
+    pace.page(&mut forecast, &quantized)?;
+    forecast.memory(args.cache_mib << 20);
+    // A line of the metrics for each: the bits of every layer, and the accuracy.
+    forecast.file("candidates", args.evaluations * (60 + 2 * layers));
+    forecast.show(context)
+}
