@@ -7,7 +7,8 @@ use models::data::synthetic::noise_images;
 use models::{Network, Shortcut, evaluate};
 use quant::pipeline::calibrate;
 use quant::{
-    ActivationRule, Correction, QuantConfig, Quantization, Quantizer, Reference, ScaleRule, reestimate,
+    ActivationRule, Correction, QuantConfig, Quantization, Quantized, Quantizer, Reference, ScaleRule,
+    reestimate,
 };
 
 fn setup(bits: &str) -> (Network, Quantization, Loader) {
@@ -151,4 +152,39 @@ fn no_images_and_unknown_rules_are_errors() {
     ] {
         assert_eq!(name.parse::<ActivationRule>().unwrap().to_string(), rule);
     }
+}
+
+#[test]
+fn a_network_goes_on_as_it_was_trained_and_not_as_its_floats_would() {
+    let (mut network, quantization, loader) = setup("W2A2");
+    // As after training at two bits: the batch norms know rounded layers only. In floats the last stage is a thousand times larger.
+    for norm in ["layer1.0.bn1", "layer2.0.bn1", "layer3.0.bn1"] {
+        network.params.get_mut(&format!("{norm}.running_var")).unwrap().data_mut().fill(1e-2);
+    }
+    let Network { graph, params, .. } = &network;
+    let logits = |quantization: &Quantization| {
+        let mut hook = quantization.as_trained();
+        evaluate(graph, params, loader.epoch(0), &mut hook, |_| {}).unwrap().logits
+    };
+    let start =
+        Quantized { graph: graph.clone(), params: params.clone(), quantization: quantization.clone() };
+    let quantizer = |bits: &str| {
+        let config = QuantConfig { bits: bits.parse().unwrap(), ..quantization.config.clone() };
+        Quantizer::new(config).continue_from(&start, images(&loader)).unwrap()
+    };
+    let same = quantizer("W2A2");
+    assert_eq!(same.quantization.ranges, quantization.ranges, "ranges of inputs whose width stays are kept");
+    assert_eq!(logits(&same.quantization), logits(&quantization));
+
+    // With more bits for activations the ranges are seen anew, under the rounding: no value lies far beyond what was clipped.
+    let wider = quantizer("W2A8");
+    let largest = |q: &Quantization| q.ranges.0.values().fold(0.0f32, |m, range| m.max(range.max));
+    let float =
+        calibrate(graph, params, &wider.quantization.plan, "max".parse().unwrap(), images(&loader)).unwrap();
+    let in_floats = float.0.values().fold(0.0f32, |m, range| m.max(range.max));
+    assert!(
+        largest(&wider.quantization) < 0.2 * in_floats,
+        "{} of {in_floats}",
+        largest(&wider.quantization)
+    );
 }

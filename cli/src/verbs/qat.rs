@@ -6,22 +6,19 @@
 
 mod forecast;
 mod rules;
+mod start;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
-use engine::ops::Distillation;
-use models::data::cifar10::SIDE;
 use models::formats::latent_path;
-use models::{QuantizedNetwork, Teacher};
 use quant::{ActivationRule, Granularity, LayerBits, Policy, ScaleRule, Step, Widths};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::run::assets;
 use crate::run::context::Context;
-use crate::run::experiment::aware::{Commands, Outcome, Training, train};
+use crate::run::experiment::aware::{Commands, Outcome, train};
 use crate::run::experiment::{CalibrationSource, Recipe, Scores, Setup, file_bytes, page, residual_bits};
 use crate::run::input::InputArgs;
 use crate::run::run_folder::RunFolder;
@@ -58,7 +55,7 @@ pub struct QatArgs {
     /// Re-estimate batch norms on N training images before the network is measured or kept; 0: not
     #[arg(long, value_name = "N", default_value_t = 0)]
     reestimate_images: usize,
-    /// Start from the weights of this network (of a wider quantized run: its .latent file) [default: --weights]
+    /// Start from this network: a float one, or one trained under quantization (its .latent file) [default: --weights]
     #[arg(long, value_name = "FILE")]
     init: Option<PathBuf>,
     /// Learn from this float network's logits too; float: the network of --weights
@@ -144,50 +141,6 @@ impl QatArgs {
             iterations: None,
             residual_bits: self.residual_bits,
         }
-    }
-
-    /// Where training starts.
-    pub(crate) fn start(&self, context: &Context, setup: &Setup) -> Result<QuantizedNetwork> {
-        let recipe = Recipe { activation_rule: self.activation_rule, ..self.post_training() };
-        let mut start = match &self.init {
-            Some(file) => {
-                let (_, network) =
-                    assets::load_network(context, Some(file), None, Some(setup.network.normalization))?;
-                setup.expect_classes(context, file, &network)?;
-                recipe.quantize_network(context, setup, &network)?
-            }
-            None => recipe.quantize(context, setup)?,
-        };
-        self.rules.apply(&mut start.quantization.config);
-        Ok(start)
-    }
-
-    /// How to train.
-    pub(crate) fn training(&self, context: &Context) -> Result<Training> {
-        let how = Distillation { share: self.teacher_share as f32, temperature: self.temperature as f32 };
-        let teacher = |file: &PathBuf| -> Result<Teacher> {
-            let own = file.as_os_str() == TEACHER_IS_START;
-            let (file, key) = if own {
-                (self.input.weights.as_deref(), self.input.weights_key.as_deref())
-            } else {
-                (Some(file.as_path()), None)
-            };
-            let normalization = assets::normalization(self.input.normalization.as_deref())?;
-            let (_, network) = assets::load_network(context, file, key, normalization)?;
-            Ok(Teacher::new(&network.graph, &network.params, [SIDE, SIDE, 3], how)?)
-        };
-        Ok(Training {
-            epochs: self.epochs,
-            batch: self.batch,
-            lr: self.lr,
-            weight_decay: self.weight_decay,
-            smoothing: self.smoothing,
-            ema: self.ema,
-            checkpoint_every: self.checkpoint_every,
-            teacher: self.teacher.as_ref().map(teacher).transpose()?,
-            frozen_epochs: self.frozen_epochs,
-            reestimate_images: self.reestimate_images,
-        })
     }
 }
 

@@ -35,11 +35,13 @@
 //!    [`analytic`]: the means without data.
 //!    [`reestimate`](mod@reestimate): their statistics taken anew, after training.
 //!    [`sequence`]: several corrections by their names, one after another.
+//!    [`progressive`]: from a network that is quantized already to other widths.
 //! 4. [`rules`]: the names of the choices.
 
 pub mod analytic;
 pub mod calibrate;
 pub mod correct;
+pub mod progressive;
 pub mod quantizer;
 pub mod reestimate;
 pub mod rules;

@@ -69,6 +69,11 @@ impl Quantizer {
         &self.config
     }
 
+    /// How the ranges of activations are chosen.
+    pub(super) fn activation_rule(&self) -> ActivationRule {
+        self.activation_rule
+    }
+
     /// The widths of each layer of `graph`.
     ///
     /// # Errors

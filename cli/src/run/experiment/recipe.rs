@@ -11,8 +11,8 @@ use models::data::synthetic::noise_images;
 use models::{Network, QuantizedNetwork};
 use quant::rounding::Report;
 use quant::{
-    ActivationRule, Effort, Granularity, LayerBits, Policy, QuantConfig, Quantizer, ScaleRule, Sequence,
-    Step, Widths,
+    ActivationRule, Effort, Granularity, LayerBits, Policy, QuantConfig, Quantized, Quantizer, ScaleRule,
+    Sequence, Step, Widths,
 };
 use serde::{Deserialize, Serialize};
 
@@ -187,20 +187,38 @@ impl Recipe {
         self.check()?;
         context.detail(format_args!("  calibrating on {} images", images.images()));
         let batches = || images.epoch(0).map(|batch| batch.x);
-        let quantizer = Quantizer::new(self.config()).with_activation_rule(self.activation_rule);
-        let quantizer = match self.residual_bits {
-            Some(bits) => quantizer.with_residual_bits(bits),
-            None => quantizer,
-        };
-        let quantizer = match &self.layer_bits {
-            Some(bits) => quantizer.with_layer_bits(bits.clone()),
-            None => quantizer,
-        };
+        let quantizer = self.quantizer();
         context.detail(format_args!("  correcting: {}", self.correction));
         let mut report = correction_bars(context);
         let network = (&float.graph, &float.params);
         let effort = Effort { seed: context.seed, iterations: self.iterations };
         let quantized = self.correction.quantize(&quantizer, network, batches, effort, &mut report)?;
         Ok(QuantizedNetwork::of(float, quantized))
+    }
+
+    /// Takes `start`, which is quantized already, to this recipe's widths and rules, without corrections.
+    ///
+    /// # Errors
+    /// If the recipe asks for the impossible.
+    pub fn continue_from(&self, setup: &Setup, start: QuantizedNetwork) -> Result<QuantizedNetwork> {
+        self.check()?;
+        let images = setup.subset(0, self.images);
+        let QuantizedNetwork { network, quantization } = start;
+        let before = Quantized { graph: network.graph.clone(), params: network.params.clone(), quantization };
+        let continued = self.quantizer().continue_from(&before, images.epoch(0).map(|batch| batch.x))?;
+        Ok(QuantizedNetwork::of(&network, continued))
+    }
+
+    /// What is chosen before anything is measured.
+    fn quantizer(&self) -> Quantizer {
+        let quantizer = Quantizer::new(self.config()).with_activation_rule(self.activation_rule);
+        let quantizer = match self.residual_bits {
+            Some(bits) => quantizer.with_residual_bits(bits),
+            None => quantizer,
+        };
+        match &self.layer_bits {
+            Some(bits) => quantizer.with_layer_bits(bits.clone()),
+            None => quantizer,
+        }
     }
 }
