@@ -14,11 +14,12 @@ mod run;
 mod show;
 mod verbs;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 use run::context::{Context, GlobalArgs};
-use run::{exit, program};
+use run::{exit, program, settings};
 use verbs::{
     bench, calibrate, completions, data, doctor, eval, export, infer, inspect, man, ptq, qat, search, table,
     train,
@@ -80,6 +81,24 @@ pub fn run_as(name: &'static str) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => exit::report(&error),
     }
+}
+
+/// The verbs whose settings [`check_config`] knows.
+pub const CONFIGURED: [&str; 4] = ["train", "qat", "table", "search"];
+
+/// Whether `verb` would take the file at `path` as its `--config`; the reason in one line if not.
+///
+/// # Errors
+/// If the file cannot be read, is no TOML, or has a key or a value that the verb does not know.
+pub fn check_config(verb: &str, path: &Path) -> Result<(), String> {
+    let read = match verb {
+        "train" => settings::from_file::<train::TrainArgs>(verb, path).map(|_| ()),
+        "qat" => settings::from_file::<qat::QatArgs>(verb, path).map(|_| ()),
+        "table" => settings::from_file::<table::TableArgs>(verb, path).map(|_| ()),
+        "search" => settings::from_file::<search::SearchArgs>(verb, path).map(|_| ()),
+        _ => return Err(format!("`{verb}` is none of {}", CONFIGURED.join(", "))),
+    };
+    read.map_err(|e| exit::line(&e))
 }
 
 /// The command line.

@@ -50,7 +50,7 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     }
     if let Some(error) = cause.downcast_ref::<models::Error>() {
         return Some(match error {
-            models::Error::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => 1,
+            models::Error::Io { source, .. } if is_of_the_disk(source) => 1,
             models::Error::Value(_) => 2,
             models::Error::Training(_) => 1,
             models::Error::Engine(error) => engine_code(error),
@@ -58,6 +58,13 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
         });
     }
     cause.downcast_ref::<engine::Error>().map(engine_code)
+}
+
+/// Whether the disk failed, which no other path or file would have helped: it is full, or broken.
+fn is_of_the_disk(error: &std::io::Error) -> bool {
+    const EIO: i32 = 5; // has no kind of its own
+    let full = [ErrorKind::StorageFull, ErrorKind::QuotaExceeded, ErrorKind::FileTooLarge];
+    full.contains(&error.kind()) || cfg!(unix) && error.raw_os_error() == Some(EIO)
 }
 
 fn engine_code(error: &engine::Error) -> u8 {
@@ -81,7 +88,7 @@ pub fn report(error: &Error) -> ExitCode {
 }
 
 /// The causes, outermost first, joined by colons; a cause that the text before it ends with is not repeated.
-fn line(error: &Error) -> String {
+pub fn line(error: &Error) -> String {
     let mut line = String::new();
     for cause in error.chain() {
         let text = cause.to_string();
@@ -126,6 +133,14 @@ mod tests {
         assert_eq!(code(&Error::new(models::Error::Value("depth 7".into()))), 2);
         let unknown = engine::Error::Unknown { kind: "layer", name: "x".into(), hint: String::new() };
         assert_eq!(code(&unknown.into()), 2);
+        let io = |number| {
+            let source = std::io::Error::from_raw_os_error(number);
+            code(&models::Error::io("write", "w".as_ref(), source).into())
+        };
+        if cfg!(target_os = "linux") {
+            let (eio, enospc, enoent, erofs) = (5, 28, 2, 30);
+            assert_eq!([eio, enospc, enoent, erofs].map(io), [1, 1, 3, 3]);
+        }
         let outer = inner.context(Failure::Run("step 3".into()));
         assert_eq!(code(&outer), 1);
         assert_eq!(code(&anyhow::anyhow!("anything")), 1);

@@ -246,5 +246,5 @@ fn search(
         }
         Ok::<_, anyhow::Error>(accuracy)
     })?;
-    Ok((outcome, (measured > 0).then(|| 3600.0 * f64::from(measured) / seconds)))
+    Ok((outcome, (measured > 0).then(|| 3600.0 * f64::from(measured) / seconds.max(1e-9))))
 }

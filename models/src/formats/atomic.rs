@@ -3,7 +3,7 @@
 use std::{
     ffi::OsString,
     fs::{self, File},
-    io::Write,
+    io::{ErrorKind, Write},
     path::Path,
 };
 
@@ -14,7 +14,8 @@ use crate::{Error, Result};
 /// after any crash, finds the old contents or the new, never a part. Nothing is left behind on failure.
 ///
 /// # Errors
-/// If the folder does not exist or cannot be written to, or the disk is full.
+/// If the folder does not exist or cannot be written to, or the disk is full. Where only the last step fails, flushing
+/// the new name, the file is the new one already; after a power cut it may be the old one again.
 pub fn write(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     let path = path.as_ref();
     let Some(file_name) = path.file_name() else {
@@ -29,15 +30,23 @@ pub fn write(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&partial, path)?;
-        // The new name itself must survive a power cut too; folders cannot be opened on every system.
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(folder).and_then(|f| f.sync_all()).ok();
-        Ok(())
+        flush_folder(folder)
     })();
     result.map_err(|e| {
         fs::remove_file(&partial).ok();
         Error::io("write", path, e)
     })
+}
+
+/// Flushes the names in a folder, so that a new one survives a power cut too. Not every system can open folders, and not
+/// every file system can flush them; one that tries and fails is an error.
+fn flush_folder(folder: &Path) -> std::io::Result<()> {
+    let Ok(folder) = File::open(folder) else { return Ok(()) };
+    match folder.sync_all() {
+        Err(e) if matches!(e.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => Ok(()),
+        result => result,
+    }
 }
 
 #[cfg(test)]

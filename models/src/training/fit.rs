@@ -122,7 +122,7 @@ impl<L: Learner> Fit<L> {
             }
         }
         // book end
-        let seconds = start.elapsed().as_secs_f64();
+        let seconds = start.elapsed().as_secs_f64().max(1e-9); // the clock of a suspended machine may stand still
         let metrics = EpochMetrics {
             epoch: epoch + 1,
             step: self.learner.steps(),

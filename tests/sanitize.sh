@@ -1,0 +1,92 @@
+#!/usr/bin/env bash
+# The suites of `engine` and `quant` under sanitizers.
+#
+#   tests/sanitize.sh [address] [thread]      default: both
+#
+#   address   AddressSanitizer: reads and writes outside of what was allocated, or after it was given back
+#   thread    ThreadSanitizer: two threads at one place without an order between them; std is compiled with it too
+#
+# Both are of the installed compiler, with RUSTC_BOOTSTRAP=1; ThreadSanitizer needs the sources of std, which are looked
+# for as tests/cross.sh looks for them. Prints a line beginning `SKIPPED: ` for what cannot run here and exits 0;
+# SANITIZE_STRICT=1 makes that exit 1. Takes an hour on two cores, most of it ThreadSanitizer.
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+exec </dev/null
+export CARGO_TERM_COLOR="${CARGO_TERM_COLOR:-never}" PROPTEST_RNG_SEED="${PROPTEST_RNG_SEED:-1}"
+# Not the names of a backtrace: some tests panic as they should.
+export RUST_BACKTRACE=0 RUSTC_BOOTSTRAP=1
+unset QUANT_ISA
+
+cross_dir="${CROSS_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/quantlab-cross}"
+host="$(rustc -vV | sed -n 's/^host: //p')"
+version="$(rustc -vV | sed -n 's/^release: //p')"
+tests=(-p engine -p quant --lib --tests)
+skipped=0
+mkdir -p "$cross_dir"
+log="$(mktemp)"
+trap 'rm -f "$log"' EXIT
+. tests/std_sources.sh
+
+skip() {
+    printf 'SKIPPED: %s\n' "$*"
+    skipped=$((skipped + 1))
+}
+
+# run NAME CARGO-OPTIONS...: builds and runs the suites with that sanitizer, and says how many tests passed.
+run() {
+    local name="$1" start=$SECONDS
+    shift
+    printf -- '--- %s: building\n' "$name"
+    local cargo=(cargo test --locked "${tests[@]}" --target "$host" --target-dir "${CARGO_TARGET_DIR:-target}-$name")
+    export RUSTFLAGS="-Zsanitizer=$name"
+    if ! "${cargo[@]}" "$@" --no-run >"$log" 2>&1; then
+        cat "$log" >&2
+        printf 'FAILED: %s does not build\n' "$name" >&2
+        exit 1
+    fi
+    if ! "${cargo[@]}" "$@" -- --nocapture >"$log" 2>&1; then
+        grep -aE '^(ERROR|WARNING|SUMMARY)|==[0-9]+==|FAILED|panicked' -A12 "$log" | head -80 >&2
+        printf 'FAILED: %s\n' "$name" >&2
+        exit 1
+    fi
+    unset RUSTFLAGS
+    printf -- '--- %s: %s tests passed, %s s\n' "$name" \
+        "$(awk '/^test result: ok/ { n += $4 } END { print n }' "$log")" $((SECONDS - start))
+}
+
+address() {
+    # What the threads of a pool hold when the process ends is no leak.
+    ASAN_OPTIONS="detect_leaks=0:${ASAN_OPTIONS:-}" run address
+}
+
+thread() {
+    local sources
+    if ! sources="$(std_sources)"; then
+        skip "thread: no sources of std $version (rustup component add rust-src)"
+        return 0
+    fi
+    export __CARGO_TESTS_ONLY_SRC_ROOT="$sources"
+    if ! cargo fetch --locked -Zbuild-std --target "$host" >"$log" 2>&1; then
+        skip "thread: what std depends on could not be fetched"
+        return 0
+    fi
+    TSAN_OPTIONS="suppressions=$(pwd)/tests/thread.supp:${TSAN_OPTIONS:-}" run thread -Zbuild-std
+    unset __CARGO_TESTS_ONLY_SRC_ROOT
+}
+
+case "$host" in
+    x86_64-unknown-linux-gnu | aarch64-unknown-linux-gnu) ;;
+    *) skip "no sanitizers for $host"; set -- none ;;
+esac
+[ $# -gt 0 ] || set -- address thread
+for sanitizer in "$@"; do
+    case "$sanitizer" in
+        address | thread) "$sanitizer" ;;
+        none) ;;
+        *) printf 'usage: tests/sanitize.sh [address] [thread]\n' >&2; exit 2 ;;
+    esac
+done
+if [ "$skipped" -gt 0 ] && [ "${SANITIZE_STRICT:-0}" = 1 ]; then
+    exit 1
+fi
