@@ -21,9 +21,12 @@ script() {
 }
 
 engine() {
-    local folder="${CARGO_TARGET_DIR:-$root/target}-wasm" home="${CARGO_HOME:-$HOME/.cargo}"
+    local folder="${CARGO_TARGET_DIR:-$root/target}-wasm" flags="-Ctarget-feature=+simd128" path
     # One set of instructions, and no path of this machine in the messages.
-    RUSTFLAGS="-Ctarget-feature=+simd128 --remap-path-prefix=$home=cargo --remap-path-prefix=$root=." \
+    for path in "$root" "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*; do
+        flags+=" --remap-path-prefix=$path=."
+    done
+    RUSTFLAGS="$flags" \
         CARGO_TARGET_DIR="$folder" cargo rustc --locked --manifest-path "$root/Cargo.toml" -p demo --lib --crate-type cdylib \
         --profile wasm --target wasm32-unknown-unknown
     if [ "${1:-}" = --only ]; then
@@ -50,6 +53,7 @@ ptq() {
     local from name more iterations="${ITERATIONS:-40}"
     from="$(cd "$1" && pwd)"
     mkdir -p "$2"
+    ln -sfn "$from" "$2/cifar10"
     cargo build --release --manifest-path "$root/Cargo.toml" -p cli
     for name in "${names[@]}"; do
         more=()
@@ -57,7 +61,7 @@ ptq() {
             *2*) more=(--method heuristic --calibration-images 1024 --correction balance,batch_norm,adaquant --iterations "$iterations") ;;
             W4*) more=(--method heuristic --calibration-images 1024 --correction balance,batch_norm) ;;
         esac
-        (cd "$2" && "$root/target/release/cli" ptq --json --policy product --bits "$name" "${more[@]}" --data "$from" \
+        (cd "$2" && "$root/target/release/cli" ptq --json --policy product --bits "$name" "${more[@]}" --data cifar10 \
             --out "$name" >"$name.json")
     done
 }

@@ -171,7 +171,7 @@ fn the_module_builds_and_whether_it_is_stale_is_said() {
         return;
     }
     check("docs/demo/build.sh", &["engine", "--only"]);
-    let folder = std::env::var("CARGO_TARGET_DIR").map_or_else(|_| repository("target"), PathBuf::from);
+    let folder = repository(&std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".to_owned()));
     let built = format!("{}-wasm/wasm32-unknown-unknown/wasm/demo.wasm", folder.display());
     // Stale is not wrong: what it computes is compared above, whatever it was made of.
     if fs::read(built).unwrap() != kept("engine") {
