@@ -178,8 +178,14 @@ fn a_network_and_data_of_other_classes_do_not_meet() {
         run_in(dir.path(), &arguments).refused(3, &[&texts[..], &["cli train --data"]].concat());
     }
     run_in(dir.path(), &["train", "--init", text(&weights), "--data", text(&folder)]).refused(3, &texts);
-    assert!(!dir.path().join("runs").exists(), "nothing is left behind");
     let (own, _) = trained(dir.path(), &folder, "1");
+    for flag in ["--init", "--teacher"] {
+        let arguments = ["qat", "--weights", text(&own), "--data", text(&folder), flag, text(&weights)];
+        let refused = run_in(dir.path(), &[&arguments[..], &["--out", "q"]].concat());
+        refused.refused(3, &texts);
+        fs::remove_dir_all(dir.path().join("q")).ok();
+    }
+    assert!(!dir.path().join("runs").exists(), "nothing is left behind");
     let other = ["eval", "--weights", text(&own), "--data", text(&ten)];
     run_in(dir.path(), &other).refused(3, &["tells 3 (blue tit", "has 10 (airplane,"]);
     // As many classes under other names: a note, as the names of somebody else's file are not known.

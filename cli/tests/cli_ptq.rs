@@ -38,6 +38,15 @@ fn a_learned_network_is_saved_and_evaluates_to_what_was_measured() {
 }
 
 #[test]
+fn too_many_images_without_data_are_a_usage_error() {
+    let dir = tempfile::tempdir().unwrap();
+    for source in ["noise", "distilled", "mixed"] {
+        let run = run_in(dir.path(), &["ptq", "--calibration", source, "--calibration-images", "10001"]);
+        run.refused(2, &["--calibration-images 10001", "at most 10000"]);
+    }
+}
+
+#[test]
 fn an_unknown_correction_is_a_usage_error_that_lists_the_names() {
     let dir = tempfile::tempdir().unwrap();
     let run = run_in(dir.path(), &["ptq", "--correction", "batch_norm,magic"]);

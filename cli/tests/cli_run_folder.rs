@@ -4,7 +4,7 @@ mod common;
 
 use std::fs;
 use std::path::Path;
-use std::process::Child;
+use std::process::{Child, Stdio};
 
 use common::{changed_network, data, network, records, run_in, signal, start, text, wait_for};
 use serde_json::Value;
@@ -176,6 +176,18 @@ fn a_search_that_was_killed_comes_to_the_same_end() {
         assert_eq!(whole[key], resumed[key], "{key}");
     }
     assert_eq!(fs::read(&file).unwrap(), fs::read(dir.path().join("whole/metrics.jsonl")).unwrap());
+}
+
+#[test]
+fn the_line_that_resumes_names_the_program_as_it_was_started() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut installed = std::process::Command::new(env!("CARGO_BIN_EXE_quantlab"));
+    installed.args(TRAIN).args(["--out", "run"]).current_dir(dir.path());
+    let mut child = installed.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_for(&mut child, &dir.path().join("run/state.safetensors"));
+    let (code, said) = stop(child, "INT");
+    assert_eq!(code, Some(130), "{said}");
+    assert!(said.contains("continue with `quantlab train --resume run`"), "{said}");
 }
 
 #[test]

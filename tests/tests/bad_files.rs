@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use models::data::augment::Normalization;
 use models::data::cifar10::ImageSet;
+use models::data::classes::Classes;
+use models::data::image_set::RecordFormat;
 use models::data::loader::Loader;
 use models::data::synthetic::noise_images;
 use models::data::{npy, picture};
@@ -136,11 +138,14 @@ fn no_broken_file_does_harm() {
     };
     let read_checkpoint: Read = |path, _| text(load_checkpoint(path));
     let read_cifar: Read = |path, _| text(ImageSet::open(&[path.to_owned()]));
+    let read_cifar100: Read =
+        |path, _| text(ImageSet::open_as(&[path.to_owned()], RecordFormat::CIFAR100, Classes::numbered(100)));
     let read_npy: Read = |path, _| text(npy::read(path));
     let read_picture: Read = |path, _| text(picture::read(path));
     let read_integers: Read = |_, bytes| text(IntGraph::from_bytes(bytes));
 
     let cifar: Vec<u8> = (0..3 * 3073).map(|i| if i % 3073 == 0 { 3 } else { (i % 255) as u8 }).collect();
+    let cifar100: Vec<u8> = (0..3 * 3074).map(|i| if i % 3074 < 2 { 99 } else { (i % 255) as u8 }).collect();
     let header = "{'descr': '<f4', 'fortran_order': False, 'shape': (6, 4), }";
     let mut npy = b"\x93NUMPY\x01\x00\x76\x00".to_vec();
     writeln!(npy, "{header:<117}").unwrap();
@@ -155,6 +160,7 @@ fn no_broken_file_does_harm() {
 
     let cases: Vec<(&str, Vec<u8>, Read)> = vec![
         ("batch.bin", cifar, read_cifar),
+        ("train.bin", cifar100, read_cifar100),
         ("x.npy", npy, read_npy),
         ("x.ppm", ppm, read_picture),
         ("plain.ppm", plain.into_bytes(), read_picture),

@@ -73,7 +73,8 @@ impl Plot {
         let mut head = format!("<text class='title' x='10' y='22'>{}</text>", escape(&self.title));
         let (mut x, mut y) = (10.0, 40.0);
         for (name, class) in &self.legend {
-            let room = 17.0 + 6.4 * name.chars().count() as f64 + 14.0;
+            // 7 units a character: the widest usual fonts have no more.
+            let room = 17.0 + 7.0 * name.chars().count() as f64 + 14.0;
             if x > 10.0 && x + room > width {
                 (x, y) = (10.0, y + 17.0);
             }

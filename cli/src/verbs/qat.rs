@@ -149,11 +149,12 @@ impl QatArgs {
 /// # Errors
 /// If network or data cannot be read, the folder cannot be written to, or the run diverges.
 pub fn run(args: QatArgs, context: &Context) -> Result<()> {
-    let (recipe, training) = (args.post_training(), args.training(context)?);
+    let recipe = args.post_training();
     recipe.check()?;
     args.rules.check()?;
-    training.check()?;
     let setup = Setup::open(context, &args.input, args.limit, args.test_limit)?;
+    let training = args.training(context, &setup)?;
+    training.check()?;
     if args.dry_run {
         return forecast::show(&args, context, &setup, &training);
     }

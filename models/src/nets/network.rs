@@ -66,8 +66,9 @@ impl Network {
             Some(given) => given,
             None => checkpoint.normalization()?.unwrap_or_default(),
         };
-        let classes = checkpoint.tensor("fc.weight").map_or(0, |w| w.dims().first().copied().unwrap_or(0));
-        let classes = if classes == 0 { CLASSES } else { classes }; // the tensors' check says what is wrong with it
+        // What holds no numbers says nothing; the tensors' check finds what is wrong with it.
+        let classes = checkpoint.tensor("fc.weight").filter(|w| !w.data().is_empty());
+        let classes = classes.and_then(|w| w.dims().first().copied()).unwrap_or(CLASSES);
         let classes = Classes::of_metadata(&checkpoint.metadata, classes)
             .map_err(|detail| Error::malformed(&checkpoint.path, detail))?;
         let mut network = Self::fresh_for(classes, depth, shortcut, normalization, 0)?;

@@ -42,7 +42,7 @@ impl QatArgs {
     }
 
     /// How to train.
-    pub(crate) fn training(&self, context: &Context) -> Result<Training> {
+    pub(crate) fn training(&self, context: &Context, setup: &Setup) -> Result<Training> {
         let how = Distillation { share: self.teacher_share as f32, temperature: self.temperature as f32 };
         let teacher = |file: &PathBuf| -> Result<Teacher> {
             let own = file.as_os_str() == TEACHER_IS_START;
@@ -52,7 +52,8 @@ impl QatArgs {
                 (Some(file.as_path()), None)
             };
             let normalization = assets::normalization(self.input.normalization.as_deref())?;
-            let (_, network) = assets::load_network(context, file, key, normalization)?;
+            let (path, network) = assets::load_network(context, file, key, normalization)?;
+            setup.expect_classes(context, &path, &network)?;
             Ok(Teacher::new(&network.graph, &network.params, [SIDE, SIDE, 3], how)?)
         };
         Ok(Training {

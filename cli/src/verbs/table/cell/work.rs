@@ -90,7 +90,7 @@ impl Work {
                 pace.scores(forecast, &start)
             }
             Self::Qat(qat) => {
-                let training = qat.training(context)?;
+                let training = qat.training(context, setup)?;
                 training.check()?;
                 qat.forecast(forecast, context, setup, pace, &training)
             }
@@ -107,7 +107,7 @@ impl Work {
             Self::Quantize(recipe) => (recipe.quantize(context, setup)?, None),
             Self::Train(recipe, training) => (recipe.quantize(context, setup)?, Some(training)),
             Self::Qat(qat) => {
-                let training = qat.training(context)?;
+                let training = qat.training(context, setup)?;
                 training.check()?;
                 (qat.start(context, setup)?, Some(training))
             }
