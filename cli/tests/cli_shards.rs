@@ -30,12 +30,16 @@ fn lines(file: &Path) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
-const SEARCH: &str = "search --images 32 --evaluations 30 --min-bits 4 --floor 30 --calibration-images 32 --searcher nsga2";
+const SEARCH: &str =
+    "search --images 32 --evaluations 30 --min-bits 4 --floor 30 --calibration-images 32 --searcher nsga2";
 
 #[test]
 fn three_shards_of_a_search_are_the_search() {
     let dir = tempfile::tempdir().unwrap();
-    let whole = run_in(dir.path(), &[&["--json"][..], &SEARCH.split(' ').collect::<Vec<_>>(), &["--out", "one"]].concat());
+    let whole = run_in(
+        dir.path(),
+        &[&["--json"][..], &SEARCH.split(' ').collect::<Vec<_>>(), &["--out", "one"]].concat(),
+    );
     let whole = whole.json();
     // The uniform widths; the first generation; the children.
     let first = three(dir.path(), |i| words(&format!("{SEARCH} --shard {i}/3 --out s{i}")));
@@ -72,7 +76,8 @@ fn three_shards_of_a_search_are_the_search() {
 
     let other = format!("{SEARCH} --seed 2 --shard 1/3 --out other");
     assert_eq!(run_in(dir.path(), &other.split(' ').collect::<Vec<_>>()).code, 0);
-    run_in(dir.path(), &["search", "merge", "s1", "other", "--out", "x"]).refused(3, &["other: is no shard of the same run as s1", "seed = 2"]);
+    run_in(dir.path(), &["search", "merge", "s1", "other", "--out", "x"])
+        .refused(3, &["other: is no shard of the same run as s1", "seed = 2"]);
     run_in(dir.path(), &["search", "merge", "nowhere", "--out", "x"]).refused(3, &["nowhere"]);
     run_in(dir.path(), &["search", "--shard", "4/3"]).refused(2, &["i from 1 to n"]);
 }
@@ -81,7 +86,11 @@ fn three_shards_of_a_search_are_the_search() {
 fn three_shards_of_a_table_are_the_table() {
     let dir = tempfile::tempdir().unwrap();
     let table = "table --bits W4A4,W2A2 --modes ptq --test-limit 64 --calibration-images 64";
-    let one = run_in(dir.path(), &[&["--json"][..], &table.split(' ').collect::<Vec<_>>(), &["--out", "one"]].concat()).json();
+    let one = run_in(
+        dir.path(),
+        &[&["--json"][..], &table.split(' ').collect::<Vec<_>>(), &["--out", "one"]].concat(),
+    )
+    .json();
     let shards = three(dir.path(), |i| words(&format!("{table} --shard {i}/3 --out t{i}")));
     let count = |result: &Value| result["cells"].as_array().unwrap().len();
     assert_eq!(shards.iter().map(count).collect::<Vec<_>>(), [2, 1, 1]);

@@ -33,6 +33,7 @@ pub fn is_model(path: &Path) -> bool {
 /// If the names that the file has are not one for each logit.
 pub fn classes(path: &Path, graph: &IntGraph, about: &About) -> Result<Classes> {
     Classes::of_metadata(about, graph.logit_scale().len()).map_err(|detail| Error::malformed(path, detail))
+}
 
 /// The error of those who look for float weights in an integer-only network; they are in `latent`, if that is there.
 pub(super) fn has_no_floats(path: &Path, latent: &Path) -> Error {

@@ -70,6 +70,24 @@ pub fn open(
     Ok(Opened { model, metadata, notes })
 }
 
+/// Opens an integer-only network, packed or [coded](qlz), and what the file says of it.
+///
+/// # Errors
+/// If the file cannot be read, is broken, or holds another kind of network.
+pub fn load_integers(path: &Path) -> Result<(IntGraph, About)> {
+    if !qlz::is_coded(path) {
+        return int_model::read(path);
+    }
+    match qlz::read(path)? {
+        qlz::Content::Integer(graph, about) => Ok((graph, about)),
+        qlz::Content::Network(_) => {
+            let text =
+                "is a network with layers in floats; an integer-only one is made with `--policy product`";
+            Err(Error::malformed(path, text))
+        }
+    }
+}
+
 impl Checkpoint {
     /// Reads a safetensors file, with weights in floats or [packed]. Names are made [canonical](canonical_name), numbers
     /// of any float type become `f32`, convolution weights take the engine's layout.

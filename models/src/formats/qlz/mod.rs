@@ -175,6 +175,6 @@ fn names(about: &About) -> Vec<String> {
     let depth = about.get("arch").and_then(|arch| arch.strip_prefix("resnet")?.parse().ok());
     let shortcut = about.get("shortcut").and_then(|s| s.parse().ok());
     let graph = depth.zip(shortcut).filter(|(depth, _)| *depth <= network::DEEPEST);
-    let graph = graph.and_then(|(depth, shortcut)| resnet(depth, shortcut).ok());
+    let graph = graph.and_then(|(depth, shortcut)| resnet(depth, shortcut, 1).ok());
     graph.map_or(Vec::new(), |graph| graph.nodes().iter().map(|node| node.name.clone()).collect())
 }

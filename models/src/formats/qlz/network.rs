@@ -1,6 +1,6 @@
 //! A network with packed weights in a coded file.
 //!
-//! In this order: blocks of a stage, option, normalisation, texts, [`QuantConfig`] as JSON without what is usual, widths
+//! In this order: texts, blocks of a stage, option, normalisation, number of classes, [`QuantConfig`] as JSON without what is usual, widths
 //! of each layer, bits of each residual sum and pool; ranges and scales; what is not in integers, tensor by tensor; the
 //! weights' codes, layer by layer.
 
@@ -13,12 +13,15 @@ use serde_json::{Map, Value, json};
 
 use super::pass_about;
 use crate::data::augment::Normalization;
+use crate::data::classes::Classes;
 use crate::formats::packed;
 use crate::nets::quantized::KEY;
 use crate::{Checkpoint, Error, Network, QuantizedNetwork, Result, Shortcut};
 
 /// The deepest network that is kept.
 pub const DEEPEST: usize = 110;
+/// More classes are taken for damage.
+const MOST_CLASSES: u64 = crate::data::classes::MOST as u64;
 /// What a configuration is as a rule. This text is part of the format: it does not follow
 /// [`QuantConfig::default`] where that changes.
 const USUAL: &str = r#"{"bits":"W8A8","policy":"course","weight_rule":"sawb","weight_granularity":"per_tensor",
@@ -35,10 +38,13 @@ pub(super) fn pass(
     given: Option<(&QuantizedNetwork, &BTreeMap<String, String>)>,
 ) -> Result<Checkpoint> {
     let (source, about) = given.unzip();
-    let mut network = pass_architecture(c, source.map(|q| &q.network))?;
     let mut about = about.cloned().unwrap_or_default();
+    if let Some(q) = source {
+        q.network.classes.describe(&mut about); // whose names are a text, if they are not the usual ones
+    }
     about.retain(|key, _| !IMPLIED.contains(&key.as_str()));
     let about = pass_about(c, &about)?;
+    let mut network = pass_architecture(c, source.map(|q| &q.network), &about)?;
     let source = source.map(|q| &q.quantization);
     let config = pass_config(c, source.map(|q| &q.config))?;
     let plan = pass_plan(c, &network, source.map(|q| &q.plan))?;
@@ -116,7 +122,11 @@ fn codes(network: &Network, of: &Quantization) -> Result<BTreeMap<String, (IntTe
     layers.filter(|(_, widths)| widths.w <= 8).map(|(layer, widths)| code(layer, widths.w)).collect()
 }
 
-fn pass_architecture(c: &mut impl Coder, network: Option<&Network>) -> Result<Network> {
+fn pass_architecture(
+    c: &mut impl Coder,
+    network: Option<&Network>,
+    about: &BTreeMap<String, String>,
+) -> Result<Network> {
     let blocks = Number::default().code(c, network.map_or(0, |n| (n.depth as u64 - 2) / 6));
     let depth = blocks.saturating_mul(6).saturating_add(2);
     if blocks == 0 || depth > DEEPEST as u64 {
@@ -135,9 +145,16 @@ fn pass_architecture(c: &mut impl Coder, network: Option<&Network>) -> Result<Ne
             given.to_string().parse()? // which refuses what is none
         }
     };
+    let classes = Number::default().code(c, network.map_or(0, |n| n.classes.len() as u64));
+    if !(1..=MOST_CLASSES).contains(&classes) {
+        return Err(Error::Value(format!("{classes} classes, 1 to {MOST_CLASSES} are kept")));
+    }
     match network {
         Some(network) => Ok(network.clone()),
-        None => Network::fresh(depth as usize, shortcut, normalization, 0),
+        None => {
+            let classes = Classes::of_metadata(about, classes as usize).map_err(Error::Value)?;
+            Network::fresh_for(classes, depth as usize, shortcut, normalization, 0)
+        }
     }
 }
 
