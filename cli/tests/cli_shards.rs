@@ -4,7 +4,7 @@ mod common;
 
 use std::path::Path;
 
-use common::{cli, run_in};
+use common::{cli, data, network, records, run_in};
 use serde_json::Value;
 
 /// Runs three commands at the same time; all must end well.
@@ -30,37 +30,32 @@ fn lines(file: &Path) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
-const SEARCH: &str =
-    "search --images 32 --evaluations 30 --min-bits 4 --floor 30 --calibration-images 32 --searcher nsga2";
+/// A small network and noise: what is compared are bits, not accuracies.
+const SMALL: &str = "--weights network.safetensors --data data --calibration-images 16";
+
+fn small() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    network(dir.path());
+    data(dir.path(), &records(32), &records(32));
+    dir
+}
 
 #[test]
 fn three_shards_of_a_search_are_the_search() {
-    let dir = tempfile::tempdir().unwrap();
-    let whole = run_in(
-        dir.path(),
-        &[&["--json"][..], &SEARCH.split(' ').collect::<Vec<_>>(), &["--out", "one"]].concat(),
-    );
-    let whole = whole.json();
-    // The uniform widths; the first generation; the children.
-    let first = three(dir.path(), |i| words(&format!("{SEARCH} --shard {i}/3 --out s{i}")));
-    let measured = |round: &[Value]| round.iter().map(|r| r["measured"].as_u64().unwrap()).sum::<u64>();
-    assert_eq!(measured(&first), 5, "4 to 8 bits everywhere");
-    let mut all = measured(&first);
-    for round in 2.. {
-        let next = three(dir.path(), |i| words(&format!("search --resume s{i} --known s1,s2,s3")));
-        all += measured(&next);
-        assert!(next.iter().filter(|r| r["measured"].as_u64() > Some(0)).count() > 1 || measured(&next) < 2);
-        if next.iter().all(|r| r["done"] == true) {
-            break;
-        }
-        assert!(round < 8, "it comes to an end");
-    }
-    // Of all measurements each is one shard's, and none is anybody else's.
-    assert_eq!(all, whole["evaluations"].as_u64().unwrap());
-    let before: usize = (1..=3).map(|i| lines(&dir.path().join(format!("s{i}/metrics.jsonl"))).len()).sum();
-    assert!(before >= 30);
+    let dir = small();
+    let search = format!("search {SMALL} --images 16 --evaluations 40 --min-bits 6 --floor 0");
+    let whole = format!("{search} --out one --json");
+    let whole = run_in(dir.path(), &whole.split(' ').collect::<Vec<_>>()).json();
+    // Ten layers at 6 to 8 bits, one after the other: 21 candidates are announced.
+    let round = three(dir.path(), |i| words(&format!("{search} --shard {i}/3 --out s{i}")));
+    let measured: Vec<u64> = round.iter().map(|r| r["measured"].as_u64().unwrap()).collect();
+    assert_eq!(measured, [7, 7, 7]);
+    // What comes then is decided one after the other: nothing is left to share.
+    let round = three(dir.path(), |i| words(&format!("search --resume s{i} --known s1,s2,s3")));
+    assert!(round.iter().all(|r| r["done"] == true && r["measured"] == 0), "{round:?}");
+    let ledgers = (1..=3).map(|i| lines(&dir.path().join(format!("s{i}/metrics.jsonl"))).len());
+    assert_eq!(ledgers.collect::<Vec<_>>(), [21, 21, 21]);
     let merged = run_in(dir.path(), &["--json", "search", "merge", "s1", "s2", "s3", "--out", "all"]).json();
-    assert!(merged["evaluations_per_hour"].is_null(), "nothing was measured again");
     for (key, value) in whole.as_object().unwrap() {
         // Where it is and how fast it was are another run's.
         if !["run", "model", "report", "evaluations_per_hour"].contains(&key.as_str()) {
@@ -72,25 +67,27 @@ fn three_shards_of_a_search_are_the_search() {
     assert_eq!(ledgers[0], ledgers[1]);
     let bytes = |run: &str, file: &str| std::fs::read(dir.path().join(run).join(file)).unwrap();
     assert!(bytes("one", "search.svg") == bytes("all", "search.svg"));
-    assert!(bytes("one", "ResNet20_mixed.safetensors") == bytes("all", "ResNet20_mixed.safetensors"));
+    assert!(bytes("one", "ResNet8_mixed.safetensors") == bytes("all", "ResNet8_mixed.safetensors"));
 
-    let other = format!("{SEARCH} --seed 2 --shard 1/3 --out other");
+    let other = format!("{search} --seed 2 --evaluations 1 --shard 1/3 --out other").replacen(
+        "--evaluations 40 ",
+        "",
+        1,
+    );
     assert_eq!(run_in(dir.path(), &other.split(' ').collect::<Vec<_>>()).code, 0);
-    run_in(dir.path(), &["search", "merge", "s1", "other", "--out", "x"])
-        .refused(3, &["other: is no shard of the same run as s1", "seed = 2"]);
-    run_in(dir.path(), &["search", "merge", "nowhere", "--out", "x"]).refused(3, &["nowhere"]);
+    let merge =
+        |shards: &[&str]| run_in(dir.path(), &[&["search", "merge"], shards, &["--out", "x"]].concat());
+    merge(&["s1", "other"]).refused(3, &["other: is no shard of the same run as s1"]);
+    merge(&["nowhere"]).refused(3, &["nowhere"]);
     run_in(dir.path(), &["search", "--shard", "4/3"]).refused(2, &["i from 1 to n"]);
 }
 
 #[test]
 fn three_shards_of_a_table_are_the_table() {
-    let dir = tempfile::tempdir().unwrap();
-    let table = "table --bits W4A4,W2A2 --modes ptq --test-limit 64 --calibration-images 64";
-    let one = run_in(
-        dir.path(),
-        &[&["--json"][..], &table.split(' ').collect::<Vec<_>>(), &["--out", "one"]].concat(),
-    )
-    .json();
+    let dir = small();
+    let table = format!("table {SMALL} --bits W4A4,W2A2 --modes ptq --test-limit 16");
+    let one = format!("{table} --out one --json");
+    let one = run_in(dir.path(), &one.split(' ').collect::<Vec<_>>()).json();
     let shards = three(dir.path(), |i| words(&format!("{table} --shard {i}/3 --out t{i}")));
     let count = |result: &Value| result["cells"].as_array().unwrap().len();
     assert_eq!(shards.iter().map(count).collect::<Vec<_>>(), [2, 1, 1]);
@@ -109,7 +106,7 @@ fn three_shards_of_a_table_are_the_table() {
     assert_eq!(cells(&all), cells(&one));
     let text = |run: &str| std::fs::read_to_string(dir.path().join(run).join("table.md")).unwrap();
     assert_eq!(text("one"), text("all"));
-    for model in ["PTQ_W4A4_sawb/ResNet20_W4A4.safetensors", "PTQ_W2A2_symmetric/ResNet20_W2A2.safetensors"] {
+    for model in ["PTQ_W4A4_sawb/ResNet8_W4A4.safetensors", "PTQ_W2A2_symmetric/ResNet8_W2A2.safetensors"] {
         let bytes = |run: &str| std::fs::read(dir.path().join(run).join("cells").join(model)).unwrap();
         assert!(bytes("one") == bytes("all"), "{model}");
     }

@@ -57,8 +57,9 @@ fn a_coded_file_is_the_packed_file_to_the_last_bit() {
         let back = network(&coded);
         let sum = parts.header + parts.scales + parts.norms + parts.codes;
         assert_eq!(sum, bytes.len(), "{bits}");
-        for ((name, a), (other, b)) in from.tensors.iter().zip(&back.tensors) {
-            assert_eq!(name, other);
+        assert_eq!(from.tensors.len(), back.tensors.len());
+        for (name, a) in &from.tensors {
+            let b = back.tensor(name).unwrap_or_else(|| panic!("{name} is not there"));
             let bits = |t: &engine::Tensor| t.data().iter().map(|v| v.to_bits()).collect::<Vec<_>>();
             assert_eq!((a.shape(), bits(a)), (b.shape(), bits(b)), "{name}");
         }
@@ -94,7 +95,7 @@ fn integer_only_networks_come_back_whole() {
         let opened = open::open(&coded, None, None).unwrap();
         let Model::Integer(back) = opened.model else { panic!("not integer-only") };
         assert_eq!((&back, &opened.metadata), (&graph, &about));
-        assert!(2 * bytes.len() < std::fs::metadata(&packed).unwrap().len() as usize);
+        assert!(bytes.len() + 10_000 < std::fs::metadata(&packed).unwrap().len() as usize);
         // Without a word about the architecture, names are kept as texts.
         let (bytes, _) = qlz::of_integers(&graph, &std::collections::BTreeMap::new()).unwrap();
         std::fs::write(&coded, bytes).unwrap();
@@ -114,7 +115,7 @@ fn shorter_numbers_are_another_network_with_the_same_codes() {
     let (all, _) = qlz::of_network(&q, &Default::default()).unwrap();
     let short = q.rounded(7).unwrap();
     let (bytes, parts) = qlz::of_network(&short, &Default::default()).unwrap();
-    assert!(bytes.len() + 1_000 < all.len(), "{} of {}", bytes.len(), all.len());
+    assert!(bytes.len() + 500 < all.len(), "{} of {}", bytes.len(), all.len());
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("short.qlz");
     std::fs::write(&file, &bytes).unwrap();

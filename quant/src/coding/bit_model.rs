@@ -34,12 +34,10 @@ impl BitModel {
     }
 
     /// `P(1)` in units of `2^-16`, rounded down, and never 0 or 1: what a coder can use, being the same on every machine.
-    // book: share
     pub fn share(self) -> u32 {
         let [zeros, ones] = self.seen.map(u32::from);
         (((2 * ones + 1) << 16) / (2 * (zeros + ones) + 2)).clamp(1, 65_535)
     }
-    // book end
 
     /// Takes in a bit.
     pub fn learn(&mut self, bit: bool) {

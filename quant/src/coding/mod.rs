@@ -51,7 +51,6 @@ pub enum Part {
 }
 
 /// Something bits go through: a writer, a reader, or a measure.
-// book: Coder
 pub trait Coder {
     /// One bit that `model` knows something about, and learns from.
     fn bit(&mut self, bit: bool, model: &mut BitModel) -> bool;
@@ -70,4 +69,3 @@ pub trait Coder {
         Ok(())
     }
 }
-// book end

@@ -18,7 +18,6 @@ impl Tree {
     }
 
     /// Passes one symbol.
-    // book: Tree
     pub fn code(&mut self, c: &mut impl Coder, symbol: u32) -> u32 {
         let mut node = 1; // the bits so far, behind a one
         for i in (0..self.bits).rev() {
@@ -27,7 +26,6 @@ impl Tree {
         }
         (node - (1 << self.bits)) as u32
     }
-    // book end
 }
 
 /// Numbers without a limit known beforehand: their length is learned, the bits behind their leading one are not.
