@@ -12,11 +12,13 @@
 //! 8. [`pipeline`]: the same in five lines, for any network, with corrections by their names: [`equalize`] moves factors
 //!    between layers, [`rounding`] learns weights from a few images without labels.
 //! 9. [`requantize`] and [`int_graph`]: the network without a float between image and logits (eq 7).
+//!    [`coding`] stores its weights in as many bits as they are worth.
 //! 10. [`kernel`]: the micro-kernels under the integer layers, one file per instruction set.
 //!
 //! The plain storey is 1 to 9; speed lives in [`numbers::round_slice`], [`kernel`] and `int_graph::executor`, each of whose
 //! files names the plain function that it equals.
 
+pub mod coding;
 pub mod equalize;
 pub mod hooks;
 pub mod int_graph;

@@ -4,6 +4,7 @@
 //! A reader may find nothing wrong (a bit of a weight is as good as another) or refuse in one line that names the file.
 //! It must not panic, take more memory than [`MEMORY`] allows, or longer than [`SECONDS`] for one file.
 
+use std::collections::BTreeMap;
 use std::io::{Cursor, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -15,7 +16,8 @@ use models::data::image_set::RecordFormat;
 use models::data::loader::Loader;
 use models::data::synthetic::noise_images;
 use models::data::{npy, picture};
-use models::formats::open::load_checkpoint;
+use models::formats::open::{self, load_checkpoint};
+use models::formats::qlz;
 use models::{Checkpoint, Network, QuantizedNetwork, Shortcut};
 use quant::int_graph::IntGraph;
 use quant::{Policy, QuantConfig, Quantizer};
@@ -158,7 +160,25 @@ fn no_broken_file_does_harm() {
     let integers = product.model_bytes(&[]).unwrap();
     let packed = quantized(Policy::Course).model_bytes(&[]).unwrap();
 
+    // Once as it is, which the checksum guards, and once with a checksum that belongs to the damage.
+    let read_anyway: Read = |path, bytes| {
+        let mut bytes = bytes.to_vec();
+        if bytes.len() >= 8 {
+            let sum = crc32fast::hash(&bytes[8..]);
+            bytes[4..8].copy_from_slice(&sum.to_le_bytes());
+        }
+        std::fs::write(path, bytes).map_err(|e| e.to_string())?;
+        text(open::open(path, None, None))
+    };
+    let read_model: Read = |path, _| text(open::open(path, None, None));
+    let coded = qlz::of_network(&quantized(Policy::Course), &BTreeMap::new()).unwrap().0;
+    let coded_integers = qlz::of_network(&product, &BTreeMap::new()).unwrap().0;
+
     let cases: Vec<(&str, Vec<u8>, Read)> = vec![
+        ("coded.qlz", coded.clone(), read_model),
+        ("coded_anyway.qlz", coded, read_anyway),
+        ("coded_integers.qlz", coded_integers.clone(), read_model),
+        ("coded_integers_anyway.qlz", coded_integers, read_anyway),
         ("batch.bin", cifar, read_cifar),
         ("train.bin", cifar100, read_cifar100),
         ("x.npy", npy, read_npy),

@@ -15,3 +15,4 @@ pub mod program;
 pub mod progress;
 pub mod run_folder;
 pub mod settings;
+pub mod shard;

@@ -132,6 +132,20 @@ impl RunFolder {
         format!("{} {} --resume {}", program::name(), context.verb, self.folder.display())
     }
 
+    /// Checks that the run in `other` began with the same files as this one, by their checksums.
+    ///
+    /// # Errors
+    /// If there is no run, or it began with others.
+    pub fn began_as(&self, other: &Path) -> Result<()> {
+        let read = |folder: &Path| -> Result<Vec<InputFile>> {
+            let path = folder.join(inputs::NAME);
+            let text = fs::read_to_string(&path).map_err(|e| models::Error::io("read", &path, e))?;
+            let broken = |e| Failure::BadInput(format!("{}: {e}", path.display()));
+            Ok(serde_json::from_str(&text).map_err(broken)?)
+        };
+        inputs::check(&read(other)?, &read(&self.folder)?)
+    }
+
     /// The folder.
     pub fn folder(&self) -> &Path {
         &self.folder

@@ -204,7 +204,7 @@ fn check_keys<S: Args>(path: &Path, table: &Table) -> Result<()> {
 }
 
 /// Flags that say where a run is, or whether it is one at all, not what it does: they are kept out of `config.toml`.
-const PLACES: [&str; 3] = ["out", "resume", "dry_run"];
+const PLACES: [&str; 4] = ["out", "resume", "known", "dry_run"];
 
 /// The settings as a table, without the run's place.
 fn table_of(settings: &impl Serialize) -> Result<Table> {

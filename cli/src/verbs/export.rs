@@ -1,4 +1,7 @@
-//! `export`: a network in a file that other programs load: ONNX, a PyTorch file, safetensors.
+//! `export`: a network in a file that other programs load (ONNX, a PyTorch file, safetensors), or in the smallest that this one
+//! does.
+
+mod coded;
 
 use std::path::PathBuf;
 
@@ -34,6 +37,10 @@ pub struct ExportArgs {
     /// has all types]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(i64::from(*onnx::OPSETS.start())..=i64::from(*onnx::OPSETS.end())))]
     opset: Option<u32>,
+    /// Of qlz: round all numbers but the weights' codes to N bits of mantissa; the network in the file is the rounded one
+    /// [default: nothing is rounded]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=23))]
+    mantissa_bits: Option<u32>,
     /// Which network of a file that holds several: the key, or the prefix of its names
     #[arg(long, value_name = "KEY")]
     weights_key: Option<String>,
@@ -52,6 +59,8 @@ pub enum Format {
     Pt,
     /// The same state dictionary in a safetensors file.
     Safetensors,
+    /// A coded model file: a quantized network in as few bytes as it takes, to the last bit.
+    Qlz,
 }
 
 /// Reads, writes, says what was written.
@@ -61,14 +70,22 @@ pub enum Format {
 pub fn run(args: ExportArgs, context: &Context) -> Result<()> {
     let refuse = |flag: &str, of: &str| Err(Failure::Usage(format!("{flag} is for --to {of}")).into());
     match args.to {
-        Format::Onnx if args.names.is_some() => return refuse("--names", "pt and safetensors"),
-        Format::Pt | Format::Safetensors if args.opset.is_some() => return refuse("--opset", "onnx"),
+        Format::Onnx | Format::Qlz if args.names.is_some() => return refuse("--names", "pt and safetensors"),
+        Format::Pt | Format::Safetensors | Format::Qlz if args.opset.is_some() => {
+            return refuse("--opset", "onnx");
+        }
+        _ if args.mantissa_bits.is_some() && args.to != Format::Qlz => {
+            return refuse("--mantissa-bits", "qlz");
+        }
         _ => {}
     }
     let path = assets::weights(args.model.as_deref())?;
     let normalization = assets::normalization(args.normalization.as_deref())?;
     let Opened { model, metadata, notes } = open::open(&path, args.weights_key.as_deref(), normalization)?;
     notes.iter().for_each(|note| context.note(format_args!("{}: {note}", path.display())));
+    if args.to == Format::Qlz {
+        return coded::run(&args, context, &path, model, metadata);
+    }
     let (network, quantized) = match model {
         Model::Float(network) => (network, None),
         Model::Quantized(quantized) => (quantized.network.clone(), Some(quantized)),
@@ -102,6 +119,7 @@ pub fn run(args: ExportArgs, context: &Context) -> Result<()> {
             };
             (bytes, format!("names of kind `{names}`"))
         }
+        Format::Qlz => unreachable!("written above"),
     };
     atomic::write(&args.out, &bytes)?;
 

@@ -15,7 +15,8 @@ use models::data::cifar10::{CHANNELS, SIDE, interleave};
 use models::data::cifar100;
 use models::data::classes::Classes;
 use models::data::image_set::RecordFormat;
-use models::{data::picture, formats::int_model};
+use models::data::picture;
+use models::formats::{int_model, open};
 use quant::int_graph::{IntEngine, Workspace};
 use serde::Serialize;
 use serde_json::json;
@@ -80,7 +81,7 @@ struct Guess {
 /// If the model or an image cannot be read; nothing is printed on stdout then with `--json`.
 pub fn run(args: InferArgs, context: &Context) -> Result<()> {
     let model = assets::model(args.model.as_deref())?;
-    let (graph, about) = int_model::read(&model)?;
+    let (graph, about) = open::load_integers(&model)?;
     if graph.image() != [SIDE, SIDE, CHANNELS] {
         let text = format!("{}: takes images {:?}, not 32x32 in colour", model.display(), graph.image());
         return Err(Failure::BadInput(text).into());

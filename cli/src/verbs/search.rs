@@ -15,13 +15,14 @@ mod finish;
 mod forecast;
 mod found;
 mod ledger;
+mod shard;
 
 use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::Result;
 use clap::builder::PossibleValuesParser;
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use quant::mixed::proxy::Proxy;
 use quant::mixed::{self, Limits, Outcome, SEARCHERS};
 use quant::{Granularity, ScaleRule, Sequence, Step};
@@ -33,6 +34,7 @@ use crate::run::experiment::{Scores, Setup, file_bytes, page};
 use crate::run::input::InputArgs;
 use crate::run::progress::Progress;
 use crate::run::run_folder::RunFolder;
+use crate::run::shard::{MergeArgs, Shard};
 use crate::{run::interrupt, run::settings};
 use candidates::Candidates;
 use finish::finish;
@@ -52,8 +54,16 @@ enum Costs {
     Output,
 }
 
+/// What else `search` does.
+#[derive(Subcommand, Clone, Debug)]
+enum Then {
+    /// Put the shards of a search together, and go on to its end
+    Merge(MergeArgs),
+}
+
 /// Settings of `search`.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct SearchArgs {
     #[command(flatten)]
     #[serde(flatten)]
@@ -101,6 +111,17 @@ pub struct SearchArgs {
     /// Memory for the activations of candidates that begin alike; results do not depend on it
     #[arg(long, value_name = "MIB", default_value_t = 3000)]
     cache_mib: usize,
+    /// Measure only a share of what can be measured at once, the i-th of n; `search merge` puts them together
+    #[arg(long, value_name = "i/n")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    shard: Option<Shard>,
+    /// Folders of other shards whose measurements are taken as they are
+    #[arg(long, value_name = "DIR,..", value_delimiter = ',')]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    known: Vec<PathBuf>,
+    #[command(subcommand)]
+    #[serde(skip)]
+    then: Option<Then>,
     /// Folder of the model [default: runs/search-TIMESTAMP]
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     out: Option<PathBuf>,
@@ -141,21 +162,37 @@ impl SearchArgs {
 /// # Errors
 /// If network or data cannot be read, or nothing reaches the floor.
 pub fn run(args: SearchArgs, context: &Context) -> Result<()> {
+    match &args.then {
+        None => begin(&args, context),
+        Some(Then::Merge(merge)) => {
+            let (whole, seed) = merge.settings("search", |args: &mut SearchArgs| args.shard = None)?;
+            let known = merge.shards().to_vec();
+            begin(&SearchArgs { known, out: merge.out(), ..whole }, &context.with_seed(seed))
+        }
+    }
+}
+
+/// A search, or a shard of one.
+fn begin(args: &SearchArgs, context: &Context) -> Result<()> {
     args.check()?;
     let setup = Setup::open(context, &args.input, None, None)?;
     if args.dry_run {
-        return forecast::show(&args, context, &setup);
+        return forecast::show(args, context, &setup);
     }
     let folder = match &args.resume {
         Some(folder) => RunFolder::open(folder)?,
-        None => RunFolder::create(context, args.out.as_deref(), &args)?,
+        None => RunFolder::create(context, args.out.as_deref(), args)?,
     };
     let resume = folder.resume(context);
     interrupt::at_once(format!("all candidates measured are saved; continue with `{resume}`"));
     folder.pin(context, &setup.files())?;
     let mut ledger = Ledger::open(&folder)?;
-    let mut candidates = Candidates::new(&setup, &args, context)?;
-    let (outcome, rate) = search(&args, context, &mut ledger, &mut candidates)?;
+    shard::take_in(&mut ledger, &folder, args.known.iter().map(PathBuf::as_path))?;
+    let mut candidates = Candidates::new(&setup, args, context)?;
+    if let Some(shard) = args.shard {
+        return shard::run((args, shard), context, &folder, ledger, &mut candidates);
+    }
+    let (outcome, rate) = search(args, context, &mut ledger, &mut candidates)?;
     let uniform = (args.min_bits..=args.max_bits).map(|b| {
         let bits = vec![b; candidates.evaluator.layers().len()];
         let accuracy =
@@ -175,7 +212,7 @@ pub fn run(args: SearchArgs, context: &Context) -> Result<()> {
     let (scores, answers) = Scores::with_answers(context, quantized, &setup.test)?;
     let others = candidates::every_second_right(&setup, &answers, 1);
     let model = folder.path(format!("ResNet{}_mixed.safetensors", setup.network.depth));
-    let command = settings::command(&context.verb, context.seed, &args)?;
+    let command = settings::command(&context.verb, context.seed, args)?;
     let facts = [
         ("test_accuracy", format!("{:.2}", scores.top1_int)),
         ("test_images", scores.images.to_string()),
@@ -188,7 +225,7 @@ pub fn run(args: SearchArgs, context: &Context) -> Result<()> {
     let row = page::Row::quantized("mixed".into(), args.method, quantized, (scores, &answers), model_bytes);
     let rows = vec![page::Row::float(&setup.float(context)?, &setup.network), row.with_file(&latent)];
     let found = Found {
-        args: &args,
+        args,
         candidates: &candidates,
         outcome: &outcome,
         front_test: &front_test,
@@ -213,20 +250,8 @@ fn search(
     candidates: &mut Candidates<'_>,
 ) -> Result<(Outcome, Option<f64>)> {
     let layers = candidates.evaluator.layers().to_vec();
-    let limits = Limits {
-        floor: if candidates.learns() { args.search_floor.unwrap_or(args.floor) } else { args.floor },
-        min_bits: args.min_bits,
-        max_bits: args.max_bits,
-        budget: args.evaluations,
-        seed: context.seed,
-    };
-    let guess = match args.costs {
-        Costs::Measured => None,
-        Costs::Sqnr => Some(Proxy::Sqnr),
-        Costs::Output => Some(Proxy::Output),
-    };
-    let widths = args.min_bits..=args.max_bits;
-    let costs = guess.map(|guess| candidates.evaluator.costs(guess, widths)).transpose()?;
+    let limits = limits(args, context, candidates);
+    let costs = costs(args, candidates)?;
     let progress = Progress::new(context, "search", args.evaluations);
     let searcher = mixed::searcher(&args.searcher).expect("the command line takes no other names");
     let (mut asked, mut measured, mut seconds, mut best) = (0, 0, 0.0, None);
@@ -247,4 +272,25 @@ fn search(
         Ok::<_, anyhow::Error>(accuracy)
     })?;
     Ok((outcome, (measured > 0).then(|| 3600.0 * f64::from(measured) / seconds.max(1e-9))))
+}
+
+/// What bounds the search.
+fn limits(args: &SearchArgs, context: &Context, candidates: &Candidates<'_>) -> Limits {
+    Limits {
+        floor: if candidates.learns() { args.search_floor.unwrap_or(args.floor) } else { args.floor },
+        min_bits: args.min_bits,
+        max_bits: args.max_bits,
+        budget: args.evaluations,
+        seed: context.seed,
+    }
+}
+
+/// Guessed costs, if they are asked for.
+fn costs(args: &SearchArgs, candidates: &Candidates<'_>) -> Result<Option<Vec<Vec<f64>>>> {
+    let guess = match args.costs {
+        Costs::Measured => return Ok(None),
+        Costs::Sqnr => Proxy::Sqnr,
+        Costs::Output => Proxy::Output,
+    };
+    Ok(Some(candidates.evaluator.costs(guess, args.min_bits..=args.max_bits)?))
 }

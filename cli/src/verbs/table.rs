@@ -17,11 +17,12 @@
 
 mod cell;
 mod layout;
+mod merge;
 
 use std::path::PathBuf;
 
 use anyhow::Result;
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use quant::{Policy, Widths};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -33,12 +34,21 @@ use crate::run::experiment::{BASIS, Pace, Setup, page, residual_bits};
 use crate::run::forecast::Forecast;
 use crate::run::input::InputArgs;
 use crate::run::run_folder::RunFolder;
+use crate::run::shard::{MergeArgs, Shard};
 use crate::show::text_table::text_table;
 use crate::{run::interrupt, run::settings};
 use cell::{Cell, cell};
 
+/// What else `table` does.
+#[derive(Subcommand, Clone, Debug)]
+enum Then {
+    /// Put the shards of a table together, and fill what is missing
+    Merge(MergeArgs),
+}
+
 /// Settings of `table`.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct TableArgs {
     #[command(flatten)]
     #[serde(flatten)]
@@ -87,6 +97,13 @@ pub struct TableArgs {
     /// Only the first N test images
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     test_limit: Option<u32>,
+    /// Fill only a share of the cells, the i-th of n; `table merge` puts them together
+    #[arg(long, value_name = "i/n")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    shard: Option<Shard>,
+    #[command(subcommand)]
+    #[serde(skip)]
+    then: Option<Then>,
     /// The table's folder [default: runs/table-TIMESTAMP]
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     out: Option<PathBuf>,
@@ -179,6 +196,17 @@ fn forecast(args: &TableArgs, context: &Context, setup: &Setup) -> Result<()> {
 /// # Errors
 /// If network or data cannot be read, the folder cannot be written to, or a cell's run diverges.
 pub fn run(args: TableArgs, context: &Context) -> Result<()> {
+    match &args.then {
+        None => fill(&args, context, &[]),
+        Some(Then::Merge(merge)) => {
+            let (whole, seed) = merge.settings("table", |args: &mut TableArgs| args.shard = None)?;
+            fill(&TableArgs { out: merge.out(), ..whole }, &context.with_seed(seed), merge.shards())
+        }
+    }
+}
+
+/// A table, or a shard of one; the cells that are finished in the folders `shards` are taken from there.
+fn fill(args: &TableArgs, context: &Context, shards: &[PathBuf]) -> Result<()> {
     for (i, seed) in args.seeds.iter().enumerate() {
         let text = match *seed {
             _ if *seed == context.seed => format!("--seeds: {seed} is the table's own --seed already"),
@@ -191,28 +219,32 @@ pub fn run(args: TableArgs, context: &Context) -> Result<()> {
     }
     let setup = Setup::open(context, &args.input, args.limit, args.test_limit)?;
     if args.dry_run {
-        return forecast(&args, context, &setup);
+        return forecast(args, context, &setup);
     }
     let folder = match &args.resume {
         Some(folder) => RunFolder::open(folder)?,
-        None => RunFolder::create(context, args.out.as_deref(), &args)?,
+        None => RunFolder::create(context, args.out.as_deref(), args)?,
     };
     let resume = folder.resume(context);
     interrupt::at_once(format!("finished cells are saved; continue with `{resume}`"));
     folder.pin(context, &setup.files())?;
+    shards.iter().try_for_each(|shard| merge::take_cells(&folder, shard))?;
     let float = setup.float(context)?;
     let top1_float = float.top1();
     context.note(format_args!("float top-1 {top1_float:.2}%"));
     let mut cells = Vec::new();
-    for place in args.places(context.seed) {
-        let Some(cell) = cell(&args, context, &setup, &folder, place)? else { continue };
+    for (number, place) in args.places(context.seed).into_iter().enumerate() {
+        if args.shard.is_some_and(|shard| !shard.takes(number)) {
+            continue;
+        }
+        let Some(cell) = cell(args, context, &setup, &folder, place)? else { continue };
         let (bits, mode, method, _) = place;
         context.note(format_args!("{} {bits} {method}: {:.2}%", mode.name(), cell.top1));
         cells.push(cell);
-        write(&args, context, &folder, top1_float, &cells)?;
+        write(args, context, &folder, top1_float, &cells)?;
     }
-    context.say(text(&args, top1_float, &cells))?;
-    let command = settings::command(&context.verb, context.seed, &args)?;
+    context.say(text(args, top1_float, &cells))?;
+    let command = settings::command(&context.verb, context.seed, args)?;
     let rows = vec![page::Row::float(&float, &setup.network)];
     let report = page::write(context, &folder, (&setup).into(), &command, rows, None)?;
     context.say(format_args!("table   {}", folder.path("table.md").display()))?;

@@ -35,6 +35,15 @@ pub fn classes(path: &Path, graph: &IntGraph, about: &About) -> Result<Classes> 
     Classes::of_metadata(about, graph.logit_scale().len()).map_err(|detail| Error::malformed(path, detail))
 }
 
+/// The error of those who look for float weights in an integer-only network; they are in `latent`, if that is there.
+pub(super) fn has_no_floats(path: &Path, latent: &Path) -> Error {
+    let detail = format!(
+        "is an integer-only network, which has no float weights; they are in {}, if that is there",
+        latent.display()
+    );
+    Error::malformed(path, detail)
+}
+
 /// Images computed between two calls of `seen`.
 const CHUNK: usize = 512;
 

@@ -5,6 +5,7 @@
 //! | safetensors, weights in floats | yes | yes | [`checkpoint`] |
 //! | safetensors, weights packed at their width | yes | yes | [`packed`] |
 //! | the integer-only network | yes | yes | [`int_model`] |
+//! | either of the two in as few bytes as it takes | yes | yes | [`qlz`] |
 //! | PyTorch's `.pt`, `.pth`, `.th` | yes | yes | [`torch_file`] over [`pickle`]; [`torch_save`] |
 //! | ONNX | no | yes | [`onnx`] |
 //!
@@ -27,6 +28,7 @@ pub mod open;
 pub mod packed;
 pub mod pickle;
 pub mod placeholder;
+pub mod qlz;
 pub(crate) mod safetensors_file;
 pub mod saved;
 pub mod state_dict;

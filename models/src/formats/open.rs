@@ -9,7 +9,7 @@ use super::foreign::canonical_name;
 use super::mmap::Bytes;
 use super::safetensors_file::SafetensorsFile;
 use super::state_dict::{self, Place};
-use super::{int_model, latent_path, packed, torch_file};
+use super::{int_model, latent_path, packed, qlz, torch_file};
 use crate::data::augment::Normalization;
 use crate::{Checkpoint, Error, Network, QuantizedNetwork, Result};
 
@@ -52,13 +52,40 @@ pub fn open(
         let (graph, metadata) = int_model::read(path)?;
         return Ok(Opened { model: Model::Integer(graph), metadata, notes: Vec::new() });
     }
-    let checkpoint = load_checkpoint_of(path, key)?;
+    let checkpoint = if qlz::is_coded(path) {
+        match qlz::read(path)? {
+            qlz::Content::Network(checkpoint) => checkpoint,
+            qlz::Content::Integer(graph, metadata) => {
+                return Ok(Opened { model: Model::Integer(graph), metadata, notes: Vec::new() });
+            }
+        }
+    } else {
+        load_checkpoint_of(path, key)?
+    };
     let (metadata, notes) = (checkpoint.metadata.clone(), checkpoint.notes.clone());
     let model = match QuantizedNetwork::from_checkpoint(&checkpoint, normalization)? {
         Some(quantized) => Model::Quantized(quantized),
         None => Model::Float(Network::from_checkpoint(checkpoint, normalization)?),
     };
     Ok(Opened { model, metadata, notes })
+}
+
+/// Opens an integer-only network, packed or [coded](qlz), and what the file says of it.
+///
+/// # Errors
+/// If the file cannot be read, is broken, or holds another kind of network.
+pub fn load_integers(path: &Path) -> Result<(IntGraph, About)> {
+    if !qlz::is_coded(path) {
+        return int_model::read(path);
+    }
+    match qlz::read(path)? {
+        qlz::Content::Integer(graph, about) => Ok((graph, about)),
+        qlz::Content::Network(_) => {
+            let text =
+                "is a network with layers in floats; an integer-only one is made with `--policy product`";
+            Err(Error::malformed(path, text))
+        }
+    }
 }
 
 impl Checkpoint {
@@ -70,11 +97,7 @@ impl Checkpoint {
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         let file = SafetensorsFile::open(path.as_ref())?;
         if file.metadata.contains_key(INTEGER_ONLY) {
-            let detail = format!(
-                "is an integer-only network, which has no float weights; they are in {}, if that is there",
-                latent_path(&file.path).display()
-            );
-            return Err(Error::malformed(&file.path, detail));
+            return Err(int_model::has_no_floats(&file.path, &latent_path(&file.path)));
         }
         if packed::is_packed(&file) { packed::read(&file) } else { file.floats() }
     }
@@ -89,6 +112,8 @@ pub enum Format {
     TorchZip,
     /// A pickle: PyTorch before 1.6.
     TorchLegacy,
+    /// `QLZ`: a [coded model file](qlz).
+    Coded,
 }
 
 impl Format {
@@ -108,6 +133,9 @@ impl Format {
         if head.starts_with(torch_file::ZIP_MAGIC) {
             return Ok(Self::TorchZip);
         }
+        if head.starts_with(qlz::MAGIC) {
+            return Ok(Self::Coded);
+        }
         if head.first() == Some(&0x80)
             && head.get(1).is_some_and(|&protocol| protocol <= 5)
             && head.get(8) != Some(&b'{')
@@ -119,8 +147,12 @@ impl Format {
         }
         match path.extension().and_then(|e| e.to_str()) {
             Some("safetensors") => Ok(Self::Safetensors),
+            Some("qlz") => Ok(Self::Coded),
             Some("pt" | "th" | "pth" | "tar" | "pkl" | "bin") => Ok(Self::TorchLegacy),
-            _ => Err(Error::malformed(path, "is neither a safetensors file nor one PyTorch saved")),
+            _ => Err(Error::malformed(
+                path,
+                "is neither a safetensors file, nor a coded model file, nor one PyTorch saved",
+            )),
         }
     }
 }
@@ -141,6 +173,7 @@ pub fn load_checkpoint_of(path: impl AsRef<Path>, key: Option<&str>) -> Result<C
     let path = path.as_ref();
     match Format::detect(path)? {
         Format::Safetensors => strip_prefix(Checkpoint::read(path)?, key),
+        Format::Coded => qlz::read(path)?.checkpoint(path),
         Format::TorchZip | Format::TorchLegacy => torch_file::read(path, key),
     }
 }

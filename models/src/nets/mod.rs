@@ -5,6 +5,7 @@ mod family;
 mod network;
 pub mod quantized;
 mod resnet;
+mod rounded;
 
 pub use network::Network;
 pub use quantized::QuantizedNetwork;

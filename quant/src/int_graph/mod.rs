@@ -11,10 +11,12 @@
 //! the same sum by its own [`Requantize`], so nothing is ever rounded twice.
 
 pub mod bitpack;
+mod coded;
 mod executor;
 pub mod file;
 pub mod lower;
 pub mod reference;
+mod rounded;
 mod validate;
 
 pub use executor::{IntEngine, Workspace};

@@ -47,15 +47,13 @@ impl Searcher for Dynamic {
         }
         // Then outwards from the crossing, the smaller sizes first.
         let [mut below, mut above] = [steps[low].0 as f64; 2];
+        let mut around = Vec::new();
         while below >= steps[0].0 as f64 || above <= steps[steps.len() - 1].0 as f64 {
             (below, above) = (below * (1.0 - STRIDE), above * (1.0 + STRIDE));
-            for bytes in [below, above] {
-                if let Some(bits) = table.within(bytes as usize) {
-                    trials.accuracy(&bits)?;
-                }
-            }
+            around.extend([below, above].iter().filter_map(|bytes| table.within(*bytes as usize)));
         }
-        Some(())
+        trials.announce(around.clone())?;
+        around.iter().try_for_each(|bits| trials.accuracy(bits).map(|_| ()))
     }
 }
 

@@ -31,7 +31,7 @@ pub mod uniform;
 
 pub use evaluator::{Evaluator, Images, Rounding};
 pub use front::{Point, front};
-pub use trials::{Limits, Outcome, Trials, search};
+pub use trials::{Limits, Outcome, Trials, search, search_ahead};
 
 /// A layer as the search sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]

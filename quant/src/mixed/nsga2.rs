@@ -43,13 +43,16 @@ impl Searcher for Nsga2 {
     fn run(&self, trials: &mut Trials<'_>) -> Option<()> {
         let mut rng = trials.rng(0);
         let mut population = Vec::new();
-        for bits in first(trials, &mut rng)? {
+        let generation = first(trials, &mut rng)?;
+        trials.announce(generation.clone())?;
+        for bits in generation {
             population.push(trials.point(&bits)?);
         }
         population = survivors(population, trials.limits.floor);
         loop {
             let children: Vec<Vec<u32>> =
                 (0..POPULATION).map(|_| child(&population, trials, &mut rng)).collect();
+            trials.announce(children.clone())?;
             for bits in children {
                 let child = trials.point(&bits)?;
                 if population.iter().all(|p| p.bits != bits) {

@@ -14,6 +14,8 @@ pub struct Random;
 
 /// How far below its target a size may be, as a share of it.
 const SLACK: f64 = 0.02;
+/// Candidates that are announced at once.
+const AHEAD: usize = 24;
 
 impl Searcher for Random {
     fn name(&self) -> &'static str {
@@ -27,14 +29,28 @@ impl Searcher for Random {
     fn run(&self, trials: &mut Trials<'_>) -> Option<()> {
         let start = trials.smallest_uniform()?;
         let (mut best, mut rng) = (trials.bytes(&start), trials.rng(0));
+        let mut announced = 0;
         loop {
-            let target = best as f64 * (1.0 - rng.uniform_f64() / 3.0);
-            let bits = of_size(trials, &mut rng, target);
-            if trials.holds(&bits)? {
-                best = best.min(trials.bytes(&bits));
+            if announced == 0 {
+                // What is drawn next unless one of them is better; what is then drawn in vain is never asked for.
+                let mut ahead = rng.clone();
+                let next: Vec<_> = (0..AHEAD).map(|_| draw(trials, &mut ahead, best)).collect();
+                trials.announce(next)?;
+                announced = AHEAD;
+            }
+            announced -= 1;
+            let bits = draw(trials, &mut rng, best);
+            if trials.holds(&bits)? && trials.bytes(&bits) < best {
+                (best, announced) = (trials.bytes(&bits), 0);
             }
         }
     }
+}
+
+/// Random widths of at most `best` bytes.
+fn draw(trials: &Trials<'_>, rng: &mut Rng, best: usize) -> Vec<u32> {
+    let target = best as f64 * (1.0 - rng.uniform_f64() / 3.0);
+    of_size(trials, rng, target)
 }
 
 /// Random widths of at most `target` bytes, and at least `1 - SLACK` of it where that is possible.

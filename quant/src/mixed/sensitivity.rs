@@ -19,15 +19,18 @@ impl Sensitivity {
     pub fn measure(trials: &mut Trials<'_>) -> Option<Self> {
         let widths = trials.limits.min_bits..=trials.limits.max_bits;
         let full = trials.uniform(trials.limits.max_bits);
+        let alone = |(layer, b): (usize, u32)| {
+            let mut bits = full.clone();
+            bits[layer] = b;
+            bits
+        };
+        let table = (0..full.len()).flat_map(|layer| widths.clone().map(move |b| (layer, b)));
+        trials.announce(std::iter::once(full.clone()).chain(table.map(alone)))?;
         let baseline = trials.accuracy(&full)?;
         let mut drops = Vec::new();
         for layer in 0..full.len() {
-            let mut alone = |b| {
-                let mut bits = full.clone();
-                bits[layer] = b;
-                Some((baseline - trials.accuracy(&bits)?).max(0.0))
-            };
-            drops.push(widths.clone().map(&mut alone).collect::<Option<Vec<f64>>>()?);
+            let mut drop = |b| Some((baseline - trials.accuracy(&alone((layer, b)))?).max(0.0));
+            drops.push(widths.clone().map(&mut drop).collect::<Option<Vec<f64>>>()?);
         }
         Some(Self { baseline, drops })
     }

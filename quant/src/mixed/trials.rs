@@ -1,6 +1,7 @@
 //! One budget of measurements, and everything that was measured with it.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 
 use engine::rng::{Purpose, Rng};
 
@@ -54,16 +55,45 @@ pub fn search<E>(
     layers: &[LayerSize],
     limits: Limits,
     costs: Option<&[Vec<f64>]>,
+    measure: impl FnMut(&[u32]) -> Result<f64, E>,
+) -> Result<Outcome, E> {
+    search_ahead(searcher, layers, limits, costs, |_| Ok(()), measure)
+}
+
+/// [`search`], with word beforehand of what will be asked: `announce` is given candidates that the searcher is about to
+/// ask for whatever their accuracies are, so that others can measure them at the same time. What it does with them is its
+/// own affair; it changes nothing about the search.
+///
+/// # Errors
+/// Whatever `announce` or `measure` fails with.
+///
+/// # Panics
+/// As [`search`].
+pub fn search_ahead<E>(
+    searcher: &dyn Searcher,
+    layers: &[LayerSize],
+    limits: Limits,
+    costs: Option<&[Vec<f64>]>,
+    mut announce: impl FnMut(&[Vec<u32>]) -> Result<(), E>,
     mut measure: impl FnMut(&[u32]) -> Result<f64, E>,
 ) -> Result<Outcome, E> {
     assert!(limits.min_bits <= limits.max_bits && limits.max_bits <= 8, "bits must be at most 8");
-    let mut failure = None;
-    let mut ask = |bits: &[u32]| measure(bits).map_err(|error| failure = Some(error)).ok();
-    let mut trials =
-        Trials { layers, limits, costs, measure: &mut ask, measured: BTreeMap::new(), asked: 0, bound: None };
+    let failure = RefCell::new(None);
+    let mut ask = |bits: &[u32]| measure(bits).map_err(|error| *failure.borrow_mut() = Some(error)).ok();
+    let mut tell = |all: &[Vec<u32>]| announce(all).map_err(|error| *failure.borrow_mut() = Some(error)).ok();
+    let mut trials = Trials {
+        layers,
+        limits,
+        costs,
+        measure: &mut ask,
+        announce: &mut tell,
+        measured: BTreeMap::new(),
+        asked: 0,
+        bound: None,
+    };
     searcher.run(&mut trials);
     let (points, bound) = (trials.points(), trials.bound);
-    if let Some(error) = failure {
+    if let Some(error) = failure.into_inner() {
         return Err(error);
     }
     let front = front(&points);
@@ -81,6 +111,7 @@ pub struct Trials<'a> {
     /// For [`Outcome::bound`].
     pub bound: Option<usize>,
     measure: &'a mut dyn FnMut(&[u32]) -> Option<f64>,
+    announce: &'a mut dyn FnMut(&[Vec<u32>]) -> Option<()>,
     measured: BTreeMap<Vec<u32>, f64>,
     asked: usize,
 }
@@ -99,6 +130,21 @@ impl Trials<'_> {
         let accuracy = (self.measure)(bits)?;
         self.measured.insert(bits.to_vec(), accuracy);
         Some(accuracy)
+    }
+
+    /// Says which candidates will be asked for next, whatever they turn out to be: those of them that are not known yet, as
+    /// many as the budget allows. `None` as in [`accuracy`](Self::accuracy).
+    pub fn announce(&mut self, candidates: impl IntoIterator<Item = Vec<u32>>) -> Option<()> {
+        let mut seen = BTreeSet::new();
+        let new = candidates.into_iter().filter(|bits| !self.measured.contains_key(bits));
+        let new: Vec<Vec<u32>> = new.filter(|bits| seen.insert(bits.clone())).take(self.left()).collect();
+        (self.announce)(&new)
+    }
+
+    /// Announces every uniform width.
+    pub fn announce_uniform(&mut self) -> Option<()> {
+        let all: Vec<_> = (self.limits.min_bits..=self.limits.max_bits).map(|b| self.uniform(b)).collect();
+        self.announce(all)
     }
 
     /// The same as a point.
@@ -150,6 +196,7 @@ impl Trials<'_> {
     /// The smallest uniform width at the floor, found by bisection as if accuracy grew with bits; the largest if none is
     /// seen to hold.
     pub fn smallest_uniform(&mut self) -> Option<Vec<u32>> {
+        self.announce_uniform()?; // the bisection needs but a few, and who compares needs all
         let (mut low, mut high) = (self.limits.min_bits, self.limits.max_bits);
         while low < high {
             let middle = (low + high) / 2;

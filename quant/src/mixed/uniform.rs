@@ -15,6 +15,7 @@ impl Searcher for Uniform {
     }
 
     fn run(&self, trials: &mut Trials<'_>) -> Option<()> {
+        trials.announce_uniform()?;
         for bits in (trials.limits.min_bits..=trials.limits.max_bits).rev() {
             trials.accuracy(&trials.uniform(bits))?;
         }

@@ -1,12 +1,13 @@
 //! The accuracies that a search has measured, in its run folder.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use crate::run::exit::Failure;
-use crate::run::run_folder::RunFolder;
+use crate::run::run_folder::{METRICS, RunFolder, metrics_in};
 
 /// One line of the search's `metrics.jsonl`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -30,6 +31,7 @@ pub(super) enum Of {
 }
 
 /// What has been measured, now or before the search was resumed.
+#[derive(Clone)]
 pub(super) struct Ledger<'a> {
     folder: &'a RunFolder,
     measured: HashMap<(Of, Vec<u32>), f64>,
@@ -39,13 +41,32 @@ impl<'a> Ledger<'a> {
     /// Reads what the folder holds.
     pub(super) fn open(folder: &'a RunFolder) -> Result<Self> {
         folder.retain_metrics(|_| true)?; // without a line that was cut short
-        let mut measured = HashMap::new();
-        for line in folder.metrics()? {
-            let broken = |e| Failure::BadInput(format!("{}: {e}", folder.folder().display()));
-            let Measured { bits, of, top1_val } = serde_json::from_value(line).map_err(broken)?;
-            measured.insert((of, bits), top1_val);
+        let mut ledger = Self { folder, measured: HashMap::new() };
+        for Measured { bits, of, top1_val } in lines(folder.folder())? {
+            ledger.measured.insert((of, bits), top1_val);
         }
-        Ok(Self { folder, measured })
+        Ok(ledger)
+    }
+
+    /// Takes in what another search has measured, and puts it on record.
+    pub(super) fn take_in(&mut self, other: &Path) -> Result<()> {
+        for Measured { bits, of, top1_val } in lines(other)? {
+            let known = self.accuracy(of, &bits, |_| Ok(top1_val))?;
+            if known.to_bits() != top1_val.to_bits() {
+                let text = format!(
+                    "{}: {bits:?} gave {top1_val}% there and {known}% here; shards must run the same version on machines that \
+                     compute alike",
+                    other.display()
+                );
+                return Err(Failure::BadInput(text).into());
+            }
+        }
+        Ok(())
+    }
+
+    /// The accuracy of `bits`, if it is on record.
+    pub(super) fn known(&self, of: Of, bits: &[u32]) -> Option<f64> {
+        self.measured.get(&(of, bits.to_vec())).copied()
     }
 
     /// The accuracy of `bits`: on record, or measured and put on record.
@@ -55,7 +76,7 @@ impl<'a> Ledger<'a> {
         bits: &[u32],
         measure: impl FnOnce(&[u32]) -> Result<f64>,
     ) -> Result<f64> {
-        if let Some(&top1_val) = self.measured.get(&(of, bits.to_vec())) {
+        if let Some(top1_val) = self.known(of, bits) {
             return Ok(top1_val);
         }
         let top1_val = measure(bits)?;
@@ -63,4 +84,12 @@ impl<'a> Ledger<'a> {
         self.measured.insert((of, bits.to_vec()), top1_val);
         Ok(top1_val)
     }
+}
+
+/// The measurements in a run's folder.
+fn lines(folder: &Path) -> Result<Vec<Measured>> {
+    let path = folder.join(METRICS);
+    let broken = |e| Failure::BadInput(format!("{}: {e}", path.display()));
+    let lines = metrics_in(&path)?.into_iter().map(|line| Ok(serde_json::from_value(line).map_err(broken)?));
+    lines.collect()
 }

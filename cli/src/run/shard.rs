@@ -1,0 +1,157 @@
+//! A run divided among processes: which part is whose, and the parts put together.
+//!
+//! An evaluation is a function of the network, the data, the settings and the seed, and so is a cell of a table. Who
+//! computes it does not matter, so that a run can be divided: shard `i` of `n` takes everything whose place in a list that all
+//! shards know is `i - 1` modulo `n`. Shards have folders of their own and never write into another's.
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::Result;
+use clap::{Args, FromArgMatches};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::run::exit::Failure;
+use crate::run::settings;
+
+/// One of several processes that share a run, written `2/3`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct Shard {
+    /// From 1.
+    index: usize,
+    of: usize,
+}
+
+impl Shard {
+    /// Whether what stands at `place` of a list is this shard's.
+    pub fn takes(self, place: usize) -> bool {
+        place % self.of == self.index - 1
+    }
+}
+
+impl FromStr for Shard {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let numbers = text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
+        match numbers {
+            Some((index, of)) if (1..=of).contains(&index) => Ok(Self { index, of }),
+            _ => Err(format!("`{text}` is not of the form i/n with i from 1 to n")),
+        }
+    }
+}
+
+impl fmt::Display for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.index, self.of)
+    }
+}
+
+impl From<Shard> for String {
+    fn from(shard: Shard) -> Self {
+        shard.to_string()
+    }
+}
+
+impl TryFrom<String> for Shard {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+/// Arguments of `merge`.
+#[derive(Args, Clone, Debug)]
+pub struct MergeArgs {
+    /// The folders of all shards
+    #[arg(value_name = "DIR", required = true)]
+    shards: Vec<PathBuf>,
+    /// Folder of the whole [default: runs/VERB-TIMESTAMP]
+    #[arg(long = "out", id = "merged", value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+impl MergeArgs {
+    /// The folders of the shards.
+    pub fn shards(&self) -> &[PathBuf] {
+        &self.shards
+    }
+
+    /// Where the whole goes.
+    pub fn out(&self) -> Option<PathBuf> {
+        self.out.clone()
+    }
+
+    /// The settings and the seed that all shards of `verb` have, but for their share; `whole` takes the share out.
+    ///
+    /// # Errors
+    /// If a folder holds no run of this verb, or one with other settings.
+    pub fn settings<S>(&self, verb: &str, whole: impl Fn(&mut S)) -> Result<(S, u64)>
+    where
+        S: Args + FromArgMatches + Serialize + DeserializeOwned,
+    {
+        let mut first: Option<(S, u64, String)> = None;
+        for folder in &self.shards {
+            let (mut found, seed) = of_run::<S>(verb, folder)?;
+            whole(&mut found);
+            let text = settings::to_text(verb, seed, &found)?;
+            match &first {
+                None => first = Some((found, seed, text)),
+                Some((_, _, known)) => {
+                    let differs = text.lines().find(|line| known.lines().all(|other| other != *line));
+                    if let Some(line) = differs.or((text.len() != known.len()).then_some("fewer settings")) {
+                        let text = format!(
+                            "{}: is no shard of the same run as {}: it has {line}",
+                            folder.display(),
+                            self.shards[0].display()
+                        );
+                        return Err(Failure::BadInput(text).into());
+                    }
+                }
+            }
+        }
+        let (settings, seed, _) = first.expect("the command line demands a folder");
+        Ok((settings, seed))
+    }
+}
+
+/// Settings and seed of the run in `folder`.
+///
+/// # Errors
+/// If there is none of this verb.
+fn of_run<S>(verb: &str, folder: &Path) -> Result<(S, u64)>
+where
+    S: Args + FromArgMatches + Serialize + DeserializeOwned,
+{
+    #[derive(Deserialize)]
+    struct Seed {
+        seed: u64,
+    }
+    let path = folder.join(settings::FILE_NAME);
+    let found = settings::from_file(verb, &path)?;
+    let text = fs::read_to_string(&path).map_err(|e| models::Error::io("read", &path, e))?;
+    let broken = |e: toml::de::Error| Failure::BadInput(format!("{}: {}", path.display(), e.message()));
+    let Seed { seed } = toml::from_str(&text).map_err(broken)?;
+    Ok((found, seed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_place_is_one_shards_and_nonsense_is_refused() {
+        let shards: Vec<Shard> = ["1/3", "2/3", "3/3"].map(|text| text.parse().unwrap()).into();
+        for place in 0..20 {
+            assert_eq!(shards.iter().filter(|shard| shard.takes(place)).count(), 1);
+        }
+        assert_eq!(shards[1].to_string(), "2/3");
+        for text in ["0/3", "4/3", "1", "1/", "a/b", "1/0", "-1/3"] {
+            assert!(text.parse::<Shard>().is_err(), "{text}");
+        }
+    }
+}

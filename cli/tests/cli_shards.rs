@@ -1,0 +1,113 @@
+//! Runs in shards: three processes, each with a share, and what `merge` makes of them is what one process makes.
+
+mod common;
+
+use std::path::Path;
+
+use common::{cli, data, network, records, run_in};
+use serde_json::Value;
+
+/// Runs three commands at the same time; all must end well.
+fn three(dir: &Path, arguments: impl Fn(usize) -> Vec<String>) -> Vec<Value> {
+    let started: Vec<_> = (1..=3)
+        .map(|i| {
+            let mut command = cli(&[]);
+            command.args(arguments(i)).arg("--json").current_dir(dir);
+            command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap()
+        })
+        .collect();
+    let ended = started.into_iter().map(|process| process.wait_with_output().unwrap());
+    let results: Vec<common::Result> = ended.map(Into::into).collect();
+    results.into_iter().map(|result| result.json()).collect()
+}
+
+fn words(text: &str) -> Vec<String> {
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+fn lines(file: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(file).unwrap();
+    text.lines().map(str::to_owned).collect()
+}
+
+/// A small network and noise: what is compared are bits, not accuracies.
+const SMALL: &str = "--weights network.safetensors --data data --calibration-images 16";
+
+fn small() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    network(dir.path());
+    data(dir.path(), &records(32), &records(32));
+    dir
+}
+
+#[test]
+fn three_shards_of_a_search_are_the_search() {
+    let dir = small();
+    let search = format!("search {SMALL} --images 16 --evaluations 40 --min-bits 6 --floor 0");
+    let whole = format!("{search} --out one --json");
+    let whole = run_in(dir.path(), &whole.split(' ').collect::<Vec<_>>()).json();
+    // Ten layers at 6 to 8 bits, one after the other: 21 candidates are announced.
+    let round = three(dir.path(), |i| words(&format!("{search} --shard {i}/3 --out s{i}")));
+    let measured: Vec<u64> = round.iter().map(|r| r["measured"].as_u64().unwrap()).collect();
+    assert_eq!(measured, [7, 7, 7]);
+    // What comes then is decided one after the other: nothing is left to share.
+    let round = three(dir.path(), |i| words(&format!("search --resume s{i} --known s1,s2,s3")));
+    assert!(round.iter().all(|r| r["done"] == true && r["measured"] == 0), "{round:?}");
+    let ledgers = (1..=3).map(|i| lines(&dir.path().join(format!("s{i}/metrics.jsonl"))).len());
+    assert_eq!(ledgers.collect::<Vec<_>>(), [21, 21, 21]);
+    let merged = run_in(dir.path(), &["--json", "search", "merge", "s1", "s2", "s3", "--out", "all"]).json();
+    for (key, value) in whole.as_object().unwrap() {
+        // Where it is and how fast it was are another run's.
+        if !["run", "model", "report", "evaluations_per_hour"].contains(&key.as_str()) {
+            assert_eq!(&merged[key], value, "{key}");
+        }
+    }
+    let mut ledgers = ["one", "all"].map(|run| lines(&dir.path().join(run).join("metrics.jsonl")));
+    ledgers.iter_mut().for_each(|lines| lines.sort());
+    assert_eq!(ledgers[0], ledgers[1]);
+    let bytes = |run: &str, file: &str| std::fs::read(dir.path().join(run).join(file)).unwrap();
+    assert!(bytes("one", "search.svg") == bytes("all", "search.svg"));
+    assert!(bytes("one", "ResNet8_mixed.safetensors") == bytes("all", "ResNet8_mixed.safetensors"));
+
+    let other = format!("{search} --seed 2 --evaluations 1 --shard 1/3 --out other").replacen(
+        "--evaluations 40 ",
+        "",
+        1,
+    );
+    assert_eq!(run_in(dir.path(), &other.split(' ').collect::<Vec<_>>()).code, 0);
+    let merge =
+        |shards: &[&str]| run_in(dir.path(), &[&["search", "merge"], shards, &["--out", "x"]].concat());
+    merge(&["s1", "other"]).refused(3, &["other: is no shard of the same run as s1"]);
+    merge(&["nowhere"]).refused(3, &["nowhere"]);
+    run_in(dir.path(), &["search", "--shard", "4/3"]).refused(2, &["i from 1 to n"]);
+}
+
+#[test]
+fn three_shards_of_a_table_are_the_table() {
+    let dir = small();
+    let table = format!("table {SMALL} --bits W4A4,W2A2 --modes ptq --test-limit 16");
+    let one = format!("{table} --out one --json");
+    let one = run_in(dir.path(), &one.split(' ').collect::<Vec<_>>()).json();
+    let shards = three(dir.path(), |i| words(&format!("{table} --shard {i}/3 --out t{i}")));
+    let count = |result: &Value| result["cells"].as_array().unwrap().len();
+    assert_eq!(shards.iter().map(count).collect::<Vec<_>>(), [2, 1, 1]);
+    // A cell that one shard has lost is filled by the merge.
+    std::fs::remove_file(dir.path().join("t2/cells/PTQ_W4A4_symmetric.json")).unwrap();
+    let all = run_in(dir.path(), &["--json", "table", "merge", "t1", "t2", "t3", "--out", "all"]).json();
+    let cells = |result: &Value| {
+        let mut cells = result["cells"].as_array().unwrap().clone();
+        for cell in &mut cells {
+            assert!(dir.path().join(cell["model"].as_str().unwrap()).exists(), "{cell}");
+            let model = cell["model"].as_str().unwrap().replace("all/", "one/");
+            cell["model"] = model.into();
+        }
+        cells
+    };
+    assert_eq!(cells(&all), cells(&one));
+    let text = |run: &str| std::fs::read_to_string(dir.path().join(run).join("table.md")).unwrap();
+    assert_eq!(text("one"), text("all"));
+    for model in ["PTQ_W4A4_sawb/ResNet8_W4A4.safetensors", "PTQ_W2A2_symmetric/ResNet8_W2A2.safetensors"] {
+        let bytes = |run: &str| std::fs::read(dir.path().join(run).join("cells").join(model)).unwrap();
+        assert!(bytes("one") == bytes("all"), "{model}");
+    }
+}
