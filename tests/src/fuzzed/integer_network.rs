@@ -1,5 +1,7 @@
 //! Integer-only networks of every shape: the engine against the reference, on every instruction set, code by code.
 
+use std::sync::atomic::Ordering;
+
 use engine::ops::extent;
 use engine::rng::Rng;
 use quant::int_graph::reference::{self, Trace};
@@ -49,6 +51,7 @@ pub(super) fn agree(graph: &IntGraph, rng: &mut Rng) {
     let byte = |rng: &mut Rng| if extremes { 255 * (rng.next_u32() & 1) as u8 } else { rng.next_u32() as u8 };
     let image: Vec<u8> = (0..graph.image().iter().product()).map(|_| byte(rng)).collect();
     let expected = reference::run(graph, &image);
+    super::COMPUTED.fetch_add(1, Ordering::Relaxed);
     let usable = kernel::KERNELS.iter().filter(|k| k.max_weight >= 128 && k.available());
     for isa in usable.map(|kernel| kernel.isa) {
         let engine = IntEngine::for_isa(graph.clone(), isa).expect("a checked network can be packed");
