@@ -90,7 +90,9 @@ fn alternatives(command: &str) -> Vec<String> {
 
 /// A command line, of whatever program; `None` for the shell's own and for package managers.
 fn read(command: &str) -> Option<Documented> {
-    let words: Vec<String> = command.split_whitespace().map(str::to_owned).collect();
+    // Quotes are the shell's.
+    let words = command.split_whitespace().map(|word| word.trim_matches('\'').to_owned());
+    let words: Vec<String> = words.collect();
     let after_dashes = words.iter().position(|word| word == "--").map(|at| words[at + 1..].to_vec());
     Some(match words[0].as_str() {
         "cli" => Documented::Cli(words[1..].to_vec()),
