@@ -113,7 +113,7 @@ fn test_images_need_no_training_images() {
     let train = eval(dir.path(), &["--weights", text(&weights), "--split", "train"]);
     train.refused(3, &["data_batch_1.bin is missing"]);
     run_in(dir.path(), &["eval", "--data", "absent"])
-        .refused(3, &["absent: no CIFAR-10 here: the folder does not exist"]);
+        .refused(3, &["absent: no data set here: the folder does not exist"]);
 }
 
 /// A folder that may not be entered is told from one that is not there; the administrator may enter everything.

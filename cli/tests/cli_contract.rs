@@ -189,7 +189,7 @@ fn doctor_says_what_is_there_and_what_is_not() {
     assert!(available.contains(&json["integer"]["isa"]) && available.contains(&"scalar".into()), "{json}");
     assert_eq!((&json["threads"], &json["data"]["test_images"]), (&1.into(), &1000.into()));
     let without = run_in(dir.path(), &["doctor", "--data", "absent"]);
-    assert!(without.code == 0 && without.stdout.contains("not found: absent: no CIFAR-10"), "{without:?}");
+    assert!(without.code == 0 && without.stdout.contains("not found: absent: no data set"), "{without:?}");
 }
 
 #[test]

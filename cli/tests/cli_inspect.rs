@@ -29,5 +29,5 @@ fn layers_before_and_after_are_drawn_on_one_axis() {
         }
     }
     let compared = [&inspect[..3], &network, &["--images", "0", "--compare", text(&weights)]].concat();
-    run_in(dir.path(), &compared).refused(3, &["network.safetensors", "no quantized network", "cli ptq"]);
+    run_in(dir.path(), &compared).refused(3, &["network.safetensors", "no quantized network", "`ptq`"]);
 }

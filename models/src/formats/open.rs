@@ -151,7 +151,7 @@ impl Format {
             Some("pt" | "th" | "pth" | "tar" | "pkl" | "bin") => Ok(Self::TorchLegacy),
             _ => Err(Error::malformed(
                 path,
-                "is neither a safetensors file, nor a coded model file, nor one PyTorch saved",
+                "is neither a safetensors file nor one PyTorch saved, nor a coded model file",
             )),
         }
     }
