@@ -100,7 +100,7 @@ fn a_page_of_several_runs_shows_all_that_they_hold() {
     assert_eq!(run_in(dir.path(), &["report", "ptq", "--out", "less.html"]).code, 0);
     let less = page(&dir.path().join("less.html"));
     assert!(less.contains("give --data DIR") && !less.contains("data:image"), "{less}");
-    run_in(dir.path(), &["report", "ptq", "--data", "data"]).refused(3, &["data", "no CIFAR-10 here"]);
+    run_in(dir.path(), &["report", "ptq", "--data", "data"]).refused(3, &["data", "no data set here"]);
 }
 
 #[test]

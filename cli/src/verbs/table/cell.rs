@@ -82,7 +82,9 @@ pub(super) fn cell(
     let resume = folder.resume(context);
     let stopped = format!("finished cells and epochs are saved; continue with `{resume}`");
     interrupt::at_once(&stopped);
-    let command = settings::command(&context.verb, context.seed, args)?;
+    // A cell does not depend on who computes it, and so it names the whole table's command.
+    let whole = TableArgs { shard: None, ..args.clone() };
+    let command = settings::command(&context.verb, context.seed, &whole)?;
     let (start, training) = work.begin(context, setup)?;
     let (quantized, best) = match training {
         None => (start, None),
