@@ -69,7 +69,7 @@ else
 fi
 if [ -z "$photo" ]; then
     cargo run -q -p cli -- data pictures --out pictures >/dev/null
-    photo="$(find pictures -name '*.png' | sort | head -1)"
+    photo="$(find pictures -name '*.png' -print -quit)"
 fi
 step "classify a photo" cargo run -q -p cli -- infer "$photo" --top 3
 if [ -n "$chromium" ]; then
