@@ -51,13 +51,6 @@ pub struct DataSet {
     pub kind: Kind,
 }
 
-/// Where a data set is, and what it is stored as.
-enum Found {
-    Cifar10(PathBuf),
-    Cifar100(PathBuf),
-    ClassFolders(PathBuf),
-}
-
 impl DataSet {
     /// Opens the data set in `folder`. Records are mapped; pictures are decoded, and `report` is told how many of how many
     /// are done.
@@ -65,22 +58,21 @@ impl DataSet {
     /// # Errors
     /// If there is none, or a file of it is missing or damaged.
     pub fn open(folder: impl AsRef<Path>, report: &mut dyn FnMut(usize, usize)) -> Result<Self> {
-        match find(folder.as_ref())? {
-            Found::Cifar10(folder) => {
-                let Cifar10 { train, test, folder } = Cifar10::open(folder)?;
-                Ok(Self { train, test, folder, kind: Kind::Cifar10 })
+        let (kind, folder) = find(folder.as_ref())?;
+        let (train, test) = match kind {
+            Kind::Cifar10 => {
+                let Cifar10 { train, test, .. } = Cifar10::open(&folder)?;
+                (train, test)
             }
-            Found::Cifar100(folder) => {
-                let open = |name| cifar100::open(&folder, name);
-                let (train, test) = (open(cifar100::TRAIN)?, open(cifar100::TEST)?);
-                Ok(Self { train, test, folder, kind: Kind::Cifar100 })
+            Kind::Cifar100 => {
+                (cifar100::open(&folder, cifar100::TRAIN)?, cifar100::open(&folder, cifar100::TEST)?)
             }
-            Found::ClassFolders(folder) => {
+            Kind::ClassFolders => {
                 let found = ClassFolders::find(&folder)?;
-                let (train, test) = (found.read(Part::Train, report)?, found.read(Part::Test, report)?);
-                Ok(Self { train, test, folder, kind: Kind::ClassFolders })
+                (found.read(Part::Train, report)?, found.read(Part::Test, report)?)
             }
-        }
+        };
+        Ok(Self { train, test, folder, kind })
     }
 
     /// Only a part of the data set in `folder`, which needs no other, and the folder its files are in.
@@ -92,20 +84,18 @@ impl DataSet {
         part: Part,
         report: &mut dyn FnMut(usize, usize),
     ) -> Result<(ImageSet, PathBuf)> {
-        let (set, folder) = match (find(folder.as_ref())?, part) {
-            (Found::Cifar10(folder), Part::Test) => Cifar10::open_test(folder)?,
-            (Found::Cifar10(folder), Part::Train) => {
-                let Cifar10 { train, folder, .. } = Cifar10::open(folder)?;
-                (train, folder)
-            }
-            (Found::Cifar100(folder), Part::Test) => (cifar100::open(&folder, cifar100::TEST)?, folder),
-            (Found::Cifar100(folder), Part::Train) => (cifar100::open(&folder, cifar100::TRAIN)?, folder),
-            (Found::Cifar10(folder) | Found::Cifar100(folder), Part::Val) => {
+        let (kind, folder) = find(folder.as_ref())?;
+        let set = match (kind, part) {
+            (Kind::Cifar10, Part::Test) => Cifar10::open_test(&folder)?.0,
+            (Kind::Cifar10, Part::Train) => Cifar10::open(&folder)?.train,
+            (Kind::Cifar100, Part::Test) => cifar100::open(&folder, cifar100::TEST)?,
+            (Kind::Cifar100, Part::Train) => cifar100::open(&folder, cifar100::TRAIN)?,
+            (Kind::Cifar10 | Kind::Cifar100, Part::Val) => {
                 let detail =
                     "has training and test images only; a folder of class folders can have validation images";
                 return Err(Error::malformed(&folder, detail));
             }
-            (Found::ClassFolders(folder), part) => (ClassFolders::find(&folder)?.read(part, report)?, folder),
+            (Kind::ClassFolders, part) => ClassFolders::find(&folder)?.read(part, report)?,
         };
         Ok((set, folder))
     }
@@ -125,7 +115,8 @@ impl DataSet {
     }
 }
 
-fn find(folder: &Path) -> Result<Found> {
+/// What a data set is stored as, and the folder of its files.
+fn find(folder: &Path) -> Result<(Kind, PathBuf)> {
     if !cifar10::exists(folder, folder)? {
         return Err(Error::malformed(folder, "no data set here: the folder does not exist"));
     }
@@ -141,8 +132,8 @@ fn find(folder: &Path) -> Result<Found> {
                 format!("holds CIFAR-10 ({ten}) and CIFAR-100 ({hundred}); give a folder that holds one");
             Err(Error::malformed(folder, detail))
         }
-        (Some(ten), None) => Ok(Found::Cifar10(ten)),
-        (None, Some(hundred)) => Ok(Found::Cifar100(hundred)),
-        (None, None) => Ok(Found::ClassFolders(folder.to_path_buf())),
+        (Some(ten), None) => Ok((Kind::Cifar10, ten)),
+        (None, Some(hundred)) => Ok((Kind::Cifar100, hundred)),
+        (None, None) => Ok((Kind::ClassFolders, folder.to_path_buf())),
     }
 }

@@ -16,6 +16,7 @@
 use engine::{Graph, Params, Result};
 
 use super::normed_convolutions;
+use crate::numbers::uniform::quantize_value;
 use crate::{Grid, Plan, ScaleRule};
 
 /// Changes the sign of the channels that (7g) names, in every quantized convolution in front of a batch norm. The float network
@@ -58,13 +59,12 @@ pub fn change_signs(values: &mut [f32], flipped: &[bool]) {
 
 /// `||w - Q(w)||^2` with the scale that `rule` chooses.
 fn rounding_error(w: &[f32], rule: ScaleRule, grid: Grid) -> Result<f64> {
-    let s = f64::from(rule.scale(w, grid)?);
+    let s = rule.scale(w, grid)?;
     let error = |&w: &f32| {
-        let w = f64::from(w);
-        let code = (w / s).round_ties_even().clamp(f64::from(grid.qmin), f64::from(grid.qmax));
-        (w - s * code).powi(2)
+        let w_int = quantize_value(w, s, 0, grid)?;
+        Ok((f64::from(w) - f64::from(s) * f64::from(w_int)).powi(2))
     };
-    Ok(w.iter().map(error).sum())
+    w.iter().map(error).sum()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use models::data::loader::Loader;
 use models::{Evaluation, Network, QuantizedNetwork};
 use quant::ScaleRule;
 
-use super::{Scores, Setup};
+use super::{Scores, Setup, float_bytes};
 use crate::report::machine::Machine;
 use crate::report::results::{Front, Measured, Results};
 use crate::run::context::Context;
@@ -31,7 +31,7 @@ impl Row {
             simulated: None,
             agreement: None,
             integer_only: false,
-            bytes: network.params.iter().map(|p| 4 * p.value.len()).sum(),
+            bytes: float_bytes(network),
             model: None,
             predictions: evaluation.answers().map(|class| class as u16).collect(),
         };

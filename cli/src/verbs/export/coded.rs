@@ -11,6 +11,7 @@ use serde_json::json;
 use super::ExportArgs;
 use crate::run::context::Context;
 use crate::run::exit::Failure;
+use crate::run::program;
 
 /// Writes, says what takes how much.
 ///
@@ -20,8 +21,9 @@ pub fn run(args: &ExportArgs, context: &Context, path: &Path, model: Model, abou
     let ((bytes, parts), packed, bits) = match model {
         Model::Float(_) => {
             let text = format!(
-                "{}: holds a float network, which has no codes; make a quantized one with `cli ptq` or `cli qat`",
-                path.display()
+                "{}: holds a float network, which has no codes; make a quantized one with `{1} ptq` or `{1} qat`",
+                path.display(),
+                program::name()
             );
             return Err(Failure::BadInput(text).into());
         }

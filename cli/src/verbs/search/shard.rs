@@ -63,8 +63,8 @@ pub(super) fn run(
     let next = if done {
         "nothing is left for it: merge the shards".to_owned()
     } else {
-        let resume = format!("cli search --resume {} --known DIR,..", folder.folder().display());
-        format!("merge the shards, or share another round with all of them: `{resume}`")
+        let resume = folder.resume(context);
+        format!("merge the shards, or share another round with all of them: `{resume} --known DIR,..`")
     };
     context.say(format_args!("shard {shard}: {measured} candidates measured; {next}"))?;
     context.result(&json!({ "shard": shard, "measured": measured, "done": done, "run": folder.folder() }))
