@@ -94,7 +94,7 @@ pub struct SearchArgs {
     #[arg(long, value_name = "PERCENT")]
     search_floor: Option<f64>,
     /// Fewest bits of a layer
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=8))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=8))]
     min_bits: u32,
     /// Most bits of a layer
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=8))]

@@ -40,7 +40,7 @@ pub fn balance(
 ) -> Result<BTreeMap<String, Vec<f32>>> {
     let mut scales = BTreeMap::new();
     for (conv, norm) in normed_convolutions(graph) {
-        let Some(widths) = plan.get(&conv.name) else { continue };
+        let Some(widths) = plan.get(&conv.name).filter(|widths| widths.w > 0) else { continue };
         let grid = Grid::signed(widths.w)?;
         let w = params.get_mut(&format!("{}.weight", conv.name))?;
         let row = w.len() / w.dims()[0];

@@ -26,7 +26,7 @@ use crate::{Grid, Plan, ScaleRule};
 /// If a parameter is missing, or a weight is NaN.
 pub fn flip(graph: &Graph, params: &mut Params, plan: &Plan, rule: ScaleRule) -> Result<()> {
     for (conv, norm) in normed_convolutions(graph) {
-        let Some(widths) = plan.get(&conv.name) else { continue };
+        let Some(widths) = plan.get(&conv.name).filter(|widths| widths.w > 0) else { continue };
         let w = params.get_mut(&format!("{}.weight", conv.name))?;
         let flipped = flips(w.data(), w.dims()[0], rule, Grid::signed(widths.w)?)?;
         change_signs(w.data_mut(), &flipped);

@@ -57,7 +57,9 @@ impl FakeQuantHook {
         w: Var,
         bits: u32,
     ) -> Result<Option<(Var, QParams)>> {
-        let Some(gradient) = self.quantization.config.weight_step.gradient().filter(|_| self.training) else {
+        let Some(gradient) =
+            self.quantization.config.weight_step.gradient().filter(|_| self.training && bits > 0)
+        else {
             return Ok(None);
         };
         let name = format!("{}.weight", node.name);

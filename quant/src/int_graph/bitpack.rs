@@ -5,9 +5,11 @@
 //!           c1 c1 b0 b0 ...   bit i of weight n stands in bit (n b + i) % 8 of byte (n b + i) / 8
 //! ```
 //!
-//! What is stored is `w_int - qmin`, so that it is unsigned.
+//! What is stored is `w_int - qmin`, so that it is unsigned. Weights of no bits are all 0 and take no bytes.
 
 use engine::{Error, Result};
+
+use crate::Grid;
 
 /// Bytes of `n` weights of `bits` bits.
 pub fn packed_len(n: usize, bits: u32) -> usize {
@@ -24,13 +26,16 @@ pub fn packed_len(n: usize, bits: u32) -> usize {
 /// ```
 ///
 /// # Panics
-/// Unless `bits` is 1 to 8 and every weight is on the grid: a caller that has a checked network has both.
+/// Unless `bits` is 0 to 8 and every weight is on the grid: a caller that has a checked network has both.
 pub fn pack(w: &[i8], bits: u32) -> Vec<u8> {
-    let qmin = -(1i32 << (bits - 1));
+    let grid = Grid::of_weights(bits).expect("at most 8 bits");
     let mut bytes = vec![0u8; packed_len(w.len(), bits)];
     for (n, &w) in w.iter().enumerate() {
-        let code = (i32::from(w) - qmin) as u32;
-        assert!(code < 1 << bits, "weight {w} does not have {bits} bits");
+        assert!(grid.contains(i32::from(w)), "weight {w} does not have {bits} bits");
+        if bits == 0 {
+            continue;
+        }
+        let code = (i32::from(w) - grid.qmin) as u32;
         let at = n * bits as usize;
         let shifted = code << (at % 8);
         bytes[at / 8] |= shifted as u8;
@@ -44,10 +49,10 @@ pub fn pack(w: &[i8], bits: u32) -> Vec<u8> {
 /// The `n` weights that [`pack`] packed.
 ///
 /// # Errors
-/// If `bits` is not 1 to 8, the bytes are not as many as `n` weights take, or a bit behind the last weight is set.
+/// If `bits` is not 0 to 8, the bytes are not as many as `n` weights take, or a bit behind the last weight is set.
 pub fn unpack(bytes: &[u8], n: usize, bits: u32) -> Result<Vec<i8>> {
-    if !(1..=8).contains(&bits) {
-        return Err(Error::value("unpack", format!("weights have 1 to 8 bits, got {bits}")));
+    if bits > 8 {
+        return Err(Error::value("unpack", format!("weights have 0 to 8 bits, got {bits}")));
     }
     let expected = n.checked_mul(bits as usize).map(|b| b.div_ceil(8));
     if expected != Some(bytes.len()) {
@@ -58,7 +63,10 @@ pub fn unpack(bytes: &[u8], n: usize, bits: u32) -> Result<Vec<i8>> {
     if spare > 0 && bytes[bytes.len() - 1] >> (8 - spare) != 0 {
         return Err(Error::value("unpack", "bits behind the last weight are set"));
     }
-    let qmin = -(1i32 << (bits - 1));
+    if bits == 0 {
+        return Ok(vec![0; n]);
+    }
+    let qmin = Grid::signed(bits)?.qmin;
     let weight = |n: usize| {
         let at = n * bits as usize;
         let high = bytes.get(at / 8 + 1).copied().unwrap_or(0);
@@ -74,8 +82,8 @@ mod tests {
 
     #[test]
     fn every_width_and_length_comes_back() {
-        for bits in 1..=8 {
-            let (qmin, levels) = (-(1i32 << (bits - 1)), 1i32 << bits);
+        for bits in 0..=8 {
+            let (qmin, levels) = (Grid::of_weights(bits).unwrap().qmin, 1i32 << bits);
             for n in 0..40 {
                 let w: Vec<i8> = (0..n).map(|i| (qmin + (i * 7 + 3) % levels) as i8).collect();
                 let packed = pack(&w, bits);
@@ -89,7 +97,7 @@ mod tests {
     fn what_is_not_packed_weights_is_refused() {
         assert!(unpack(&[0; 3], 9, 2).is_ok());
         for (bytes, n, bits) in
-            [(&[0; 2][..], 9, 2), (&[0; 4], 9, 2), (&[0], 1, 0), (&[0], 1, 9), (&[4], 1, 2)]
+            [(&[0; 2][..], 9, 2), (&[0; 4], 9, 2), (&[0], 1, 0), (&[0; 2], 1, 9), (&[4], 1, 2)]
         {
             assert!(unpack(bytes, n, bits).is_err(), "{bytes:?} {n} {bits}");
         }

@@ -216,7 +216,7 @@ impl Flat {
         }
         let len = self.len()?;
         if len > 0 {
-            if !(1..=8).contains(&self.bits) {
+            if self.bits > 8 {
                 return Err(broken(format!("weights of {} bits", self.bits)));
             }
             c.check()?;

@@ -260,7 +260,7 @@ impl Tensors<'_> {
     fn weights(&self, node: &str, dims: &[usize], bits: u32) -> Result<IntTensor<i8>> {
         let len =
             dims.iter().try_fold(1usize, |len, &d| len.checked_mul(d)).filter(|len| *len < usize::MAX / 8);
-        let Some(len) = len.filter(|_| (1..=8).contains(&bits)) else {
+        let Some(len) = len.filter(|_| bits <= 8) else {
             let detail = format!("node `{node}`: weights {dims:?} of {bits} bits are not possible");
             return Err(Error::value("integer model", detail));
         };

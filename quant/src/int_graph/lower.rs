@@ -26,7 +26,7 @@ use crate::integer::bias::product_scales;
 use crate::integer::bound::fits_i32;
 use crate::numbers::uniform::quantize_value;
 use crate::requantize::{Bounds, RealMap, Requantize};
-use crate::{QParams, quantize_bias};
+use crate::{IntTensor, QParams, quantize_bias};
 pub use source::Source;
 use source::wanted;
 
@@ -127,15 +127,22 @@ impl Lowering<'_> {
     fn convolution(&mut self, id: NodeId, Norm { id: norm, residual, relu }: Norm) -> Result<()> {
         let nodes = self.source.graph.nodes();
         let conv = nodes[norm].inputs[0];
-        let Layer::Conv2d { stride, padding, .. } = nodes[conv].layer else {
+        let Layer::Conv2d { mut stride, mut padding, .. } = nodes[conv].layer else {
             return Err(self.not_behind_a_convolution(id));
         };
         let name = &nodes[conv].name;
-        let (x, q_x) = self.read(nodes[conv].inputs[0], name)?;
-        let (w, w_bits, q_w) = self.source.weights(name)?;
+        let residual = residual.map(|r| self.read(r.from, &nodes[r.add].name)).transpose()?;
+        let (mut w, w_bits, q_w) = self.source.weights(name)?;
+        let (x, q_x) = match &residual {
+            // Its own input was never computed; one pixel of the residual is as good to multiply by zero.
+            Some((r, q_r)) if self.source.is_silent_branch(conv) => {
+                (w, stride, padding) = (no_weights(w.dims()[0], self.dims[id][2])?, 1, 0);
+                (*r, q_r.clone())
+            }
+            _ => self.read(nodes[conv].inputs[0], name)?,
+        };
         let product = product_scales("lower", &q_x, &q_w, w.dims()[0])?;
         let (a, b) = self.source.batch_norm(&nodes[norm].name)?;
-        let residual = residual.map(|r| self.read(r.from, &nodes[r.add].name)).transpose()?;
         let bounds = Bounds {
             acc: acc_bounds(&self.values[x], &w)?,
             residual: residual.as_ref().map_or(0, |(r, _)| i64::from(self.values[*r].largest())),
@@ -219,4 +226,9 @@ impl Lowering<'_> {
         self.push(id, Op::Linear { x, w, w_bits, b_int, logit_scale });
         Ok(())
     }
+}
+
+/// A 1x1 convolution of zeros.
+fn no_weights(outputs: usize, channels: usize) -> Result<IntTensor<i8>> {
+    IntTensor::from_vec([outputs, 1, 1, channels], vec![0; outputs * channels])
 }

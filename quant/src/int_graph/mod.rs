@@ -92,7 +92,7 @@ pub enum Op {
         x: ValueId,
         /// `[O, KH, KW, C]`.
         w: IntTensor<i8>,
-        /// Width of a weight, 1 to 8.
+        /// Width of a weight, 0 to 8; with none, all are 0.
         w_bits: u32,
         /// Step of the window.
         stride: usize,
@@ -230,7 +230,7 @@ impl IntGraph {
     /// Multiply-adds of each node for one image, padding's included.
     pub fn multiply_adds(&self) -> Vec<usize> {
         let of = |op: &Op| match op {
-            Op::Conv2d { w, outputs, .. } => {
+            Op::Conv2d { w, w_bits, outputs, .. } if *w_bits > 0 => {
                 let [h, width, _] = self.values[outputs[0].0].dims;
                 h * width * w.len()
             }

@@ -141,8 +141,8 @@ fn has_zero(x: &Value) -> bool {
 }
 
 fn check_weights(w: &IntTensor<i8>, bits: u32) -> Result<()> {
-    expect((1..=8).contains(&bits) && !w.is_empty(), "weights of 1 to 8 bits")?;
-    let grid = Grid::signed(bits)?;
+    expect(bits <= 8 && !w.is_empty(), "weights of at most 8 bits")?;
+    let grid = Grid::of_weights(bits)?;
     expect(w.data().iter().all(|&w| grid.contains(i32::from(w))), "weights on their grid")
 }
 

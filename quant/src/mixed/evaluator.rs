@@ -49,11 +49,14 @@ pub struct Rounding {
 }
 
 impl Rounding {
-    /// The weight `w` of `layer` restored from `bits` bits.
+    /// The weight `w` of `layer` restored from `bits` bits; zeros from none.
     ///
     /// # Errors
-    /// If `w` holds a NaN or `bits` is not 1 to 16.
+    /// If `w` holds a NaN or `bits` is more than 16.
     pub fn round(&self, layer: &Layer, w: &Tensor, bits: u32) -> Result<Tensor> {
+        if bits == 0 {
+            return Ok(Tensor::zeros(w.shape()));
+        }
         let balanced = self.balanced && matches!(layer, Layer::Conv2d { .. });
         let reset = match self.granularity {
             Granularity::PerTensor if !balanced => reset_scale_and_zero_point,
@@ -177,7 +180,7 @@ impl Evaluator {
     /// Percent of the images classified correctly with layer `i` at `bits[i]` bits.
     ///
     /// # Errors
-    /// If a width is not 1 to 16.
+    /// If a width is more than 16.
     pub fn accuracy(&mut self, bits: &[u32]) -> Result<f64> {
         let logits = self.logits(bits)?;
         Ok(100.0 * ops::accuracy(&logits, &self.labels) as f64 / self.labels.len() as f64)
@@ -186,7 +189,7 @@ impl Evaluator {
     /// The logits of the counted images.
     ///
     /// # Errors
-    /// If a width is not 1 to 16.
+    /// If a width is more than 16.
     pub fn logits(&mut self, bits: &[u32]) -> Result<Tensor> {
         for (layer, &b) in bits.iter().enumerate() {
             if !self.rounded.contains_key(&(layer, b)) {
@@ -222,7 +225,7 @@ impl Evaluator {
     /// A stand-in for what each layer costs: see [`proxy`]. `[layer][b - min]`.
     ///
     /// # Errors
-    /// If a width is not 1 to 16.
+    /// If a width is more than 16.
     pub fn costs(&self, kind: proxy::Proxy, widths: std::ops::RangeInclusive<u32>) -> Result<Vec<Vec<f64>>> {
         proxy::costs(kind, (&self.graph, &self.params), self.rounding, self.batches.first(), widths)
     }

@@ -11,7 +11,9 @@ use super::{Plan, Widths};
 /// Bits of weights of the layers whose names match, in the order in which they apply: `layer3.*=2,layer3.2.conv2=1`.
 ///
 /// `*` stands for any text, so that `*=2` is every layer. The number is the bits of the layer's weights, or both widths
-/// of the layer: `conv1=W5A8`.
+/// of the layer: `conv1=W5A8`. Weights of 0 bits have one code, 0: the layer is dropped, and all that is left of it is what the batch
+/// norm behind it makes of zeros, a constant for each channel (the mean of what it was, once corrected or trained). Dropping the
+/// last convolution of a residual branch drops the branch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct LayerBits(Vec<(String, Bits)>);
@@ -79,7 +81,8 @@ impl FromStr for LayerBits {
     /// ```
     /// use quant::LayerBits;
     /// assert!("layer3.*=2,fc=8,conv1=W5A8".parse::<LayerBits>().is_ok());
-    /// assert!("layer3=0".parse::<LayerBits>().is_err());
+    /// assert!("layer3.2.*=0".parse::<LayerBits>().is_ok());
+    /// assert!("layer3.2.*=17".parse::<LayerBits>().is_err());
     /// assert!("layer3".parse::<LayerBits>().is_err());
     /// ```
     fn from_str(text: &str) -> Result<Self> {
@@ -89,6 +92,7 @@ impl FromStr for LayerBits {
             };
             let (layer, bits) = entry.trim().split_once('=').ok_or_else(form)?;
             let bits = match bits.parse() {
+                Ok(0) => Bits::Weights(0),
                 Ok(w) => Bits::Weights(Widths::new(w, 1)?.w),
                 Err(_) => Bits::Both(bits.parse().map_err(|_| form())?),
             };
@@ -147,13 +151,13 @@ mod tests {
 
     #[test]
     fn text_is_read_as_it_is_written() {
-        let text = "*=2,layer3.*=1,conv1=W5A8";
+        let text = "*=2,layer3.*=1,layer3.2.*=0,conv1=W5A8";
         let bits: LayerBits = text.parse().unwrap();
         assert_eq!(bits.to_string(), text);
         assert_eq!(bits.most(), 5);
         let json = serde_json::to_string(&bits).unwrap();
         assert_eq!(serde_json::from_str::<LayerBits>(&json).unwrap(), bits);
-        for bad in ["", "fc", "fc=", "fc=17", "fc=0", "fc=W0A8", "fc=four", "fc=2,"] {
+        for bad in ["", "fc", "fc=", "fc=17", "fc=-1", "fc=W0A8", "fc=four", "fc=2,"] {
             assert!(bad.parse::<LayerBits>().is_err(), "{bad}");
         }
     }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use engine::nearest::did_you_mean;
-use engine::{Error, Graph, Result};
+use engine::{Error, Graph, Layer, Node, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::Widths;
@@ -109,6 +109,25 @@ impl Plan {
         self.activations.iter().find(|(name, _)| name == node).map(|(_, bits)| *bits)
     }
 
+    /// Checks that only layers inside of a residual block are [dropped](super::LayerBits), so that its other way is left.
+    ///
+    /// # Errors
+    /// Naming the first that is not.
+    pub fn check_dropped(&self, graph: &Graph) -> Result<()> {
+        let dropped = |node: &&Node| self.get(&node.name).is_some_and(|widths| widths.w == 0);
+        match graph.weighted().filter(dropped).find(|node| !leads_into_a_sum(graph, node)) {
+            None => Ok(()),
+            Some(node) => {
+                let detail = format!(
+                    "layer `{}` cannot have 0 bits, which drop it: nothing goes around it; only the convolutions of a \
+                     residual block can be dropped",
+                    node.name
+                );
+                Err(Error::value("bits", detail))
+            }
+        }
+    }
+
     /// Changes the widths of a layer.
     ///
     /// # Errors
@@ -124,5 +143,18 @@ impl Plan {
             }
         }
         Ok(())
+    }
+}
+
+/// Whether all that reads `node`'s result, and the result of that, and so on, is a residual sum.
+fn leads_into_a_sum(graph: &Graph, node: &Node) -> bool {
+    let Some(id) = graph.nodes().iter().position(|known| known.name == node.name) else { return false };
+    let readers: Vec<&Node> = graph.nodes().iter().filter(|reader| reader.inputs.contains(&id)).collect();
+    match readers[..] {
+        [Node { layer: Layer::Add, .. }] => true,
+        [reader @ Node { layer: Layer::BatchNorm { .. } | Layer::Relu | Layer::Conv2d { .. }, .. }] => {
+            leads_into_a_sum(graph, reader)
+        }
+        _ => false,
     }
 }

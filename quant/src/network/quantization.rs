@@ -31,11 +31,19 @@ impl Quantization {
     }
 
     /// The quantizer of the weight `w` of `layer`, `bits` bits wide: by the rule, or with the scales that
-    /// [are fixed](Self::weight_scales).
+    /// [are fixed](Self::weight_scales). Of 0 bits it is the one that makes every weight 0.
     ///
     /// # Errors
-    /// If the weight holds a NaN, `bits` is not 1 to 16, or there are not as many fixed scales as there should be.
+    /// If the weight holds a NaN, `bits` is more than 16, or there are not as many fixed scales as there should be.
     pub fn weight_params(&self, layer: &str, w: &Tensor, bits: u32) -> Result<QParams> {
+        if bits == 0 {
+            return match self.config.weight_granularity {
+                Granularity::PerTensor => QParams::per_tensor(Grid::ZERO, 1.0, 0),
+                Granularity::PerChannel => {
+                    QParams::per_channel(Grid::ZERO, vec![1.0; w.dims()[0]], vec![0; w.dims()[0]])
+                }
+            };
+        }
         if let Some(scales) = self.weight_scales.get(layer) {
             return self.fixed_params(layer, scales, w.dims()[0], bits);
         }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Widths {
-    /// Bits of a weight, 1 to 16.
+    /// Bits of a weight, 1 to 16; 0 in the [plan](super::Plan) of a network that [drops](super::LayerBits) the layer.
     pub w: u32,
     /// Bits of an activation, 1 to 16.
     pub a: u32,
@@ -66,7 +66,11 @@ impl From<Widths> for String {
 
 impl TryFrom<String> for Widths {
     type Error = Error;
+    /// As a plan has it: a layer that is dropped has `W0A8`.
     fn try_from(text: String) -> Result<Self> {
-        text.parse()
+        match text.strip_prefix("W0") {
+            Some(rest) => Ok(Self { w: 0, ..format!("W1{rest}").parse()? }),
+            None => text.parse(),
+        }
     }
 }

@@ -32,6 +32,9 @@ pub struct Grid {
 }
 
 impl Grid {
+    /// What no bits can say: the one code 0, `2^0` of them. Only weights of a [layer that is dropped](crate::LayerBits) have it.
+    pub const ZERO: Self = Self { qmin: 0, qmax: 0 };
+
     /// The grid of `bits` bits (eq 2): `[-2^(b-1), 2^(b-1) - 1]` signed, `[0, 2^b - 1]` unsigned. One
     /// bit gives `[-1, 0]` and `[0, 1]`.
     ///
@@ -56,6 +59,14 @@ impl Grid {
     /// Unless `1 <= bits <= 16`.
     pub fn signed(bits: u32) -> Result<Self> {
         Self::new(bits, true)
+    }
+
+    /// The grid of weights of `bits` bits: signed, or, of no bits at all, [`Grid::ZERO`].
+    ///
+    /// # Errors
+    /// Unless `bits <= 16`.
+    pub fn of_weights(bits: u32) -> Result<Self> {
+        if bits == 0 { Ok(Self::ZERO) } else { Self::signed(bits) }
     }
 
     /// [`Grid::new`] with `signed = false`.

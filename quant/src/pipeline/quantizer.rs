@@ -77,7 +77,8 @@ impl Quantizer {
     /// The widths of each layer of `graph`.
     ///
     /// # Errors
-    /// If the bits of the residual stream are not 1 to 16, or `graph` has no such layer as one that was given other widths.
+    /// If the bits of the residual stream are not 1 to 16, `graph` has no such layer as one that was given other widths, or a layer
+    /// is dropped without which nothing is left.
     pub fn plan(&self, graph: &Graph) -> Result<Plan> {
         let from_policy = || self.config.policy.plan(graph, self.config.bits);
         let mut plan = self.plan.clone().unwrap_or_else(from_policy);
@@ -87,6 +88,7 @@ impl Quantizer {
         if let Some(bits) = &self.layer_bits {
             bits.apply(&mut plan, self.config.bits.a)?;
         }
+        plan.check_dropped(graph)?;
         Ok(plan)
     }
 

@@ -175,14 +175,23 @@ fn pass_config(c: &mut impl Coder, config: Option<&QuantConfig>) -> Result<Quant
     serde_json::from_value(Value::Object(usual)).map_err(broken)
 }
 
+/// What stands for weights of no bits, where 0 stands for floats.
+const NO_BITS: u32 = 31;
+
 /// Widths of layers, 0 for floats; bits of residual sums and pools, 0 for floats.
 fn pass_plan(c: &mut impl Coder, network: &Network, plan: Option<&Plan>) -> Result<Plan> {
     let (mut w, mut a, mut between) = (Tree::new(5), Tree::new(5), Tree::new(5));
     let mut layers = Vec::new();
     for node in network.graph.weighted() {
         let given = plan.and_then(|plan| plan.get(&node.name));
-        let w = w.code(c, given.map_or(0, |widths| widths.w));
-        let widths = (w > 0).then(|| format!("W{w}A{}", a.code(c, given.map_or(0, |widths| widths.a))));
+        let number = given.map_or(0, |widths| if widths.w == 0 { NO_BITS } else { widths.w });
+        let widths = match w.code(c, number) {
+            0 => None,
+            w => {
+                let a = a.code(c, given.map_or(0, |widths| widths.a));
+                Some(format!("W{}A{a}", if w == NO_BITS { 0 } else { w }))
+            }
+        };
         layers.push(json!([node.name, widths]));
     }
     let mut activations = Vec::new();

@@ -1,7 +1,7 @@
 //! The trained network as lowering sees it: grids, batch norms, integer weights.
 
 use engine::ops::EPS;
-use engine::{Error, Graph, Layer, NodeId, Params, Result};
+use engine::{Error, Graph, Layer, Node, NodeId, Params, Result};
 
 use crate::{IntTensor, QParams, Quantization, linear_quantize};
 
@@ -19,17 +19,19 @@ pub struct Source<'a> {
     pub pixel: &'a dyn Fn(usize, u8) -> f32,
 }
 
-/// On which grids the layers read each node's result.
+/// On which grids the layers read each node's result; none, where nothing depends on it.
 pub(super) fn wanted(source: &Source<'_>) -> Result<Vec<Vec<QParams>>> {
     let nodes = source.graph.nodes();
+    let needed = needed(source);
     let mut wanted: Vec<Vec<QParams>> = vec![Vec::new(); nodes.len()];
     let mut want = |id: NodeId, q: QParams| {
         if !wanted[id].contains(&q) {
             wanted[id].push(q);
         }
     };
-    for node in nodes.iter().rev() {
+    for (id, node) in nodes.iter().enumerate().rev().filter(|(id, _)| needed[*id]) {
         match node.layer {
+            Layer::Conv2d { .. } if source.is_silent_branch(id) => {}
             Layer::Conv2d { .. } | Layer::Linear { .. } | Layer::GlobalAvgPool => {
                 want(node.inputs[0], source.input(&node.name)?);
             }
@@ -50,7 +52,36 @@ pub(super) fn wanted(source: &Source<'_>) -> Result<Vec<Vec<QParams>>> {
     Ok(wanted)
 }
 
+/// Whether the result depends on each node.
+fn needed(source: &Source<'_>) -> Vec<bool> {
+    let nodes = source.graph.nodes();
+    let mut needed = vec![false; nodes.len()];
+    needed.last_mut().into_iter().for_each(|last| *last = true);
+    for (id, node) in nodes.iter().enumerate().rev() {
+        if needed[id] && !source.is_silent_branch(id) {
+            node.inputs.iter().for_each(|&input| needed[input] = true);
+        }
+    }
+    needed
+}
+
 impl Source<'_> {
+    /// Whether `conv` is a convolution of no bits at the end of a residual branch. Its input does not matter then, nor does
+    /// anything that only leads there: all that the branch adds is what the batch norm makes of zeros.
+    pub(super) fn is_silent_branch(&self, conv: NodeId) -> bool {
+        let nodes = self.graph.nodes();
+        let readers =
+            |id: NodeId| nodes.iter().enumerate().filter(move |(_, node)| node.inputs.contains(&id));
+        let ends_in_a_sum = |norm: NodeId| {
+            readers(norm)
+                .all(|(_, node)| node.layer == Layer::Add && node.inputs[0] == norm && node.inputs[1] != norm)
+        };
+        let silent = self.quantization.plan.get(&nodes[conv].name).is_some_and(|widths| widths.w == 0);
+        let normed =
+            |(id, node): (NodeId, &Node)| matches!(node.layer, Layer::BatchNorm { .. }) && ends_in_a_sum(id);
+        silent && readers(conv).all(normed)
+    }
+
     /// The quantizer of a node's input.
     pub(super) fn input(&self, node: &str) -> Result<QParams> {
         let Some((_, bits)) = self.quantization.plan.inputs().find(|(name, _)| *name == node) else {
@@ -80,13 +111,12 @@ impl Source<'_> {
 
     /// The integer weights of a layer, their width and quantizer: the simulation's.
     pub(super) fn weights(&self, node: &str) -> Result<(IntTensor<i8>, u32, QParams)> {
-        let bits = self.quantization.plan.get(node).map_or(0, |widths| widths.w);
-        if !(1..=8).contains(&bits) {
-            return Err(Error::value(
-                "lower",
-                format!("layer `{node}` has {bits}-bit weights; integers take 1 to 8"),
-            ));
-        }
+        let bits = self.quantization.plan.get(node).map(|widths| widths.w);
+        let Some(bits) = bits.filter(|&bits| bits <= 8) else {
+            let found = bits.map_or("float".to_owned(), |bits| format!("{bits}-bit"));
+            let detail = format!("layer `{node}` has {found} weights; integers take at most 8 bits");
+            return Err(Error::value("lower", detail));
+        };
         let w = self.params.get(&format!("{node}.weight"))?;
         let q = self.quantization.weight_params(node, w, bits)?;
         Ok((linear_quantize::<i8>(w, &q)?, bits, q))
