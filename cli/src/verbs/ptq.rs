@@ -33,7 +33,7 @@ pub struct PtqArgs {
     /// Bits of weights and activations
     #[arg(long, value_name = "WxAy", default_value = "W4A4")]
     bits: Widths,
-    /// Layers whose weights have other bits, the later entry before the earlier: `layer3.*=2,fc=8,conv1=W5A8`
+    /// Layers whose weights have other bits, the later entry before the earlier: `layer3.*=2,fc=8,conv1=W5A8`; 0 bits drop a layer of a residual block
     #[arg(long, value_name = "LAYER=BITS,..")]
     layer_bits: Option<LayerBits>,
     /// Rule that chooses the scale of weights

@@ -93,7 +93,7 @@ pub struct SearchArgs {
     /// Accuracy that candidates aim at before corrections that learn, percent [default: that of --floor]
     #[arg(long, value_name = "PERCENT")]
     search_floor: Option<f64>,
-    /// Fewest bits of a layer
+    /// Fewest bits of a layer; 0 lets layers of residual blocks be dropped
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=8))]
     min_bits: u32,
     /// Most bits of a layer
