@@ -10,13 +10,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
-use quant::{ActivationRule, Granularity, LayerBits, Policy, ScaleRule, Sequence, Widths};
+use quant::{ActivationRule, Granularity, Sequence};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::run::context::Context;
 use crate::run::experiment::{
-    BASIS, CalibrationSource, Pace, Recipe, Scores, Setup, file_bytes, model_name, page, residual_bits,
+    BASIS, CalibrationSource, Pace, Recipe, Scores, Setup, WidthArgs, file_bytes, model_name, page,
 };
 use crate::run::forecast::Forecast;
 use crate::run::input::InputArgs;
@@ -30,24 +30,12 @@ pub struct PtqArgs {
     #[command(flatten)]
     #[serde(flatten)]
     input: InputArgs,
-    /// Bits of weights and activations
-    #[arg(long, value_name = "WxAy", default_value = "W4A4")]
-    bits: Widths,
-    /// Layers whose weights have other bits, the later entry before the earlier: `layer3.*=2,fc=8,conv1=W5A8`; 0 bits drop a layer of a residual block
-    #[arg(long, value_name = "LAYER=BITS,..")]
-    layer_bits: Option<LayerBits>,
-    /// Rule that chooses the scale of weights
-    #[arg(long, value_name = "RULE", default_value = "sawb")]
-    method: ScaleRule,
+    #[command(flatten)]
+    #[serde(flatten)]
+    widths: WidthArgs,
     /// A scale of weights for each tensor (per_tensor) or output channel (per_channel)
     #[arg(long, value_name = "WHAT", default_value_t = Granularity::PerTensor)]
     weight_granularity: Granularity,
-    /// course: all layers but the first; product: all layers, the first and the last with 8 bits
-    #[arg(long, value_name = "NAME", default_value = "course")]
-    policy: Policy,
-    /// Bits of residual sums and the average pool, for policy product [default: 8]
-    #[arg(long, alias = "stream-bits", value_name = "N", value_parser = residual_bits())]
-    residual_bits: Option<u32>,
     /// Rule that chooses the range of activations: max, mse, percentile, moving_average, ...
     #[arg(long, value_name = "RULE", default_value = "heuristic")]
     activation_rule: ActivationRule,
@@ -94,17 +82,13 @@ impl PtqArgs {
     /// What to quantize, and how.
     pub(crate) fn recipe(&self) -> Recipe {
         Recipe {
-            bits: self.bits,
-            layer_bits: self.layer_bits.clone(),
-            method: self.method,
+            widths: self.widths.clone(),
             granularity: self.weight_granularity,
-            policy: self.policy,
             activation_rule: self.activation_rule,
             source: self.calibration,
             images: self.calibration_images,
             correction: self.correction.clone(),
             iterations: self.iterations,
-            residual_bits: self.residual_bits,
         }
     }
 }
@@ -160,8 +144,8 @@ pub fn run(args: PtqArgs, context: &Context) -> Result<()> {
     let model_bytes = file_bytes(&model)?;
 
     let float_row = page::Row::float(&float, &setup.network);
-    let name = format!("PTQ {}", args.bits);
-    let row = page::Row::quantized(name, args.method, &quantized, (scores, &integers), model_bytes);
+    let name = format!("PTQ {}", args.widths.bits);
+    let row = page::Row::quantized(name, args.widths.method, &quantized, (scores, &integers), model_bytes);
     let rows = vec![float_row, row.with_file(&latent)];
     context.say(page::table(&rows))?;
     context.say(scores)?;
@@ -178,12 +162,12 @@ pub fn run(args: PtqArgs, context: &Context) -> Result<()> {
         "top1_as_trained": scores.top1_as_trained,
         "agreement_as_trained": scores.agreement_as_trained,
         "images": scores.images,
-        "bits": args.bits,
-        "layer_bits": args.layer_bits,
-        "method": args.method,
+        "bits": args.widths.bits,
+        "layer_bits": args.widths.layer_bits,
+        "method": args.widths.method,
         "weight_granularity": args.weight_granularity,
-        "policy": args.policy,
-        "residual_bits": args.residual_bits,
+        "policy": args.widths.policy,
+        "residual_bits": args.widths.residual_bits,
         "activation_rule": args.activation_rule,
         "correction": args.correction,
         "seed": context.seed,

@@ -13,13 +13,13 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::Args;
 use models::formats::latent_path;
-use quant::{ActivationRule, Granularity, LayerBits, Policy, ScaleRule, Step, Widths};
+use quant::{ActivationRule, Granularity, ScaleRule, Step, Widths};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::run::context::Context;
 use crate::run::experiment::aware::{Commands, Outcome, train};
-use crate::run::experiment::{CalibrationSource, Recipe, Scores, Setup, file_bytes, page, residual_bits};
+use crate::run::experiment::{CalibrationSource, Recipe, Scores, Setup, WidthArgs, file_bytes, page};
 use crate::run::input::InputArgs;
 use crate::run::run_folder::RunFolder;
 use crate::{run::interrupt, run::settings};
@@ -31,21 +31,9 @@ pub struct QatArgs {
     #[command(flatten)]
     #[serde(flatten)]
     input: InputArgs,
-    /// Bits of weights and activations
-    #[arg(long, value_name = "WxAy", default_value = "W4A4")]
-    bits: Widths,
-    /// Layers whose weights have other bits, the later entry before the earlier: `layer3.*=2,fc=8,conv1=W5A8`; 0 bits drop a layer of a residual block
-    #[arg(long, value_name = "LAYER=BITS,..")]
-    layer_bits: Option<LayerBits>,
-    /// Rule that chooses the scale of weights, at every step
-    #[arg(long, value_name = "RULE", default_value = "sawb")]
-    method: ScaleRule,
-    /// course: all layers but the first; product: all layers, the first and the last with 8 bits
-    #[arg(long, value_name = "NAME", default_value = "course")]
-    policy: Policy,
-    /// Bits of residual sums and the average pool, for policy product [default: 8]
-    #[arg(long, alias = "stream-bits", value_name = "N", value_parser = residual_bits())]
-    residual_bits: Option<u32>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    widths: WidthArgs,
     #[command(flatten)]
     #[serde(flatten)]
     rules: RuleArgs,
@@ -123,23 +111,19 @@ impl QatArgs {
 
     /// The widths and the scale rule of the weights.
     pub(crate) fn asks_for(&self) -> (Widths, ScaleRule) {
-        (self.bits, self.method)
+        (self.widths.bits, self.widths.method)
     }
 
     /// Quantization without training, to compare with.
     fn post_training(&self) -> Recipe {
         Recipe {
-            bits: self.bits,
-            layer_bits: self.layer_bits.clone(),
-            method: self.method,
+            widths: self.widths.clone(),
             granularity: Granularity::PerTensor,
-            policy: self.policy,
             activation_rule: ActivationRule::Scale(ScaleRule::HEURISTIC),
             source: CalibrationSource::Images,
             images: self.calibration_images,
             correction: Step::BatchNorm.into(),
             iterations: None,
-            residual_bits: self.residual_bits,
         }
     }
 }
@@ -173,7 +157,11 @@ pub fn run(args: QatArgs, context: &Context) -> Result<()> {
     context.note(format_args!("float            top-1 {top1_float:.2}%"));
     let post_training = recipe.quantize(context, &setup)?;
     let (ptq, ptq_answers) = Scores::with_answers(context, &post_training, &setup.test)?;
-    context.note(format_args!("PTQ {:<12} top-1 {:.2}% in integers", args.bits.to_string(), ptq.top1_int));
+    context.note(format_args!(
+        "PTQ {:<12} top-1 {:.2}% in integers",
+        args.widths.bits.to_string(),
+        ptq.top1_int
+    ));
 
     let start = args.start(context, &setup)?;
     let command = settings::command(&context.verb, context.seed, &args)?;
@@ -184,7 +172,13 @@ pub fn run(args: QatArgs, context: &Context) -> Result<()> {
     let last = save_last(&folder, &outcome, context.seed, &command)?;
 
     let row = |what: &str, network, scores, bytes| {
-        page::Row::quantized(format!("{what} {}", args.bits), args.method, network, scores, bytes)
+        page::Row::quantized(
+            format!("{what} {}", args.widths.bits),
+            args.widths.method,
+            network,
+            scores,
+            bytes,
+        )
     };
     let trained = row("QAT", &outcome.best, (scores, &answers), file_bytes(&outcome.model)?);
     let rows = vec![
@@ -211,11 +205,11 @@ pub fn run(args: QatArgs, context: &Context) -> Result<()> {
         "epoch_best": outcome.best().1,
         "images_per_s": outcome.images_per_s(),
         "images": scores.images,
-        "bits": args.bits,
-        "layer_bits": args.layer_bits,
-        "method": args.method,
-        "policy": args.policy,
-        "residual_bits": args.residual_bits,
+        "bits": args.widths.bits,
+        "layer_bits": args.widths.layer_bits,
+        "method": args.widths.method,
+        "policy": args.widths.policy,
+        "residual_bits": args.widths.residual_bits,
         "epochs": args.epochs,
         "seed": context.seed,
         "model_bytes": file_bytes(&outcome.model)?,

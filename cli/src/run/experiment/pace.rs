@@ -64,8 +64,10 @@ impl<'a> Pace<'a> {
         };
         let whole = (&recipe.correction, recipe.images, recipe.iterations);
         let (quantized, seconds) = corrected(forecast, whole, make)?;
-        let what =
-            format!("{}: calibrate on {} images, correct: {}", recipe.bits, recipe.images, recipe.correction);
+        let what = format!(
+            "{}: calibrate on {} images, correct: {}",
+            recipe.widths.bits, recipe.images, recipe.correction
+        );
         forecast.stage(what, seconds);
         Ok(quantized)
     }

@@ -10,13 +10,10 @@ use models::data::loader::Loader;
 use models::data::synthetic::noise_images;
 use models::{Network, QuantizedNetwork};
 use quant::rounding::Report;
-use quant::{
-    ActivationRule, Effort, Granularity, LayerBits, Policy, QuantConfig, Quantized, Quantizer, ScaleRule,
-    Sequence, Step, Widths,
-};
+use quant::{ActivationRule, Effort, Granularity, Policy, QuantConfig, Quantized, Quantizer, Sequence, Step};
 use serde::{Deserialize, Serialize};
 
-use super::Setup;
+use super::{Setup, WidthArgs};
 use crate::run::context::Context;
 use crate::run::exit::Failure;
 use crate::run::progress::Progress;
@@ -58,16 +55,10 @@ pub fn correction_bars(context: &Context) -> impl FnMut(Step, Report<'_>) + '_ {
 /// A post-training quantization.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recipe {
-    /// Bits of weights and activations.
-    pub bits: Widths,
-    /// Layers that have other bits.
-    pub layer_bits: Option<LayerBits>,
-    /// The scale rule of weights.
-    pub method: ScaleRule,
-    /// One of them for each tensor, or for each channel.
+    /// Which bits, and the scale rule of weights.
+    pub widths: WidthArgs,
+    /// One scale for each tensor, or for each channel.
     pub granularity: Granularity,
-    /// Which layers.
-    pub policy: Policy,
     /// How the ranges of activations are chosen.
     pub activation_rule: ActivationRule,
     /// Where the calibration images come from.
@@ -78,17 +69,15 @@ pub struct Recipe {
     pub correction: Sequence,
     /// Updates of each unit in corrections that learn; the method's own number if not given.
     pub iterations: Option<usize>,
-    /// Bits of residual sums' and the pool's inputs, where the policy quantizes them; 8 if not given.
-    pub residual_bits: Option<u32>,
 }
 
 impl Recipe {
     /// The configuration of hooks.
     pub fn config(&self) -> QuantConfig {
         QuantConfig {
-            bits: self.bits,
-            policy: self.policy,
-            weight_rule: self.method,
+            bits: self.widths.bits,
+            policy: self.widths.policy,
+            weight_rule: self.widths.method,
             weight_granularity: self.granularity,
             activation_rule: self.activation_rule.scale_rule(),
             ..QuantConfig::default()
@@ -100,15 +89,16 @@ impl Recipe {
     /// # Errors
     /// If weights have more than 8 bits, or there are no calibration images, or more synthetic ones than are made at once.
     pub fn check(&self) -> Result<()> {
-        if self.bits.w > 8 {
-            let text = format!("--bits {}: the integer layers take weights of at most 8 bits", self.bits);
+        if self.widths.bits.w > 8 {
+            let text =
+                format!("--bits {}: the integer layers take weights of at most 8 bits", self.widths.bits);
             return Err(Failure::Usage(text).into());
         }
-        if let Some(bits) = self.layer_bits.as_ref().filter(|bits| bits.most() > 8) {
+        if let Some(bits) = self.widths.layer_bits.as_ref().filter(|bits| bits.most() > 8) {
             let text = format!("--layer-bits {bits}: the integer layers take weights of at most 8 bits");
             return Err(Failure::Usage(text).into());
         }
-        if self.residual_bits.is_some() && self.policy != Policy::Product {
+        if self.widths.residual_bits.is_some() && self.widths.policy != Policy::Product {
             let text = "--residual-bits: only --policy product quantizes the residual stream";
             return Err(Failure::Usage(text.into()).into());
         }
@@ -212,11 +202,11 @@ impl Recipe {
     /// What is chosen before anything is measured.
     fn quantizer(&self) -> Quantizer {
         let quantizer = Quantizer::new(self.config()).with_activation_rule(self.activation_rule);
-        let quantizer = match self.residual_bits {
+        let quantizer = match self.widths.residual_bits {
             Some(bits) => quantizer.with_residual_bits(bits),
             None => quantizer,
         };
-        match &self.layer_bits {
+        match &self.widths.layer_bits {
             Some(bits) => quantizer.with_layer_bits(bits.clone()),
             None => quantizer,
         }

@@ -66,13 +66,13 @@ pub(super) fn run(context: &Context, setup: &Setup, recipe: &Recipe, top1_float:
     }));
     context.say(format_args!(
         "{}, top-1 of {} test images in integers:",
-        recipe.bits,
+        recipe.widths.bits,
         setup.test.images()
     ))?;
     context.say(text_table(&head, 1, &lines))?;
     context.result(&json!({
-        "bits": recipe.bits,
-        "method": recipe.method,
+        "bits": recipe.widths.bits,
+        "method": recipe.widths.method,
         "correction": recipe.correction,
         "images": setup.test.images(),
         "seed": context.seed,

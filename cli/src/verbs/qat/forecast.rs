@@ -21,7 +21,8 @@ impl QatArgs {
         let few = Self { calibration_images: self.calibration_images.min(SMALL), ..self.clone() };
         let (start, seconds) = timed(|| few.start(context, setup))?;
         let more = self.calibration_images as f64 / few.calibration_images as f64;
-        let what = format!("{}: calibrate on {} images to start from", self.bits, self.calibration_images);
+        let what =
+            format!("{}: calibrate on {} images to start from", self.widths.bits, self.calibration_images);
         forecast.stage(what, seconds * more);
         pace.training(forecast, &start, training)
     }

@@ -9,7 +9,7 @@ use quant::{ActivationRule, Granularity, ScaleRule, Sequence, Step, Widths};
 use crate::run::context::Context;
 use crate::run::exit::Failure;
 use crate::run::experiment::aware::Training;
-use crate::run::experiment::{CalibrationSource, Pace, Recipe, Setup};
+use crate::run::experiment::{CalibrationSource, Pace, Recipe, Setup, WidthArgs};
 use crate::run::forecast::Forecast;
 use crate::verbs::ptq::PtqArgs;
 use crate::verbs::qat::QatArgs;
@@ -45,7 +45,7 @@ impl Work {
             }
             (CellMode::Ptq, Some(file), _) if file.is_file() => {
                 let recipe = PtqArgs::of_recipe(&file, &args.input)?.recipe();
-                meant_for(recipe.bits, bits, &file)?;
+                meant_for(recipe.widths.bits, bits, &file)?;
                 recipe.check()?;
                 return Ok(Some(Self::Quantize(recipe)));
             }
@@ -122,17 +122,19 @@ fn by_flags(args: &TableArgs, bits: Widths, mode: CellMode, method: ScaleRule) -
         _ => (ScaleRule::HEURISTIC, Step::BatchNorm.into()),
     };
     Recipe {
-        bits,
-        layer_bits: None,
-        method,
+        widths: WidthArgs {
+            bits,
+            layer_bits: None,
+            method,
+            policy: args.policy,
+            residual_bits: args.residual_bits,
+        },
         granularity: Granularity::PerTensor,
-        policy: args.policy,
         activation_rule: ActivationRule::Scale(activations),
         source: CalibrationSource::Images,
         images: args.calibration_images,
         correction,
         iterations: None,
-        residual_bits: args.residual_bits,
     }
 }
 
