@@ -97,7 +97,7 @@ impl Builder {
         let outputs = self.outputs(choices, [1, 1, c], &bounds, false)?;
         let x_linear = outputs[choices.below(outputs.len())].0;
         self.push(Op::GlobalAvgPool { x, outputs });
-        let (o, w_bits) = (choices.of(&CHANNELS), 1 + choices.below(8) as u32);
+        let (o, w_bits) = (choices.of(&CHANNELS), choices.below(9) as u32);
         let w = weights(choices, &[o, c], w_bits)?;
         let b_int = (0..o).map(|_| choices.within(-70_000, 70_000)).collect();
         self.push(Op::Linear { x: x_linear, w, w_bits, b_int, logit_scale: vec![0.5; o] });
@@ -146,7 +146,7 @@ impl Builder {
         let (o, stride, padding) = (choices.of(&CHANNELS), choices.of(&[1, 1, 2, 3]), choices.of(&[1, 0, 2]));
         let side = |side, k| extent(side, k, stride, padding);
         let dims = [side(h, kh)?, side(w, kw)?, o];
-        let w_bits = 1 + choices.below(8) as u32;
+        let w_bits = choices.below(9) as u32;
         let w = weights(choices, &[o, kh, kw, c], w_bits)?;
         let largest = i64::from((from.largest() + from.zero_point).abs().max(from.zero_point.abs()));
         let sums = w.data().chunks(kh * kw * c).map(|w| w.iter().map(|w| i64::from(*w).abs()).sum());
@@ -215,8 +215,8 @@ fn any_numbers(
 
 /// Weights on their grid: any, the extremes only, or mostly zero.
 fn weights(choices: &mut Choices<'_>, dims: &[usize], bits: u32) -> Option<IntTensor<i8>> {
-    let grid = Grid::signed(bits).ok()?;
-    let (low, levels, how) = (-(1i32 << (bits - 1)), grid.levels(), choices.below(4));
+    let grid = Grid::of_weights(bits).ok()?;
+    let (low, levels, how) = (grid.qmin, grid.levels(), choices.below(4));
     let mut rng = choices.rng();
     let code = |_| {
         let any = low + rng.below(levels) as i32;

@@ -3,7 +3,7 @@
 
 use engine::{Graph, Layer, NodeId, Params, Role, Tensor};
 use quant::scale::TABLE;
-use quant::{ActivationRule, Granularity, Policy, QuantConfig, Quantizer, Widths};
+use quant::{ActivationRule, Granularity, LayerBits, Policy, QuantConfig, Quantizer, Widths};
 
 use super::choices::Choices;
 use super::integer_network::agree;
@@ -30,6 +30,11 @@ pub(super) fn lowered(bytes: &[u8]) {
     let quantizer = Quantizer::new(config)
         .with_activation_rule(ActivationRule::Scale(choices.of(&TABLE)))
         .with_residual_bits(1 + choices.below(16) as u32);
+    let quantizer = match choices.rarely(4) {
+        true => quantizer
+            .with_layer_bits(LayerBits::of([(format!("block{}.conv", choices.below(5)).as_str(), 0)])),
+        false => quantizer,
+    };
     let (mut rng, loud) = (choices.rng(), choices.magnitude(-6, 6) as f32);
     let [h, w, c] = image;
     let images = Tensor::from_fn([2, h, w, c], |_| loud * rng.normal());

@@ -19,10 +19,11 @@ pub static COMPUTED: AtomicUsize = AtomicUsize::new(0);
 pub type Target = fn(&[u8]);
 
 /// Every target by its name: that of its file in `tests/fuzz/fuzz_targets` and of its folder in `tests/fuzz/seeds`.
-pub const TARGETS: [(&str, Target); 11] = [
+pub const TARGETS: [(&str, Target); 12] = [
     ("cifar", readers::cifar),
     ("checkpoint", readers::checkpoint),
     ("torch", readers::torch),
+    ("coded", readers::coded),
     ("pickle", readers::pickle),
     ("npy", readers::npy),
     ("picture", readers::picture),

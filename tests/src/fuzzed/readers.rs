@@ -50,6 +50,12 @@ pub(super) fn checkpoint(bytes: &[u8]) {
     in_file(&framed(bytes), |path| _ = one_line(open::open(path, None, None)));
 }
 
+/// The stream of a coded file, behind a head with the checksum that it should have.
+pub(super) fn coded(stream: &[u8]) {
+    let head = [b"QLZ\x01", &crc32fast::hash(stream).to_le_bytes()[..]].concat();
+    in_file(&[&head, stream].concat(), |path| _ = one_line(open::open(path, None, None)));
+}
+
 pub(super) fn torch(bytes: &[u8]) {
     if let Some(checkpoint) = one_line(torch_file::read_bytes(Path::new("file.pt"), bytes, None)) {
         finite(&checkpoint);

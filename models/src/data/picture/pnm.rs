@@ -47,7 +47,7 @@ impl Words<'_> {
         self.skip_blank();
         let bit = *self.bytes.get(self.at)?;
         self.at += 1;
-        matches!(bit, b'0' | b'1').then_some(bit - b'0')
+        matches!(bit, b'0' | b'1').then(|| bit - b'0')
     }
 }
 
