@@ -5,6 +5,7 @@
 
 use std::fmt::{Display, Write};
 
+use crate::run::program;
 use crate::show::svg::{Plot, STYLE, escape};
 
 /// A page in the making.
@@ -58,9 +59,11 @@ impl Report {
         self.push(format_args!("<p class='note'>{}</p>", prose(text)));
     }
 
-    /// Says that something is not there and what would provide it.
+    /// Says that something is not there and what would provide it: a command, `cli VERB`, gets the name that the program was
+    /// started by.
     pub fn absent(&mut self, text: &str) {
-        self.push(format_args!("<p class='absent'>{}</p>", prose(text)));
+        let text = text.replace("`cli ", &format!("`{} ", program::name()));
+        self.push(format_args!("<p class='absent'>{}</p>", prose(&text)));
     }
 
     /// Text as it stands: a configuration, a command.
