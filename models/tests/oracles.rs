@@ -69,7 +69,10 @@ fn pictures_and_arrays_are_read_as_pillow_and_numpy_read_them() {
         };
         wrong.extend(result.err().map(|why| format!("{}: {why}", file.display())));
     }
-    eprintln!("{pictures} pictures and {arrays} arrays compared; bytes of a JPEG at most {} off, {:.2} on average", off.0, off.1);
+    eprintln!(
+        "{pictures} pictures and {arrays} arrays compared; bytes of a JPEG at most {} off, {:.2} on average",
+        off.0, off.1
+    );
     assert!(pictures > 0 && arrays > 0, "nothing to compare");
     assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
 }

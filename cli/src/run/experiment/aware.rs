@@ -13,7 +13,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use engine::optim::{Decay, Schedule, Sgd};
-use models::data::augment::Augment;
 use models::data::loader::Loader;
 use models::formats::latent_path;
 use models::{
@@ -151,10 +150,7 @@ fn learner(
     start: &QuantizedNetwork,
     training: &Training,
 ) -> Result<(QatTrainer, Loader)> {
-    let normalization = setup.network.normalization;
-    let images =
-        Loader::training(&setup.data.train, training.batch, normalization, Augment::STANDARD, context.seed)
-            .over(setup.train.clone());
+    let images = setup.training(training.batch, context.seed);
     let trainer = training.trainer(&start.network, images.batches());
     Ok((QatTrainer::new(trainer, start.quantization.clone())?, images))
 }
@@ -197,6 +193,7 @@ pub fn train(
         model: &model,
         command: &commands.run,
         reestimate_images: training.reestimate_images,
+        batch: training.batch,
         measured: None,
     };
     let metrics = fit::train(context, folder, &commands.resume, (&mut fit, state), &images, &mut verb)?;
@@ -219,6 +216,7 @@ struct Aware<'a> {
     model: &'a Path,
     command: &'a str,
     reestimate_images: usize,
+    batch: usize,
     /// The network after the step at which it was taken last.
     measured: Option<(usize, QuantizedNetwork)>,
 }
@@ -230,7 +228,8 @@ impl Aware<'_> {
         if self.measured.as_ref().is_none_or(|(at, _)| *at != step) {
             let mut quantized = qat.quantized()?;
             if self.reestimate_images > 0 {
-                let images = self.setup.subset(0, self.reestimate_images);
+                // Augmented as in training: black borders change what the first layers see.
+                let images = self.setup.augmented(self.reestimate_images, self.batch, self.context.seed);
                 let mut hook = quantized.quantization.simulated();
                 let Quantized { graph, params, .. } = &quantized;
                 quantized.params =

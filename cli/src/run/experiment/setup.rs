@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use engine::rng::{Purpose, Rng};
 use engine::{Float, Hook};
+use models::data::augment::Augment;
 use models::data::classes::Classes;
 use models::data::data_set::DataSet;
 use models::data::loader::Loader;
@@ -93,10 +94,24 @@ impl Setup {
     /// `count` training images after skipping `skip`, in an order drawn from the seed, or as many as there are;
     /// without augmentation. Equal `skip + count` of two calls make disjoint subsets.
     pub fn subset(&self, skip: usize, count: usize) -> Loader {
+        Loader::evaluation(&self.data.train, BATCH, self.network.normalization).over(self.chosen(skip, count))
+    }
+
+    /// All training images, shuffled and augmented by `seed`, in batches of `batch`.
+    pub fn training(&self, batch: usize, seed: u64) -> Loader {
+        Loader::training(&self.data.train, batch, self.network.normalization, Augment::STANDARD, seed)
+            .over(self.train.clone())
+    }
+
+    /// `count` of them, as [`subset`](Self::subset) chooses them.
+    pub fn augmented(&self, count: usize, batch: usize, seed: u64) -> Loader {
+        self.training(batch, seed).over(self.chosen(0, count))
+    }
+
+    fn chosen(&self, skip: usize, count: usize) -> Vec<usize> {
         let mut order = self.train.clone();
         Rng::at(self.seed, Purpose::Subset, 0, 0).shuffle(&mut order);
-        let chosen: Vec<usize> = order.into_iter().skip(skip).take(count).collect();
-        Loader::evaluation(&self.data.train, BATCH, self.network.normalization).over(chosen)
+        order.into_iter().skip(skip).take(count).collect()
     }
 
     /// The accuracy of the float network on the test images.
