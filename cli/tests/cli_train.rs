@@ -194,3 +194,15 @@ fn a_run_that_diverges() {
     let result = run_in(dir.path(), &[&tiny[..], &diverging].concat());
     result.refused(1, &["training", "loss is", "lower the learning rate"]);
 }
+
+/// Statistics of images as they are would halve the first layer's variances, since training saw black borders, and cost
+/// five points here.
+#[test]
+fn batch_norms_are_reestimated_on_images_such_as_training_saw() {
+    let dir = tempfile::tempdir().unwrap();
+    let still = "qat --bits W8A8 --epochs 1 --lr 1e-9 --ema 0 --limit 512 --test-limit 300 --reestimate-images 512 --json";
+    let arguments: Vec<&str> = still.split(' ').collect();
+    let result = run_in(dir.path(), &arguments).json();
+    let (before, after) = (result["top1_ptq"].as_f64().unwrap(), result["top1_last"].as_f64().unwrap());
+    assert!(after > before - 2.0, "{before} became {after}");
+}

@@ -10,7 +10,7 @@
 //!
 //! where `f` is the float network and `q` the quantized one *on the same images*: the noise of a small sample cancels in
 //! the difference, so that 1,000 images do. (Re-estimating the statistics from 1,000 images outright loses more accuracy
-//! than it gains.) Both networks normalise by the batch, so that each layer's shift is measured behind layers already
+//! than it gains: [`reestimate`](super::reestimate()) says why.) Both networks normalise by the batch, so that each layer's shift is measured behind layers already
 //! corrected. The first line alone is the bias correction of Nagel et al., "Data-free quantization through weight
 //! equalization and bias correction" (ICCV 2019), section 4.2, its empirical form.
 

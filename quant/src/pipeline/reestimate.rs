@@ -9,6 +9,9 @@
 //! whose codes still change; where weights are averaged, they belong to no network at all. Nagel et al., "Overcoming
 //! oscillations in quantization-aware training" (ICML 2022), section 3.2, re-estimate them when training is over.
 //!
+//! The images should be augmented as those of training were. A black border, which a shift leaves, is an edge that the first
+//! layer's filters answer to; images without it have half of the variance there, and the network behind is another one.
+//!
 //! After post-training quantization the [shift of the statistics](super::correct) is the better way: it needs far fewer
 //! images, because a float network on the same images takes out their noise.
 
