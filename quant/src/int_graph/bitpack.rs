@@ -11,6 +11,9 @@ use engine::{Error, Result};
 
 use crate::Grid;
 
+/// More weights that take no bytes are taken for damage: nothing else would bound the memory that a small file asks for.
+const MOST_OF_NO_BITS: usize = 1 << 20;
+
 /// Bytes of `n` weights of `bits` bits.
 pub fn packed_len(n: usize, bits: u32) -> usize {
     (n * bits as usize).div_ceil(8)
@@ -49,7 +52,8 @@ pub fn pack(w: &[i8], bits: u32) -> Vec<u8> {
 /// The `n` weights that [`pack`] packed.
 ///
 /// # Errors
-/// If `bits` is not 0 to 8, the bytes are not as many as `n` weights take, or a bit behind the last weight is set.
+/// If `bits` is not 0 to 8, the bytes are not as many as `n` weights take, a bit behind the last weight is set, or there are
+/// more than 2^20 weights of no bits.
 pub fn unpack(bytes: &[u8], n: usize, bits: u32) -> Result<Vec<i8>> {
     if bits > 8 {
         return Err(Error::value("unpack", format!("weights have 0 to 8 bits, got {bits}")));
@@ -64,7 +68,11 @@ pub fn unpack(bytes: &[u8], n: usize, bits: u32) -> Result<Vec<i8>> {
         return Err(Error::value("unpack", "bits behind the last weight are set"));
     }
     if bits == 0 {
-        return Ok(vec![0; n]);
+        return if n <= MOST_OF_NO_BITS {
+            Ok(vec![0; n])
+        } else {
+            Err(Error::value("unpack", format!("{n} weights of no bits, at most {MOST_OF_NO_BITS} are read")))
+        };
     }
     let qmin = Grid::signed(bits)?.qmin;
     let weight = |n: usize| {
@@ -102,5 +110,6 @@ mod tests {
             assert!(unpack(bytes, n, bits).is_err(), "{bytes:?} {n} {bits}");
         }
         assert!(unpack(&[], usize::MAX, 8).is_err());
+        assert!(unpack(&[], 1 << 20, 0).is_ok() && unpack(&[], usize::MAX, 0).is_err());
     }
 }
