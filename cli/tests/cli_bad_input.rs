@@ -137,6 +137,8 @@ fn widths_methods_and_layers() {
         for bits in ["W0A4", "W4A0", "W17A4", "W4A17", "4"] {
             with(&format!("--bits={bits}")).refused(2, &["--bits", bits]);
         }
+        with("--layer-bits=fc=0").refused(2, &["--layer-bits", "layer `fc` cannot have 0 bits"]);
+        with("--layer-bits=layer9.*=2").refused(2, &["--layer-bits", "layer `layer9.*` does not exist"]);
         with("--method=best").refused(2, &sawb);
         with("--policy=best").refused(2, &["unknown policy `best`", "course, product"]);
     }

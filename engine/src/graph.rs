@@ -112,6 +112,11 @@ impl Graph {
         &self.nodes
     }
 
+    /// The nodes that read the result of `id`, in order.
+    pub fn readers(&self, id: NodeId) -> impl Iterator<Item = (NodeId, &Node)> {
+        self.nodes.iter().enumerate().filter(move |(_, node)| node.inputs.contains(&id))
+    }
+
     /// The nodes with weights, in order.
     pub fn weighted(&self) -> impl Iterator<Item = &Node> {
         self.nodes.iter().filter(|n| n.layer.has_weight())

@@ -18,6 +18,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 RNG = np.random.default_rng(1)
+# How far a byte of a JPEG may be off, and all of them on average.
+JPEG = (4, 1.0)
 
 
 def smooth(height, width):
@@ -96,25 +98,24 @@ def pictures(folder):
     ):
         name = f"{h}x{w}-q{quality}-{sampling.replace(':', '')}{'-progressive' if progressive else ''}.jpg"
         picture = Image.fromarray(smooth(h, w))
-        tolerance = (4, 1.0)
-        folder.picture(name, picture, tolerance, format="JPEG", quality=quality, subsampling=sampling, progressive=progressive)
+        folder.picture(name, picture, JPEG, format="JPEG", quality=quality, subsampling=sampling, progressive=progressive)
     for mode in ["L", "CMYK"]:
         picture = Image.fromarray(smooth(40, 48)).convert(mode)
-        folder.picture(f"{mode}.jpg", picture, (4, 1.0), format="JPEG", quality=90)
+        folder.picture(f"{mode}.jpg", picture, JPEG, format="JPEG", quality=90)
     for orientation in range(1, 9):
         exif = Image.Exif()
         exif[0x0112] = orientation
         options = {"format": "JPEG", "quality": 95, "subsampling": "4:4:4", "exif": exif}
-        folder.picture(f"orientation-{orientation}.jpg", Image.fromarray(smooth(60, 44)), (4, 1.0), **options)
-    folder.picture("restarts.jpg", Image.fromarray(smooth(64, 64)), (4, 1.0), format="JPEG", subsampling="4:4:4", restart_marker_blocks=2)
+        folder.picture(f"orientation-{orientation}.jpg", Image.fromarray(smooth(60, 44)), JPEG, **options)
+    folder.picture("restarts.jpg", Image.fromarray(smooth(64, 64)), JPEG, format="JPEG", subsampling="4:4:4", restart_marker_blocks=2)
     for (h, w), mode in itertools.product(sides, ["1", "L", "RGB"]):
         kind = {"1": "pbm", "L": "pgm", "RGB": "ppm"}[mode]
         picture = Image.fromarray(smooth(h, w)).convert(mode)
         folder.picture(f"{h}x{w}.{kind}", picture, format="PPM")
-        # The same in text, with comments and ends of line of every kind.
+        # The same in text, with a comment, white space of several kinds, and a CR LF.
         samples = np.asarray(picture).reshape(h, -1)
         if mode == "1":
-            number, head = {1: b"P1", 0: None}[1], b""
+            number, head = b"P1", b""
             samples = 1 - samples.astype(int)
         else:
             number, head = {"L": b"P2", "RGB": b"P3"}[mode], b"255\r\n"

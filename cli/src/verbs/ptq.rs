@@ -111,6 +111,7 @@ pub fn run(args: PtqArgs, context: &Context) -> Result<()> {
     let recipe = args.recipe();
     recipe.check()?;
     let setup = Setup::open(context, &args.input, None, args.limit)?;
+    recipe.check_layers(&setup.network)?;
     if args.dry_run {
         return forecast(context, &setup, &recipe);
     }

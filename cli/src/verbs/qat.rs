@@ -137,6 +137,7 @@ pub fn run(args: QatArgs, context: &Context) -> Result<()> {
     recipe.check()?;
     args.rules.check()?;
     let setup = Setup::open(context, &args.input, args.limit, args.test_limit)?;
+    recipe.check_layers(&setup.network)?;
     let training = args.training(context, &setup)?;
     training.check()?;
     if args.dry_run {

@@ -30,8 +30,7 @@ pub fn equalize(graph: &Graph, params: &mut Params) -> Result<Vec<(String, usize
     let mut changed = Vec::new();
     for norm in graph.nodes().iter().filter(|node| matches!(node.layer, Layer::BatchNorm { .. })) {
         let conv = &graph.nodes()[norm.inputs[0]];
-        let read = graph.nodes().iter().filter(|node| node.inputs.contains(&norm.inputs[0])).count();
-        if !matches!(conv.layer, Layer::Conv2d { .. }) || read > 1 {
+        if !matches!(conv.layer, Layer::Conv2d { .. }) || graph.readers(norm.inputs[0]).count() > 1 {
             continue; // someone else reads the channels as they are
         }
         let mut w = params.get(&format!("{}.weight", conv.name))?.clone();

@@ -25,8 +25,8 @@ pub struct WeightCodes {
 }
 
 impl WeightCodes {
-    /// Passes the `w_int` of a layer, of `bits` bits (0, where there is nothing to say, to 8) and of the shape `[O, KH, KW, C]` or `[O, I]`: filter by
-    /// filter, channel by channel, so that the neighbours of a code are those of the same 3x3.
+    /// Passes the `w_int` of a layer, of `bits` bits (0 to 8; of 0 there is nothing to say) and of the shape `[O, KH, KW, C]` or
+    /// `[O, I]`: filter by filter, channel by channel, so that the neighbours of a code are those of the same 3x3.
     // book: weight_codes
     pub fn code(&mut self, c: &mut impl Coder, w_int: &mut [i8], bits: u32, dims: &[usize]) {
         if bits == 0 {

@@ -21,8 +21,8 @@ use std::collections::BTreeMap;
 use engine::ops::EPS;
 use engine::{Graph, Params, Result};
 
-use super::normed_convolutions;
-use crate::{Grid, Plan, ScaleRule};
+use super::rounded_convolutions;
+use crate::{Plan, ScaleRule};
 
 /// Factors of channels beyond this, either way, are not taken: a channel of nothing but noise keeps its place.
 const LARGEST: f32 = 1024.0;
@@ -39,9 +39,8 @@ pub fn balance(
     rule: ScaleRule,
 ) -> Result<BTreeMap<String, Vec<f32>>> {
     let mut scales = BTreeMap::new();
-    for (conv, norm) in normed_convolutions(graph) {
-        let Some(widths) = plan.get(&conv.name).filter(|widths| widths.w > 0) else { continue };
-        let grid = Grid::signed(widths.w)?;
+    for found in rounded_convolutions(graph, plan) {
+        let (conv, norm, grid) = found?;
         let w = params.get_mut(&format!("{}.weight", conv.name))?;
         let row = w.len() / w.dims()[0];
         let s = rule.scale(w.data(), grid)?;
@@ -84,7 +83,7 @@ mod tests {
 
     use super::*;
     use crate::equalize::tests::{network, outputs};
-    use crate::{Policy, QParams, fake_quantize};
+    use crate::{Grid, Policy, QParams, fake_quantize};
 
     #[test]
     fn channels_round_as_by_their_own_scales_and_the_network_stays_the_same() {

@@ -29,8 +29,10 @@ const SIGMAS: f32 = 3.0;
 /// Batch norm and next convolution of every `batch norm - relu - conv` that nobody else reads.
 pub fn pairs(graph: &Graph) -> Vec<(NodeId, NodeId)> {
     let nodes = graph.nodes();
-    let readers = |id: NodeId| (0..nodes.len()).filter(move |&k| nodes[k].inputs.contains(&id));
-    let only = |id: NodeId| readers(id).next().filter(|_| readers(id).count() == 1);
+    let only = |id: NodeId| {
+        let mut readers = graph.readers(id).map(|(reader, _)| reader);
+        readers.next().filter(|_| readers.next().is_none())
+    };
     let pair = |norm: NodeId| {
         let relu = only(norm).filter(|&relu| nodes[relu].layer == Layer::Relu)?;
         let conv = only(relu).filter(|&conv| matches!(nodes[conv].layer, Layer::Conv2d { .. }))?;

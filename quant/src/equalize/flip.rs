@@ -15,7 +15,7 @@
 
 use engine::{Graph, Params, Result};
 
-use super::normed_convolutions;
+use super::rounded_convolutions;
 use crate::numbers::uniform::quantize_value;
 use crate::{Grid, Plan, ScaleRule};
 
@@ -25,10 +25,10 @@ use crate::{Grid, Plan, ScaleRule};
 /// # Errors
 /// If a parameter is missing, or a weight is NaN.
 pub fn flip(graph: &Graph, params: &mut Params, plan: &Plan, rule: ScaleRule) -> Result<()> {
-    for (conv, norm) in normed_convolutions(graph) {
-        let Some(widths) = plan.get(&conv.name).filter(|widths| widths.w > 0) else { continue };
+    for found in rounded_convolutions(graph, plan) {
+        let (conv, norm, grid) = found?;
         let w = params.get_mut(&format!("{}.weight", conv.name))?;
-        let flipped = flips(w.data(), w.dims()[0], rule, Grid::signed(widths.w)?)?;
+        let flipped = flips(w.data(), w.dims()[0], rule, grid)?;
         change_signs(w.data_mut(), &flipped);
         for suffix in ["weight", "running_mean"] {
             change_signs(params.get_mut(&format!("{}.{suffix}", norm.name))?.data_mut(), &flipped);

@@ -12,17 +12,29 @@ pub use balance::balance;
 pub use cross_layer::cross_layer;
 pub use flip::flip;
 
-use engine::{Graph, Layer, Node};
+use engine::{Graph, Layer, Node, Result};
+
+use crate::{Grid, Plan};
 
 /// Every convolution whose output is read by a batch norm and by nobody else, and that batch norm.
 fn normed_convolutions(graph: &Graph) -> impl Iterator<Item = (&Node, &Node)> {
     let norms = graph.nodes().iter().filter(|node| matches!(node.layer, Layer::BatchNorm { .. }));
     let pairs = norms.map(|norm| (norm.inputs[0], norm));
-    let only = |&(conv, _): &(usize, &Node)| {
-        graph.nodes().iter().filter(|node| node.inputs.contains(&conv)).count() == 1
-    };
+    let only = |&(conv, _): &(usize, &Node)| graph.readers(conv).count() == 1;
     let pairs = pairs.filter(only).map(|(conv, norm)| (&graph.nodes()[conv], norm));
     pairs.filter(|(conv, _)| matches!(conv.layer, Layer::Conv2d { .. }))
+}
+
+/// Those of them whose weights `plan` rounds, and to which grid; without layers of no bits, where nothing is rounded better or
+/// worse.
+fn rounded_convolutions<'a>(
+    graph: &'a Graph,
+    plan: &'a Plan,
+) -> impl Iterator<Item = Result<(&'a Node, &'a Node, Grid)>> {
+    normed_convolutions(graph).filter_map(|(conv, norm)| {
+        let bits = plan.get(&conv.name)?.w;
+        (bits > 0).then(|| Ok((conv, norm, Grid::signed(bits)?)))
+    })
 }
 
 #[cfg(test)]

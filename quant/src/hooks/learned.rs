@@ -57,9 +57,8 @@ impl FakeQuantHook {
         w: Var,
         bits: u32,
     ) -> Result<Option<(Var, QParams)>> {
-        let Some(gradient) =
-            self.quantization.config.weight_step.gradient().filter(|_| self.training && bits > 0)
-        else {
+        let learns = self.training && bits > 0; // no bits, no step
+        let Some(gradient) = self.quantization.config.weight_step.gradient().filter(|_| learns) else {
             return Ok(None);
         };
         let name = format!("{}.weight", node.name);

@@ -35,10 +35,10 @@ pub fn pack(w: &[i8], bits: u32) -> Vec<u8> {
     let mut bytes = vec![0u8; packed_len(w.len(), bits)];
     for (n, &w) in w.iter().enumerate() {
         assert!(grid.contains(i32::from(w)), "weight {w} does not have {bits} bits");
-        if bits == 0 {
-            continue;
-        }
         let code = (i32::from(w) - grid.qmin) as u32;
+        if code == 0 {
+            continue; // the bytes are zero, where there are any
+        }
         let at = n * bits as usize;
         let shifted = code << (at % 8);
         bytes[at / 8] |= shifted as u8;
@@ -67,18 +67,15 @@ pub fn unpack(bytes: &[u8], n: usize, bits: u32) -> Result<Vec<i8>> {
     if spare > 0 && bytes[bytes.len() - 1] >> (8 - spare) != 0 {
         return Err(Error::value("unpack", "bits behind the last weight are set"));
     }
-    if bits == 0 {
-        return if n <= MOST_OF_NO_BITS {
-            Ok(vec![0; n])
-        } else {
-            Err(Error::value("unpack", format!("{n} weights of no bits, at most {MOST_OF_NO_BITS} are read")))
-        };
+    if bits == 0 && n > MOST_OF_NO_BITS {
+        let detail = format!("{n} weights of no bits, at most {MOST_OF_NO_BITS} are read");
+        return Err(Error::value("unpack", detail));
     }
-    let qmin = Grid::signed(bits)?.qmin;
+    let qmin = Grid::of_weights(bits)?.qmin;
+    let byte = |at: usize| u32::from(bytes.get(at).copied().unwrap_or(0));
     let weight = |n: usize| {
         let at = n * bits as usize;
-        let high = bytes.get(at / 8 + 1).copied().unwrap_or(0);
-        let pair = u32::from(bytes[at / 8]) | u32::from(high) << 8;
+        let pair = byte(at / 8) | byte(at / 8 + 1) << 8;
         ((pair >> (at % 8) & ((1 << bits) - 1)) as i32 + qmin) as i8
     };
     Ok((0..n).map(weight).collect())

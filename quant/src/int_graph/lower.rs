@@ -127,19 +127,18 @@ impl Lowering<'_> {
     fn convolution(&mut self, id: NodeId, Norm { id: norm, residual, relu }: Norm) -> Result<()> {
         let nodes = self.source.graph.nodes();
         let conv = nodes[norm].inputs[0];
-        let Layer::Conv2d { mut stride, mut padding, .. } = nodes[conv].layer else {
+        let Layer::Conv2d { stride, padding, .. } = nodes[conv].layer else {
             return Err(self.not_behind_a_convolution(id));
         };
         let name = &nodes[conv].name;
         let residual = residual.map(|r| self.read(r.from, &nodes[r.add].name)).transpose()?;
-        let (mut w, w_bits, q_w) = self.source.weights(name)?;
-        let (x, q_x) = match &residual {
+        let (w, w_bits, q_w) = self.source.weights(name)?;
+        let ((x, q_x), w, stride, padding) = match &residual {
             // Its own input was never computed; one pixel of the residual is as good to multiply by zero.
-            Some((r, q_r)) if self.source.is_silent_branch(conv) => {
-                (w, stride, padding) = (no_weights(w.dims()[0], self.dims[id][2])?, 1, 0);
-                (*r, q_r.clone())
+            Some(residual) if self.source.is_silent_branch(conv) => {
+                (residual.clone(), no_weights(w.dims()[0], self.dims[id][2])?, 1, 0)
             }
-            _ => self.read(nodes[conv].inputs[0], name)?,
+            _ => (self.read(nodes[conv].inputs[0], name)?, w, stride, padding),
         };
         let product = product_scales("lower", &q_x, &q_w, w.dims()[0])?;
         let (a, b) = self.source.batch_norm(&nodes[norm].name)?;

@@ -127,7 +127,7 @@ pub enum Op {
         x: ValueId,
         /// `[O, I]`.
         w: IntTensor<i8>,
-        /// Width of a weight, 1 to 8.
+        /// Width of a weight, 0 to 8.
         w_bits: u32,
         /// One per class.
         b_int: Vec<i32>,

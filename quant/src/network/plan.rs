@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use engine::nearest::did_you_mean;
-use engine::{Error, Graph, Layer, Node, Result};
+use engine::{Error, Graph, Layer, NodeId, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::Widths;
@@ -114,18 +114,18 @@ impl Plan {
     /// # Errors
     /// Naming the first that is not.
     pub fn check_dropped(&self, graph: &Graph) -> Result<()> {
-        let dropped = |node: &&Node| self.get(&node.name).is_some_and(|widths| widths.w == 0);
-        match graph.weighted().filter(dropped).find(|node| !leads_into_a_sum(graph, node)) {
-            None => Ok(()),
-            Some(node) => {
+        for (id, node) in graph.nodes().iter().enumerate() {
+            let dropped = self.get(&node.name).is_some_and(|widths| widths.w == 0);
+            if dropped && !leads_into_a_sum(graph, id) {
                 let detail = format!(
                     "layer `{}` cannot have 0 bits, which drop it: nothing goes around it; only the convolutions of a \
                      residual block can be dropped",
                     node.name
                 );
-                Err(Error::value("bits", detail))
+                return Err(Error::value("bits", detail));
             }
         }
+        Ok(())
     }
 
     /// Changes the widths of a layer.
@@ -146,15 +146,15 @@ impl Plan {
     }
 }
 
-/// Whether all that reads `node`'s result, and the result of that, and so on, is a residual sum.
-fn leads_into_a_sum(graph: &Graph, node: &Node) -> bool {
-    let Some(id) = graph.nodes().iter().position(|known| known.name == node.name) else { return false };
-    let readers: Vec<&Node> = graph.nodes().iter().filter(|reader| reader.inputs.contains(&id)).collect();
-    match readers[..] {
-        [Node { layer: Layer::Add, .. }] => true,
-        [reader @ Node { layer: Layer::BatchNorm { .. } | Layer::Relu | Layer::Conv2d { .. }, .. }] => {
-            leads_into_a_sum(graph, reader)
-        }
+/// Whether the result of `id` goes one way only, through convolutions, batch norms and ReLUs, and that way ends in a residual
+/// sum.
+fn leads_into_a_sum(graph: &Graph, id: NodeId) -> bool {
+    match graph.readers(id).collect::<Vec<_>>()[..] {
+        [(reader, node)] => match node.layer {
+            Layer::Add => true,
+            Layer::BatchNorm { .. } | Layer::Relu | Layer::Conv2d { .. } => leads_into_a_sum(graph, reader),
+            _ => false,
+        },
         _ => false,
     }
 }

@@ -35,7 +35,7 @@ pub fn layers(graph: &Graph) -> Vec<Unit> {
 /// The pieces between cuts, by the rule above.
 pub fn blocks(graph: &Graph) -> Vec<Unit> {
     let nodes = graph.nodes();
-    let last_use = |id: NodeId| (id + 1..nodes.len()).rev().find(|&k| nodes[k].inputs.contains(&id));
+    let last_use = |id: NodeId| graph.readers(id).last().map(|(reader, _)| reader);
     let last_uses: Vec<_> = (0..nodes.len()).map(last_use).collect();
     let is_cut = |at: NodeId| (0..at).all(|id| last_uses[id].is_none_or(|last| last <= at));
     let mut units: Vec<Unit> = Vec::new();

@@ -18,10 +18,10 @@ mod widths;
 
 pub use inputs::inputs;
 pub use pace::{BASIS, Pace, SMALL, corrected, float_bytes};
-pub use recipe::{CalibrationSource, Recipe, correction_bars, residual_bits};
+pub use recipe::{CalibrationSource, Recipe, correction_bars};
 pub use scores::{Scores, in_integers};
 pub use setup::Setup;
-pub use widths::WidthArgs;
+pub use widths::{WidthArgs, residual_bits};
 
 /// The name of the file a quantized network is saved to: `ResNet20_W4A4.safetensors`, or `ResNet20_mixed.safetensors` if
 /// single layers have other bits than its policy gives them.

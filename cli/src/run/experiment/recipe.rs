@@ -2,7 +2,6 @@
 
 use anyhow::Result;
 use clap::ValueEnum;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use models::data::augment::Normalization;
 use models::data::cifar10::RECORDS_PER_FILE;
 use models::data::distilled::{Distilling, distilled_images};
@@ -31,11 +30,6 @@ pub enum CalibrationSource {
     Distilled,
     /// Distilled images that show parts of one another while they are distilled.
     Mixed,
-}
-
-/// Reads `--residual-bits`.
-pub fn residual_bits() -> impl TypedValueParser<Value = u32> {
-    PossibleValuesParser::new(["8", "16"]).map(|bits| bits.parse::<u32>().expect("8 and 16 are numbers"))
 }
 
 /// Progress of corrections that learn, a bar for each in its turn.
@@ -113,6 +107,16 @@ impl Recipe {
             return Err(Failure::Usage(text).into());
         }
         Ok(())
+    }
+
+    /// Refuses layers that `network` does not have, and bits that they cannot have.
+    ///
+    /// # Errors
+    /// Naming the flag and the layer.
+    pub fn check_layers(&self, network: &Network) -> Result<()> {
+        let Some(bits) = &self.widths.layer_bits else { return Ok(()) };
+        let refuse = |e| Failure::Usage(format!("--layer-bits {bits}: {e}")).into();
+        self.quantizer().plan(&network.graph).map(|_| ()).map_err(refuse)
     }
 
     /// The calibration images of the network `float`.

@@ -1,10 +1,9 @@
 //! The flags that say which layers get how many bits, and by which rule.
 
 use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use quant::{LayerBits, Policy, ScaleRule, Widths};
 use serde::{Deserialize, Serialize};
-
-use super::residual_bits;
 
 /// Bits, and the rule of the weights' scales.
 #[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,4 +24,9 @@ pub struct WidthArgs {
     /// Bits of residual sums and the average pool, for policy product [default: 8]
     #[arg(long, alias = "stream-bits", value_name = "N", value_parser = residual_bits())]
     pub residual_bits: Option<u32>,
+}
+
+/// Reads `--residual-bits`.
+pub fn residual_bits() -> impl TypedValueParser<Value = u32> {
+    PossibleValuesParser::new(["8", "16"]).map(|bits| bits.parse::<u32>().expect("8 and 16 are numbers"))
 }

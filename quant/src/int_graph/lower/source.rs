@@ -69,17 +69,17 @@ impl Source<'_> {
     /// Whether `conv` is a convolution of no bits at the end of a residual branch. Its input does not matter then, nor does
     /// anything that only leads there: all that the branch adds is what the batch norm makes of zeros.
     pub(super) fn is_silent_branch(&self, conv: NodeId) -> bool {
-        let nodes = self.graph.nodes();
-        let readers =
-            |id: NodeId| nodes.iter().enumerate().filter(move |(_, node)| node.inputs.contains(&id));
-        let ends_in_a_sum = |norm: NodeId| {
-            readers(norm)
-                .all(|(_, node)| node.layer == Layer::Add && node.inputs[0] == norm && node.inputs[1] != norm)
+        let graph = self.graph;
+        let silent =
+            self.quantization.plan.get(&graph.nodes()[conv].name).is_some_and(|widths| widths.w == 0);
+        let is_sum_from = |branch: NodeId, node: &Node| {
+            node.layer == Layer::Add && node.inputs[0] == branch && node.inputs[1] != branch
         };
-        let silent = self.quantization.plan.get(&nodes[conv].name).is_some_and(|widths| widths.w == 0);
-        let normed =
-            |(id, node): (NodeId, &Node)| matches!(node.layer, Layer::BatchNorm { .. }) && ends_in_a_sum(id);
-        silent && readers(conv).all(normed)
+        let leads_to_sums = |(norm, node): (NodeId, &Node)| {
+            matches!(node.layer, Layer::BatchNorm { .. })
+                && graph.readers(norm).all(|(_, node)| is_sum_from(norm, node))
+        };
+        silent && graph.readers(conv).all(leads_to_sums)
     }
 
     /// The quantizer of a node's input.
