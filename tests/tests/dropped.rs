@@ -9,7 +9,7 @@ use models::data::synthetic::noise_images;
 use models::formats::{packed, qlz};
 use models::{Checkpoint, Network, QuantizedNetwork, Shortcut, evaluate};
 use quant::int_graph::{IntEngine, IntGraph, reference};
-use quant::{Correction, Policy, QuantConfig, Quantizer};
+use quant::{Correction, Effort, Granularity, Policy, QuantConfig, Quantizer, Sequence};
 
 /// A ResNet-14 under `policy`, some of its layers dropped, its batch norms corrected.
 fn dropped(layer_bits: &str, policy: Policy) -> QuantizedNetwork {
@@ -82,6 +82,10 @@ fn what_a_dropped_branch_does_not_need_is_not_there() {
         let graph = dropped(bits, Policy::Product).lower().unwrap();
         (graph.weight_bytes(), graph.multiply_adds().iter().sum::<usize>())
     });
+    // Neither on the grid that only the first convolution reads, nor behind it.
+    let [wanted, unwanted] = ["layer3.1.conv1=W4A5", "layer3.1.conv1=W4A5,layer3.1.conv2=0"]
+        .map(|bits| dropped(bits, Policy::Product).lower().unwrap().values().len());
+    assert_eq!(wanted - unwanted, 2);
     let weights = 2 * 9 * 64 * 64;
     assert_eq!(whole.0 - left.0, weights / 2);
     assert_eq!(whole.1 - left.1, weights * 64);
@@ -147,6 +151,39 @@ fn a_layer_that_nothing_goes_around_cannot_be_dropped() {
             Quantizer::new(QuantConfig::default()).with_layer_bits(format!("{layer}=0").parse().unwrap());
         let e = quantizer.plan(&network.graph).unwrap_err().to_string();
         assert!(e.contains(&format!("layer `{layer}` cannot have 0 bits")), "{e}");
+    }
+}
+
+#[test]
+fn every_correction_goes_around_it() {
+    let network = Network::fresh(8, Shortcut::B, Normalization::TRUE, 3).unwrap();
+    for granularity in [Granularity::PerTensor, Granularity::PerChannel] {
+        let config = QuantConfig {
+            bits: "W4A8".parse().unwrap(),
+            policy: Policy::Product,
+            weight_granularity: granularity,
+            ..QuantConfig::default()
+        };
+        let bits = "layer2.0.conv1=0,layer3.0.conv2=0".parse().unwrap();
+        let quantizer = Quantizer::new(config).with_layer_bits(bits);
+        for steps in [
+            "equalize,flip,balance,bias_analytic,adaround",
+            "bias,brecq",
+            "qdrop",
+            "flip,balance,batch_norm,adaquant",
+        ] {
+            let sequence: Sequence = steps.parse().unwrap();
+            let batches = || images().epoch(0).map(|batch| batch.x);
+            let (float, effort) =
+                ((&network.graph, &network.params), Effort { seed: 1, iterations: Some(2) });
+            let quantized = sequence.quantize(&quantizer, float, batches, effort, &mut |_, _| {}).unwrap();
+            let quantized = QuantizedNetwork::of(&network, quantized);
+            assert!(simulated(&quantized).iter().all(|logit| logit.is_finite()), "{steps}");
+            let graph = quantized.lower().unwrap();
+            let silent =
+                graph.nodes().iter().filter(|node| node.op.weights().is_some_and(|(_, bits)| bits == 0));
+            assert_eq!(silent.count(), 2, "{steps}");
+        }
     }
 }
 
