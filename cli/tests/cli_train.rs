@@ -206,3 +206,36 @@ fn batch_norms_are_reestimated_on_images_such_as_training_saw() {
     let (before, after) = (result["top1_ptq"].as_f64().unwrap(), result["top1_last"].as_f64().unwrap());
     assert!(after > before - 2.0, "{before} became {after}");
 }
+
+/// Learned bits keep to their size, are what the saved network has, and are flags of the run that goes on with them.
+#[test]
+fn bits_are_learned_and_trained_on_with() {
+    let dir = tempfile::tempdir().unwrap();
+    let qat = |flags: &str| {
+        let common =
+            "--epochs 2 --limit 640 --test-limit 200 --calibration-images 64 --json --method symmetric";
+        let arguments = format!("qat --bits W8A8 {common} {flags}");
+        let arguments: Vec<&str> = arguments.split(' ').collect();
+        run_in(dir.path(), &arguments)
+    };
+    let learned = qat(
+        "--policy product --learn-bits 150 --lr 0.1 --size-price 0.02 --layer-bits fc=W4A8 --out learned",
+    )
+    .json();
+    assert_eq!(learned["epoch_best"], 2); // the last: the one before was larger
+    let bits = learned["learned_bits"].as_str().unwrap();
+    assert!(bits.starts_with("fc=W4A8,conv1=") && !bits.contains("=0"), "{bits}");
+    let first = dir.path().join("learned/ResNet20_mixed.latent.safetensors");
+    let on = format!("--policy product --layer-bits {bits} --out on --init {}", first.display());
+    let on = qat(&on).json();
+    assert_eq!(on["packed_bytes"], learned["packed_bytes"]);
+    let norms_and_biases = 4 * (2 * 2 * 784 + 10);
+    let weights = on["packed_bytes"].as_u64().unwrap() - norms_and_biases;
+    assert!((140 << 10..=150 << 10).contains(&weights), "{weights}");
+
+    qat("--learn-bits 60 --weight-step lsq")
+        .refused(2, &["--learn-bits: the steps of weights must come from the rule"]);
+    qat("--learn-bits 0").refused(2, &["--learn-bits 0: expected a number of KiB above 0"]);
+    qat("--learn-bits 60 --size-price 0").refused(2, &["--size-price 0: expected a number above 0"]);
+    qat("--size-price 1").refused(2, &["required"]);
+}

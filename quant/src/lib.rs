@@ -4,7 +4,7 @@
 //! 1. [`numbers`]: what a code is (eq 1, 2, 3), for one number and for tensors; how wrong the result is.
 //! 2. [`scale`]: where the scale comes from: symmetric, heuristic, SAWB, percentile.
 //! 3. [`observer`]: the range of activations, which are seen a batch at a time.
-//! 4. [`training`]: rounding inside float training, straight-through estimators, learned steps.
+//! 4. [`training`]: rounding inside float training, straight-through estimators, learned steps and widths.
 //! 5. [`integer`]: the layers in integers, and on top of them alone the quantized layers (eq 6).
 //! 6. [`network`]: which layer gets how many bits, and what makes integers of a whole network; [`mixed`] searches for
 //!    the widths.
@@ -57,3 +57,4 @@ pub use scale::ScaleRule;
 pub use training::fake_quantize::{Ste, fake_quantize};
 pub use training::learned_step::{StepGradient, StepRule};
 pub use training::learned_steps::{LearnedSteps, StepDomain};
+pub use training::learned_width::{LearnedWidth, LearnedWidths};

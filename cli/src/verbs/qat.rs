@@ -5,6 +5,7 @@
 //! everything was saved.
 
 mod forecast;
+mod learn_bits;
 mod rules;
 mod start;
 
@@ -13,7 +14,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::Args;
 use models::formats::latent_path;
-use quant::{ActivationRule, Granularity, ScaleRule, Step, Widths};
+use quant::{ActivationRule, Granularity, LayerBits, ScaleRule, Step, Widths};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -23,6 +24,7 @@ use crate::run::experiment::{CalibrationSource, Recipe, Scores, Setup, WidthArgs
 use crate::run::input::InputArgs;
 use crate::run::run_folder::RunFolder;
 use crate::{run::interrupt, run::settings};
+use learn_bits::LearnBitsArgs;
 use rules::RuleArgs;
 
 /// Settings of `qat`.
@@ -37,6 +39,9 @@ pub struct QatArgs {
     #[command(flatten)]
     #[serde(flatten)]
     rules: RuleArgs,
+    #[command(flatten)]
+    #[serde(flatten)]
+    learn_bits: LearnBitsArgs,
     /// Batch norms keep their statistics in the last N epochs
     #[arg(long, value_name = "N", default_value_t = 0)]
     frozen_epochs: usize,
@@ -114,6 +119,11 @@ impl QatArgs {
         (self.widths.bits, self.widths.method)
     }
 
+    /// `--layer-bits` of a run that keeps the bits that this one has learned.
+    fn with_learned(&self, learned: &LayerBits) -> LayerBits {
+        self.widths.layer_bits.iter().cloned().chain([learned.clone()]).collect()
+    }
+
     /// Quantization without training, to compare with.
     fn post_training(&self) -> Recipe {
         Recipe {
@@ -136,6 +146,7 @@ pub fn run(args: QatArgs, context: &Context) -> Result<()> {
     let recipe = args.post_training();
     recipe.check()?;
     args.rules.check()?;
+    args.learn_bits.check(args.rules.weight_step)?;
     let setup = Setup::open(context, &args.input, args.limit, args.test_limit)?;
     recipe.check_layers(&setup.network)?;
     let training = args.training(context, &setup)?;
@@ -208,6 +219,7 @@ pub fn run(args: QatArgs, context: &Context) -> Result<()> {
         "images": scores.images,
         "bits": args.widths.bits,
         "layer_bits": args.widths.layer_bits,
+        "learned_bits": outcome.learned_bits.as_ref().map(|learned| args.with_learned(learned)),
         "method": args.widths.method,
         "policy": args.widths.policy,
         "residual_bits": args.widths.residual_bits,
@@ -247,6 +259,9 @@ fn finish(args: &QatArgs, context: &Context, outcome: &Outcome, scores: Scores, 
         context.seed
     ))?;
     context.say(scores)?;
+    if let Some(learned) = &outcome.learned_bits {
+        context.say(format_args!("bits    --layer-bits {}", args.with_learned(learned)))?;
+    }
     context.say(format_args!("trained at {:.0} images/s", outcome.images_per_s()))?;
     context.say(format_args!("model   {}", outcome.model.display()))?;
     context.say(format_args!("report  {}", report.display()))

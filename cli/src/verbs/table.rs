@@ -148,6 +148,7 @@ impl TableArgs {
             teacher: None,
             frozen_epochs: 0,
             reestimate_images: 0,
+            size_goal: None,
         }
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! Where the configuration says so, weights are normalised before they are rounded (9g) and damped near ties (9h).
 
-use quant::{FakeQuantHook, Quantization, Quantized, Ranges};
+use quant::{FakeQuantHook, LearnedWidths, Quantization, Quantized, Ranges};
 
 use super::{Learner, Tally, Trainer};
 use crate::data::loader::Batch;
@@ -16,6 +16,9 @@ use crate::{Checkpoint, Error, Result};
 const RANGES: &str = "ranges";
 /// The key that holds the learned steps, where there are any.
 const STEPS: &str = "learned_steps";
+
+/// The key that holds the learned widths, where there are any.
+const WIDTHS: &str = "learned_widths";
 
 /// A quantized network in training.
 #[derive(Clone, Debug)]
@@ -36,6 +39,25 @@ impl QatTrainer {
         let mut hook = FakeQuantHook::new(quantization, true);
         hook.keep_spreads(&trainer.graph, &trainer.params)?;
         Ok(Self { trainer, hook })
+    }
+
+    /// Learns the widths of weights too (6k), from those of the plan down: a KiB more than `target` bytes costs `price`, in
+    /// units of the loss. Steps of weights are the rule's.
+    ///
+    /// # Errors
+    /// If a quantized layer has no weight.
+    pub fn with_learned_widths(mut self, target: usize, price: f32) -> Result<Self> {
+        let quantization = &self.hook.quantization;
+        let bits = |layer: &str| quantization.plan.get(layer).map_or(0, |widths| widths.w);
+        let sizes = quantization.layer_sizes(&self.trainer.params)?.into_iter();
+        let layers = sizes
+            .map(|layer| {
+                let bits = bits(&layer.name);
+                (layer, bits)
+            })
+            .collect();
+        self.hook.widths = LearnedWidths::new(layers, target, price);
+        Ok(self)
     }
 
     /// The quantized network as it stands: averaged weights where there is an average, normalised where training
@@ -83,6 +105,12 @@ impl Learner for QatTrainer {
         if !self.hook.steps.steps.is_empty() {
             state.set(STEPS, serde_json::to_string(&self.hook.steps).expect("numbers and names are JSON"));
         }
+        if !self.hook.widths.is_empty() {
+            state.set(
+                WIDTHS,
+                serde_json::to_string(&self.hook.widths.widths).expect("numbers and names are JSON"),
+            );
+        }
         state
     }
 
@@ -92,6 +120,12 @@ impl Learner for QatTrainer {
         let ranges: Ranges = serde_json::from_str(json).map_err(|e| broken(&e.to_string()))?;
         let steps = state.metadata.get(STEPS).map(|json| serde_json::from_str(json)).transpose();
         let steps = steps.map_err(|e| Error::malformed(&state.path, format!("metadata `{STEPS}`: {e}")))?;
+        let widths = state.metadata.get(WIDTHS).map(|json| serde_json::from_str(json)).transpose();
+        let of_widths =
+            |e: &dyn std::fmt::Display| Error::malformed(&state.path, format!("metadata `{WIDTHS}`: {e}"));
+        if let Some(widths) = widths.map_err(|e| of_widths(&e))? {
+            self.hook.widths.restore(widths).map_err(|e| of_widths(&e))?;
+        }
         self.trainer.restore(state)?;
         self.hook.quantization.ranges = ranges;
         self.hook.steps = steps.unwrap_or_default();
@@ -102,6 +136,7 @@ impl Learner for QatTrainer {
 #[cfg(test)]
 mod tests {
     use engine::optim::{Decay, Schedule, Sgd};
+    use quant::mixed::size_bytes;
     use quant::{QuantConfig, Quantizer};
 
     use super::*;
@@ -180,6 +215,51 @@ mod tests {
             assert_ne!(before.value, after.value);
         }
         assert!(qat.hook.progress > 0.2, "{}", qat.hook.progress);
+    }
+
+    #[test]
+    fn learned_widths_become_whole_bits_within_their_target_and_resume() {
+        let with_widths = || {
+            let (qat, loader) = start();
+            let all = qat.quantized().unwrap();
+            let bytes = size_bytes(&all.quantization.layer_sizes(&all.params).unwrap(), &[4; 8]);
+            (qat.with_learned_widths(bytes * 5 / 8, 0.3).unwrap(), loader, bytes)
+        };
+        let (mut qat, loader, bytes) = with_widths();
+        qat.trainer.schedule = Schedule { decay: Decay::Cosine { end: 0.5 }, ..qat.trainer.schedule };
+        let (mut first, _, _) = with_widths();
+        first.trainer.schedule = qat.trainer.schedule.clone();
+        for (i, batch) in (0..12).flat_map(|epoch| loader.epoch(epoch)).enumerate() {
+            qat.learn(batch.clone()).unwrap();
+            if i < 20 {
+                first.learn(batch).unwrap();
+            }
+        }
+        let quantized = qat.quantized().unwrap();
+        let sizes = quantized.quantization.layer_sizes(&quantized.params).unwrap();
+        let bits: Vec<u32> = quantized
+            .quantization
+            .plan
+            .layers()
+            .iter()
+            .filter_map(|(_, widths)| Some((*widths)?.w))
+            .collect();
+        assert!(size_bytes(&sizes, &bits) <= bytes * 5 / 8, "{bits:?}");
+        assert!(bits.iter().all(|b| (1..=4).contains(b)) && bits.iter().any(|&b| b != bits[0]), "{bits:?}");
+
+        let (mut second, _, _) = with_widths();
+        second.trainer.schedule = qat.trainer.schedule.clone();
+        second.restore(first.state()).unwrap();
+        (0..12)
+            .flat_map(|epoch| loader.epoch(epoch))
+            .skip(20)
+            .for_each(|batch| _ = second.learn(batch).unwrap());
+        assert_eq!(second.hook.widths, qat.hook.widths);
+        assert_eq!(second.trainer.params, qat.trainer.params);
+
+        let (mut other, _) = start();
+        let error = other.restore(first.state()).unwrap_err().to_string();
+        assert!(error.contains("metadata `learned_widths`"), "{error}");
     }
 
     #[test]

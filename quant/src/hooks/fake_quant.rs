@@ -8,7 +8,8 @@ use super::in_layer;
 use crate::integer::bias::product_scales;
 use crate::training::fake_quantize::{FakeQuantizeInput, fake_quantize_bias_on, fake_quantize_on};
 use crate::{
-    Grid, LearnedSteps, MovingAverage, Observer, QParams, Quantization, Range, ScaleRule, StepRule, Widths,
+    Grid, LearnedSteps, LearnedWidths, MovingAverage, Observer, QParams, Quantization, Range, ScaleRule,
+    StepRule, Widths,
 };
 
 /// Fake quantization of inputs and weights: post-training evaluation and, with gradients, quantization-aware
@@ -19,6 +20,8 @@ pub struct FakeQuantHook {
     pub quantization: Quantization,
     /// Steps that are learned.
     pub steps: LearnedSteps,
+    /// Widths of weights that are learned.
+    pub widths: LearnedWidths,
     /// Whether each batch updates the ranges. Set for training, clear for evaluation.
     pub training: bool,
     /// How far the learning rate has fallen, from 0 to 1: damping (9h) grows with it.
@@ -39,6 +42,7 @@ impl FakeQuantHook {
         Self {
             quantization,
             steps: LearnedSteps::default(),
+            widths: LearnedWidths::default(),
             training,
             progress: 0.0,
             spreads: BTreeMap::new(),
@@ -100,11 +104,7 @@ impl FakeQuantHook {
             Some(_) => self.quantization.ranges.params(&node.name, widths.a)?,
             None => self.input_params(tape, node, x, widths.a)?,
         };
-        let (weight, q_w) = match self.learned_weight(tape, node, w, widths.w) {
-            Ok(Some(learned)) => learned,
-            Ok(None) => self.ruled_weight(tape, node, w, widths.w).map_err(|e| in_layer(node, e))?,
-            Err(e) => return Err(in_layer(node, e)),
-        };
+        let (weight, q_w) = self.weight(tape, node, w, widths.w).map_err(|e| in_layer(node, e))?;
         let weight = self.damped(tape, w, weight, &q_w);
         let bias = b.map(|b| {
             let scales = product_scales("bias", &q_x, &q_w, tape.value(b).len())?;
@@ -122,8 +122,25 @@ impl FakeQuantHook {
         Ok(LayerQuant { input, weight, bias })
     }
 
+    /// The weight `w` rounded, with a learned step, a learned width, or neither, and its quantizer.
+    fn weight(&mut self, tape: &mut Tape, node: &Node, w: Var, bits: u32) -> Result<(Var, QParams)> {
+        if let Some(mixed) = self.mixed_weight(tape, node, w)? {
+            return Ok(mixed);
+        }
+        match self.learned_weight(tape, node, w, bits)? {
+            Some(learned) => Ok(learned),
+            None => self.ruled_weight(tape, node, w, bits),
+        }
+    }
+
     /// The weight `w` under the scale that the rule chooses, and its quantizer.
-    fn ruled_weight(&mut self, tape: &mut Tape, node: &Node, w: Var, bits: u32) -> Result<(Var, QParams)> {
+    pub(super) fn ruled_weight(
+        &mut self,
+        tape: &mut Tape,
+        node: &Node,
+        w: Var,
+        bits: u32,
+    ) -> Result<(Var, QParams)> {
         let q = self.weight_params(node, tape.value(w), bits)?;
         Ok((fake_quantize_on(tape, w, &q, self.quantization.config.weight_ste)?, q))
     }
@@ -144,6 +161,7 @@ impl Hook for FakeQuantHook {
 
     fn learn(&mut self, tape: &Tape, rate: f32) -> Result<()> {
         self.steps.learn(tape, rate, self.quantization.config.step_domain);
+        self.widths.learn(tape, rate);
         Ok(())
     }
 }

@@ -1,17 +1,22 @@
-//! Learned steps in [`FakeQuantHook`]: they stand on the tape like weights, and become ranges and fixed scales when
-//! training is over.
+//! Learned steps and widths in [`FakeQuantHook`]: they stand on the tape like weights, and become ranges, fixed scales and
+//! whole numbers of bits when training is over.
 
 use engine::{Node, Result, Tape, Var};
 
 use super::FakeQuantHook;
 use crate::training::learned_step::{fake_quantize_learned_on, gradient_scale};
+use crate::training::learned_width::mix_on;
 use crate::{Grid, QParams, Quantization, Range, Widths};
 
 impl FakeQuantHook {
     /// Widths, rules and ranges as they stand, for evaluation: learned steps (their averages) have become ranges and
-    /// fixed weight scales.
+    /// fixed weight scales, learned widths whole numbers of bits.
     pub fn learned(&self) -> Quantization {
         let mut learned = self.quantization.clone();
+        for (layer, w) in self.widths.rounded() {
+            let widths = learned.plan.get(layer).map(|widths| Widths { w, ..widths });
+            learned.plan.set(layer, widths).expect("widths are learned of the plan's layers");
+        }
         for (name, step) in &self.steps.steps {
             match name.strip_suffix(".weight") {
                 Some(layer) => _ = learned.weight_scales.insert(layer.to_owned(), vec![step.average]),
@@ -68,6 +73,24 @@ impl FakeQuantHook {
         let s = self.steps.place(tape, &name, value, gradient_scale(tape.value(w).len(), grid));
         let w = fake_quantize_learned_on(tape, w, s, grid, self.quantization.config.weight_ste, gradient)?;
         Ok(Some((w, QParams::per_tensor(grid, value, 0)?)))
+    }
+
+    /// The weight `w` of `node` under a learned width (6k), and the finer of its two quantizers; `None` if its width is not
+    /// learned.
+    pub(super) fn mixed_weight(
+        &mut self,
+        tape: &mut Tape,
+        node: &Node,
+        w: Var,
+    ) -> Result<Option<(Var, QParams)>> {
+        let Some(width) = self.widths.widths.get(&node.name).filter(|_| self.training) else {
+            return Ok(None);
+        };
+        let ((k, f), b) = (width.split(), width.value);
+        let (coarse, _) = self.ruled_weight(tape, node, w, k)?;
+        let (fine, q_w) = self.ruled_weight(tape, node, w, k + 1)?;
+        let b = self.widths.place(tape, &node.name, b);
+        Ok(Some((mix_on(tape, coarse, fine, b, f), q_w)))
     }
 }
 

@@ -115,6 +115,13 @@ impl fmt::Display for LayerBits {
     }
 }
 
+/// One after the other.
+impl FromIterator<LayerBits> for LayerBits {
+    fn from_iter<I: IntoIterator<Item = LayerBits>>(all: I) -> Self {
+        Self(all.into_iter().flat_map(|bits| bits.0).collect())
+    }
+}
+
 impl TryFrom<String> for LayerBits {
     type Error = Error;
     fn try_from(text: String) -> Result<Self> {

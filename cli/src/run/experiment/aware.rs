@@ -18,9 +18,9 @@ use models::formats::latent_path;
 use models::{
     Checkpoint, EpochMetrics, Fit, Learner, Network, QatTrainer, QuantizedNetwork, Teacher, Trainer,
 };
-use quant::{Quantized, reestimate};
+use quant::{LayerBits, Quantized, reestimate};
 
-use super::{Setup, in_integers, model_name};
+use super::{Setup, in_integers, mixed_name, model_name};
 use crate::run::context::Context;
 use crate::run::exit::Failure;
 use crate::run::fit::{self, STATE, Verb, seconds_of_step};
@@ -49,6 +49,17 @@ pub struct Training {
     pub frozen_epochs: usize,
     /// Training images on which batch norms are re-estimated before the network is measured or kept; 0: they are not.
     pub reestimate_images: usize,
+    /// Widths of weights are learned too, to this end.
+    pub size_goal: Option<SizeGoal>,
+}
+
+/// What learned widths come to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SizeGoal {
+    /// Bytes of all weights.
+    pub bytes: usize,
+    /// What a KiB more costs, in units of the loss.
+    pub price: f32,
 }
 
 impl Training {
@@ -119,6 +130,8 @@ pub struct Outcome {
     pub last: QuantizedNetwork,
     /// The best network's file.
     pub model: PathBuf,
+    /// The bits that were learned, if they were.
+    pub learned_bits: Option<LayerBits>,
 }
 
 impl Outcome {
@@ -127,9 +140,11 @@ impl Outcome {
         self.metrics.last().map_or(0.0, |m| m.test_top1)
     }
 
-    /// Accuracy after the best epoch, and its number; the earliest of equals.
+    /// Accuracy after the best epoch, and its number; the earliest of equals. Where bits are learned it is the last: the
+    /// networks before were larger.
     pub fn best(&self) -> (f64, usize) {
-        fit::best(&self.metrics).map_or((0.0, 0), |m| (m.test_top1, m.epoch))
+        let last = self.learned_bits.as_ref().and(self.metrics.last());
+        last.or_else(|| fit::best(&self.metrics)).map_or((0.0, 0), |m| (m.test_top1, m.epoch))
     }
 
     /// Median speed of the epochs.
@@ -152,7 +167,12 @@ fn learner(
 ) -> Result<(QatTrainer, Loader)> {
     let images = setup.training(training.batch, context.seed);
     let trainer = training.trainer(&start.network, images.batches());
-    Ok((QatTrainer::new(trainer, start.quantization.clone())?, images))
+    let qat = QatTrainer::new(trainer, start.quantization.clone())?;
+    let qat = match training.size_goal {
+        Some(SizeGoal { bytes, price }) => qat.with_learned_widths(bytes, price)?,
+        None => qat,
+    };
+    Ok((qat, images))
 }
 
 /// Seconds of a step, of which two are taken, and the steps of an epoch.
@@ -181,7 +201,10 @@ pub fn train(
     folder: &RunFolder,
     commands: &Commands,
 ) -> Result<Outcome> {
-    let model = folder.path(model_name(&start));
+    let model = folder.path(match training.size_goal {
+        Some(_) => mixed_name(&start.network),
+        None => model_name(&start),
+    });
     let (learner, images) = learner(context, setup, &start, &training)?;
     let QuantizedNetwork { network, .. } = start;
     let mut fit = Fit::new(learner, training.epochs).with_checkpoints_every(training.checkpoint_every);
@@ -198,7 +221,9 @@ pub fn train(
     };
     let metrics = fit::train(context, folder, &commands.resume, (&mut fit, state), &images, &mut verb)?;
     let last = verb.quantized(&fit.learner)?.clone();
-    Ok(Outcome { metrics, best: best(&model)?, last, model })
+    let widths = &fit.learner.hook.widths;
+    let learned_bits = (!widths.is_empty()).then(|| widths.layer_bits());
+    Ok(Outcome { metrics, best: best(&model)?, last, model, learned_bits })
 }
 
 /// The network of the best epoch, from its latent weights.
@@ -250,9 +275,10 @@ impl Verb<QatTrainer> for Aware<'_> {
         Ok(in_integers(context, self.quantized(qat)?, &setup.test)?.top1())
     }
 
-    /// Saves the best network so far.
+    /// Saves the best network so far; of networks that become smaller, each.
     fn keep(&mut self, qat: &QatTrainer, metrics: &EpochMetrics, before: &[EpochMetrics]) -> Result<()> {
-        if fit::best(before).is_some_and(|best| metrics.test_top1 <= best.test_top1) {
+        let one_size = qat.hook.widths.is_empty();
+        if one_size && fit::best(before).is_some_and(|best| metrics.test_top1 <= best.test_top1) {
             return Ok(());
         }
         let facts = [

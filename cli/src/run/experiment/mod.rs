@@ -29,8 +29,12 @@ pub fn model_name(quantized: &models::QuantizedNetwork) -> String {
     let models::QuantizedNetwork { network, quantization } = quantized;
     let quant::QuantConfig { bits, policy, .. } = quantization.config;
     let is_mixed = quantization.plan.layers() != policy.plan(&network.graph, bits).layers();
-    let bits = if is_mixed { "mixed".to_owned() } else { bits.to_string() };
-    format!("ResNet{}_{bits}.safetensors", network.depth)
+    if is_mixed { mixed_name(network) } else { format!("ResNet{}_{bits}.safetensors", network.depth) }
+}
+
+/// The file name of a network whose layers differ in their widths.
+pub fn mixed_name(network: &models::Network) -> String {
+    format!("ResNet{}_mixed.safetensors", network.depth)
 }
 
 /// Bytes of a file.

@@ -18,7 +18,7 @@ pub struct RuleArgs {
     weight_ste: SteChoice,
     /// Steps of weights: by the rule, or learned
     #[arg(long, value_enum, default_value_t = StepChoice::Rule)]
-    weight_step: StepChoice,
+    pub weight_step: StepChoice,
     /// Steps of activations: a moving average of ranges, or learned
     #[arg(long, value_enum, default_value_t = StepChoice::Rule)]
     activation_step: StepChoice,

@@ -67,6 +67,7 @@ impl QatArgs {
             teacher: self.teacher.as_ref().map(teacher).transpose()?,
             frozen_epochs: self.frozen_epochs,
             reestimate_images: self.reestimate_images,
+            size_goal: self.learn_bits.goal(),
         })
     }
 }
