@@ -52,6 +52,28 @@ fn searchers_are_chosen_by_name_and_learned_corrections_come_at_the_end() {
     assert!(finished.iter().any(|point| point["bytes"] == json["best"]["bytes"]), "{json}");
 }
 
+/// Multiplications of one image, by hand: conv1, the three stages and both shortcuts, fc.
+const MULTIPLICATIONS: u64 = 442_368 + 14_155_776 + 2 * (12_976_128 + 131_072) + 640;
+
+#[test]
+fn bit_operations_are_few_where_they_are_asked_to_be() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = |searcher: &str| {
+        let flags = ["--minimize", "bit_operations", "--searcher", searcher, "--out", searcher];
+        run_in(dir.path(), &[&SMALL[..], &flags].concat()).json()
+    };
+    let (uniform, greedy) = (run("uniform"), run("greedy"));
+    let bits = uniform["best"]["bits"]["fc"].as_u64().unwrap();
+    assert_eq!(uniform["best"]["bit_operations"], MULTIPLICATIONS * 16 * bits);
+    assert!(greedy["best"]["bit_operations"].as_u64() <= uniform["best"]["bit_operations"].as_u64());
+    let front = greedy["front"].as_array().unwrap();
+    let by_operations =
+        |pair: &[serde_json::Value]| pair[0]["bit_operations"].as_u64() < pair[1]["bit_operations"].as_u64();
+    assert!(front.windows(2).all(by_operations), "{front:?}");
+    let svg = std::fs::read_to_string(dir.path().join("greedy/search.svg")).unwrap();
+    assert!(svg.contains("G bit operations of an image") && !svg.contains("KiB"), "{svg}");
+}
+
 #[test]
 fn impossible_searches_are_refused() {
     let dir = tempfile::tempdir().unwrap();

@@ -47,14 +47,14 @@ fn finds_what_exhaustion_finds() {
     for name in ["greedy", "dynamic", "nsga2", "annealing"] {
         let best = run(name, &layers, limits(85.0, 1, 400), &accuracy).best.unwrap();
         assert!(best.accuracy >= 85.0);
-        assert_eq!(best.bytes, size_bytes(&layers, &best.bits));
+        assert_eq!(best.size, size_bytes(&layers, &best.bits));
         // Evolution thins its front out, also where the floor crosses it.
         let slack = if name == "nsga2" { 1.02 } else { 1.0 };
-        assert!(best.bytes as f64 <= slack * optimum as f64, "{name}: {best:?} instead of {optimum}");
+        assert!(best.size as f64 <= slack * optimum as f64, "{name}: {best:?} instead of {optimum}");
     }
     // Whoever knows nothing of the layers comes close and not there.
-    let random = run("random", &layers, limits(85.0, 1, 400), &accuracy).best.unwrap().bytes;
-    let uniform = run("uniform", &layers, limits(85.0, 1, 400), &accuracy).best.unwrap().bytes;
+    let random = run("random", &layers, limits(85.0, 1, 400), &accuracy).best.unwrap().size;
+    let uniform = run("uniform", &layers, limits(85.0, 1, 400), &accuracy).best.unwrap().size;
     assert!(optimum <= random && random < uniform, "{optimum} {random} {uniform}");
 }
 
@@ -68,7 +68,7 @@ fn layers_that_hide_or_multiply_each_others_errors_mislead_only_who_adds() {
     };
     let layers = layers(&WEIGHTS);
     let optimum = smallest(&layers, 85.0, accuracy);
-    let best = |name| run(name, &layers, limits(85.0, 1, 600), accuracy).best.unwrap().bytes as f64;
+    let best = |name| run(name, &layers, limits(85.0, 1, 600), accuracy).best.unwrap().size as f64;
     for name in ["nsga2", "annealing"] {
         assert!(best(name) <= 1.05 * optimum as f64, "{name}: {} instead of {optimum}", best(name));
     }
@@ -80,11 +80,11 @@ fn layers_that_hide_or_multiply_each_others_errors_mislead_only_who_adds() {
 fn the_exact_allocation_is_the_bound_where_drops_add_up() {
     let (layers, accuracy) = (layers(&WEIGHTS), additive(&SENSITIVITY));
     let outcome = run("dynamic", &layers, limits(85.0, 1, 60), &accuracy);
-    assert_eq!(outcome.bound, Some(outcome.best.unwrap().bytes));
+    assert_eq!(outcome.bound, Some(outcome.best.unwrap().size));
     // And too optimistic where they do more than add up.
     let worse = |bits: &[u32]| 95.0 - (95.0 - accuracy(bits)).powf(1.3);
     let outcome = run("dynamic", &layers, limits(85.0, 1, 60), worse);
-    assert!(outcome.bound.unwrap() < outcome.best.unwrap().bytes);
+    assert!(outcome.bound.unwrap() < outcome.best.unwrap().size);
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn every_searcher_repeats_itself_and_its_front_is_not_beaten() {
         assert_eq!(outcome, run(name, &layers, limits, &accuracy), "{name}");
         assert!(outcome.front.len() > 2, "{name}");
         for pair in outcome.front.windows(2) {
-            assert!(pair[0].bytes < pair[1].bytes && pair[0].accuracy < pair[1].accuracy);
+            assert!(pair[0].size < pair[1].size && pair[0].accuracy < pair[1].accuracy);
         }
         assert!(outcome.points.iter().all(|p| p.bits.iter().all(|b| (2..=8).contains(b))));
         for point in &outcome.points {
@@ -126,7 +126,7 @@ fn costs_that_are_brought_spare_their_measurement() {
             Ok::<_, Infallible>(accuracy(bits))
         });
         let best = outcome.unwrap().best.unwrap();
-        assert_eq!(best.bytes, smallest(&layers, 85.0, &accuracy), "{name}");
+        assert_eq!(best.size, smallest(&layers, 85.0, &accuracy), "{name}");
     }
 }
 

@@ -68,6 +68,9 @@ impl Measured {
 /// What a search for the bits of each layer has found.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Front {
+    /// Whether bit operations were to be few, and not bytes.
+    #[serde(default)]
+    pub by_operations: bool,
     /// The accuracy to stay above, percent.
     pub floor: f64,
     /// Names of the layers that the bits are of.
@@ -81,6 +84,9 @@ pub struct Front {
 pub struct FrontPoint {
     /// Of its weights.
     pub bytes: usize,
+    /// Bit operations of an image; 0 in results of earlier versions, which did not count them.
+    #[serde(default)]
+    pub operations: usize,
     /// Percent of the images searched on.
     pub top1_val: f64,
     /// Percent of the images that the search has not seen.

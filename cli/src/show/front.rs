@@ -4,7 +4,7 @@ use crate::show::axis::Axis;
 use crate::show::plot::bars;
 use crate::show::svg::{Frame, Plot};
 
-/// What was measured, in KiB and percent.
+/// What was measured: size and percent.
 pub struct Sizes<'a> {
     /// Everything.
     pub all: &'a [(f64, f64)],
@@ -16,6 +16,8 @@ pub struct Sizes<'a> {
     pub finished: &'a [(f64, f64)],
     /// The accuracy to stay above.
     pub floor: f64,
+    /// Of the sizes.
+    pub unit: &'a str,
 }
 
 /// Size against accuracy: all candidates faint, the front bold, uniform widths marked. What is far below the floor is
@@ -25,12 +27,14 @@ pub fn sizes(title: &str, sizes: &Sizes<'_>) -> Plot {
     let lowest = sizes.floor - 2.0 * (best - sizes.floor).max(5.0);
     let inside = |y: f64| y >= lowest;
     let shown = sizes.all.iter().chain(sizes.finished).filter(|p| inside(p.1));
-    let x = Axis::over("KiB of weights", shown.map(|p| p.0)).headroom().footroom();
+    let unit = sizes.unit;
+    let axis = if unit == "KiB" { "KiB of weights".to_owned() } else { format!("{unit} of an image") };
+    let x = Axis::over(&axis, shown.map(|p| p.0)).headroom().footroom();
     let y = Axis::over("top-1 of the images searched on, %", [lowest, best]).headroom();
     let mut frame = Frame::new(title, x, y);
     let mut dots = |points: &[(f64, f64)], radius: f64, class: &str| {
         for &(x, y) in points.iter().filter(|p| inside(p.1)) {
-            frame.dot(x, y, radius, class, &format!("{x:.1} KiB, {y:.2}%"));
+            frame.dot(x, y, radius, class, &format!("{x:.1} {unit}, {y:.2}%"));
         }
     };
     dots(sizes.all, 2.5, "track-key");
@@ -39,7 +43,7 @@ pub fn sizes(title: &str, sizes: &Sizes<'_>) -> Plot {
     let front: Vec<(f64, f64)> = sizes.front.iter().copied().filter(|p| inside(p.1)).collect();
     frame.line(&front, "s0");
     for &(bits, x, y) in sizes.uniform.iter().filter(|p| inside(p.2)) {
-        frame.dot(x, y, 4.0, "s1", &format!("{bits} bits everywhere: {x:.1} KiB, {y:.2}%"));
+        frame.dot(x, y, 4.0, "s1", &format!("{bits} bits everywhere: {x:.1} {unit}, {y:.2}%"));
         frame.text(frame.px(x) + 7.0, frame.py(y) + 14.0, "start", "", &format!("{bits} bits"));
     }
     let (left, right) = frame.x_range();
@@ -77,6 +81,7 @@ mod tests {
                 uniform: &[(2, 31.0, 80.0)],
                 finished: &[(20.0, 88.0)],
                 floor: 85.0,
+                unit: "KiB",
             },
         )
         .file();

@@ -54,6 +54,41 @@ enum Costs {
     Output,
 }
 
+/// What a search minimizes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
+pub(crate) enum Objective {
+    /// Bytes of weights (6a).
+    #[default]
+    Bytes,
+    /// Bit operations of an image (6l).
+    BitOperations,
+}
+
+impl Objective {
+    /// A size that the search has counted, in the unit that people read.
+    fn shown(self, size: usize) -> f64 {
+        match self {
+            Self::Bytes => size as f64 / 1024.0,
+            Self::BitOperations => size as f64 * 1024.0 / 1e9,
+        }
+    }
+
+    #[allow(clippy::trivially_copy_pass_by_ref)] // serde passes a reference
+    fn is_bytes(&self) -> bool {
+        *self == Self::Bytes
+    }
+
+    /// That unit.
+    fn unit(self) -> &'static str {
+        match self {
+            Self::Bytes => "KiB",
+            Self::BitOperations => "G bit operations",
+        }
+    }
+}
+
 /// What else `search` does.
 #[derive(Subcommand, Clone, Debug)]
 enum Then {
@@ -71,6 +106,10 @@ pub struct SearchArgs {
     /// Accuracy to stay above, percent
     #[arg(long, value_name = "PERCENT", default_value_t = 85.0)]
     floor: f64,
+    /// What is to be small: bytes (of weights) or bit_operations (of an image)
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t = Objective::Bytes, hide_possible_values = true)]
+    #[serde(default, skip_serializing_if = "Objective::is_bytes")]
+    minimize: Objective,
     /// How candidates are chosen: uniform, random, greedy, dynamic, nsga2, annealing
     #[arg(long, value_name = "NAME", default_value = "greedy", hide_possible_values = true,
           value_parser = PossibleValuesParser::new(SEARCHERS.map(|searcher| searcher.name())))]
@@ -194,10 +233,10 @@ fn begin(args: &SearchArgs, context: &Context) -> Result<()> {
     }
     let (outcome, rate) = search(args, context, &mut ledger, &mut candidates)?;
     let uniform = (args.min_bits..=args.max_bits).map(|b| {
-        let bits = vec![b; candidates.evaluator.layers().len()];
+        let bits = vec![b; candidates.sizes.len()];
         let accuracy =
             ledger.accuracy(Of::Candidate, &bits, |bits| Ok(candidates.evaluator.accuracy(bits)?))?;
-        Ok((b, mixed::size_bytes(candidates.evaluator.layers(), &bits), accuracy))
+        Ok((b, mixed::size_bytes(&candidates.sizes, &bits), accuracy))
     });
     let uniform: Vec<(u32, usize, f64)> = uniform.collect::<Result<_>>()?;
     let done = finish(&candidates, &mut ledger, &outcome, args.floor)?;
@@ -249,7 +288,7 @@ fn search(
     ledger: &mut Ledger<'_>,
     candidates: &mut Candidates<'_>,
 ) -> Result<(Outcome, Option<f64>)> {
-    let layers = candidates.evaluator.layers().to_vec();
+    let layers = candidates.sizes.clone();
     let limits = limits(args, context, candidates);
     let costs = costs(args, candidates)?;
     let progress = Progress::new(context, "search", args.evaluations);
@@ -267,7 +306,11 @@ fn search(
         let size = mixed::size_bytes(&layers, bits);
         if accuracy >= limits.floor && best.is_none_or(|(known, _)| size < known) {
             best = Some((size, accuracy));
-            progress.message(format!("{:.1} KiB at {accuracy:.2}%", size as f64 / 1024.0));
+            progress.message(format!(
+                "{:.1} {} at {accuracy:.2}%",
+                args.minimize.shown(size),
+                args.minimize.unit()
+            ));
         }
         Ok::<_, anyhow::Error>(accuracy)
     })?;

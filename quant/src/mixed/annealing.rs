@@ -37,8 +37,8 @@ impl Searcher for Annealing {
     fn run(&self, trials: &mut Trials<'_>) -> Option<()> {
         let start = trials.smallest_uniform()?;
         let mut now = trials.point(&start)?;
-        let (unit, floor, mut rng) = (now.bytes as f64, trials.limits.floor, trials.rng(0));
-        let energy = |p: &Point| p.bytes as f64 / unit + PENALTY * (floor - p.accuracy).max(0.0);
+        let (unit, floor, mut rng) = (now.size as f64, trials.limits.floor, trials.rng(0));
+        let energy = |p: &Point| p.size as f64 / unit + PENALTY * (floor - p.accuracy).max(0.0);
         let budget = trials.left().max(1) as f64;
         loop {
             let done = 1.0 - trials.left() as f64 / budget;

@@ -72,10 +72,10 @@ pub struct Allocations {
 impl Allocations {
     /// Fills the table; `costs[layer][b - min_bits]`.
     pub fn new(layers: &[LayerSize], min_bits: u32, costs: &[Vec<f64>]) -> Self {
-        let bytes =
+        let size =
             |layer: &LayerSize, i: usize| size_bytes(std::slice::from_ref(layer), &[min_bits + i as u32]);
         let row =
-            |(layer, costs): (&LayerSize, &Vec<f64>)| (0..costs.len()).map(|i| bytes(layer, i)).collect();
+            |(layer, costs): (&LayerSize, &Vec<f64>)| (0..costs.len()).map(|i| size(layer, i)).collect();
         let mut sizes: Vec<Vec<usize>> = layers.iter().zip(costs).map(row).collect();
         let unit = sizes.iter().flatten().fold(0, |a, &b| gcd(a, b)).max(1);
         sizes.iter_mut().flatten().for_each(|size| *size /= unit);

@@ -52,7 +52,7 @@ fn drop(trials: &Trials<'_>, drops: &[Vec<f64>], layer: usize, bits: u32) -> f64
 /// Step 2, for one price: minimises `sum bytes + lambda * drop` (6b).
 pub fn at_price(trials: &Trials<'_>, drops: &[Vec<f64>], lambda: f64) -> Vec<u32> {
     let widths = trials.limits.min_bits..=trials.limits.max_bits;
-    let cost = |layer, b| trials.layer_bytes(layer, b) as f64 + lambda * drop(trials, drops, layer, b);
+    let cost = |layer, b| trials.layer_size(layer, b) as f64 + lambda * drop(trials, drops, layer, b);
     let cheapest = |layer| widths.clone().min_by(|&a, &b| cost(layer, a).total_cmp(&cost(layer, b)));
     (0..trials.layers.len()).map(|layer| cheapest(layer).expect("min_bits <= max_bits")).collect()
 }
@@ -67,7 +67,7 @@ fn allocate(trials: &mut Trials<'_>, drops: &[Vec<f64>], full: Vec<u32>) -> Opti
         let bits = at_price(trials, drops, 10f64.powf(middle));
         if trials.holds(&bits)? {
             careful = middle;
-            if trials.bytes(&bits) < trials.bytes(&found) {
+            if trials.size(&bits) < trials.size(&found) {
                 found = bits;
             }
         } else {
@@ -82,7 +82,7 @@ fn descend(trials: &mut Trials<'_>, drops: &[Vec<f64>], mut best: Vec<u32>) -> O
     loop {
         let price = |layer: usize| {
             let (from, to) = (best[layer], best[layer] - 1);
-            let saved = trials.layer_bytes(layer, from) - trials.layer_bytes(layer, to);
+            let saved = trials.layer_size(layer, from) - trials.layer_size(layer, to);
             let more = drop(trials, drops, layer, to) - drop(trials, drops, layer, from);
             more.max(0.0) / saved.max(1) as f64
         };
@@ -106,14 +106,14 @@ fn descend(trials: &mut Trials<'_>, drops: &[Vec<f64>], mut best: Vec<u32>) -> O
 
 /// Step 4: a bit more here, fewer bytes in all.
 fn exchange(trials: &mut Trials<'_>, drops: &[Vec<f64>], best: Vec<u32>) -> Option<Vec<u32>> {
-    let size = trials.bytes(&best);
+    let size = trials.size(&best);
     let mut candidates = Vec::new();
     for up in (0..best.len()).filter(|&l| best[l] < trials.limits.max_bits) {
         for down in (0..best.len()).filter(|&l| l != up && best[l] > trials.limits.min_bits) {
             let mut bits = best.clone();
             bits[up] += 1;
             bits[down] -= 1;
-            if trials.bytes(&bits) < size {
+            if trials.size(&bits) < size {
                 let change = |layer: usize| {
                     drop(trials, drops, layer, bits[layer]) - drop(trials, drops, layer, best[layer])
                 };

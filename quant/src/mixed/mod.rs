@@ -1,7 +1,7 @@
 //! Variable precision: how few bytes a network needs before it falls below an accuracy.
 //!
 //! A search sees a network as a list of weight counts and a function from bits per layer to accuracy; what that
-//! function does is the caller's. The lab's own is the [`Evaluator`]: weights rounded, batch norms corrected, counted
+//! function does is the caller's, and so is what is counted: bytes, or [bit operations](LayerSize::of_operations). The lab's own is the [`Evaluator`]: weights rounded, batch norms corrected, counted
 //! on held-out images.
 //!
 //! Every [`Searcher`] gets the same: [`Limits`] with one budget of measurements and one seed, and the [`Trials`] to
@@ -42,6 +42,28 @@ pub struct LayerSize {
     pub weights: usize,
     /// Number of scales stored: 1 per tensor, or one per output channel.
     pub scales: usize,
+}
+
+impl LayerSize {
+    /// The layer, counted so that [`size_bytes`] gives the *bit operations* of an image, in units of 1,024:
+    ///
+    /// ```text
+    /// operations  =  sum over layers of  multiplications_l a b_l                                (6l)
+    /// ```
+    ///
+    /// A product of `a` and `b` bits is `a b` products of single bits. Source: Baskin et al., "UNIQ: Uniform noise
+    /// injection for non-uniform quantization of neural networks" (ACM TOCS 37, 2021), section 4.2, without the width of
+    /// the sums.
+    ///
+    /// ```
+    /// use quant::mixed::{LayerSize, size_bytes};
+    /// // A 3x3 convolution of 3 to 16 channels at 32 x 32 places, weights of 2 bits, inputs of 16.
+    /// let conv1 = LayerSize::of_operations("conv1".into(), 432 * 1024, 16);
+    /// assert_eq!(size_bytes(&[conv1], &[2]), 432 * 2 * 16);
+    /// ```
+    pub fn of_operations(name: String, multiplications: usize, a: u32) -> Self {
+        Self { name, weights: multiplications * a as usize / 128, scales: 0 }
+    }
 }
 
 /// Bytes of the weights (6a): `ceil(n b / 8)` packed, and 4 for each `f32` scale.

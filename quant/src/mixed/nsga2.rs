@@ -68,7 +68,7 @@ impl Searcher for Nsga2 {
 /// of it.
 fn first(trials: &mut Trials<'_>, rng: &mut Rng) -> Option<Vec<Vec<u32>>> {
     let start = trials.smallest_uniform()?;
-    let size = trials.bytes(&start) as f64;
+    let size = trials.size(&start) as f64;
     let widths = trials.limits.min_bits..=trials.limits.max_bits;
     let mut all: Vec<Vec<u32>> = widths.map(|b| trials.uniform(b)).collect();
     while all.len() < POPULATION {
@@ -125,7 +125,7 @@ fn survivors(mut population: Vec<Point>, floor: f64) -> Vec<Point> {
 /// The crowding distances (6e) of one rank.
 fn crowding(rank: &[Point]) -> Vec<f64> {
     let mut distance = vec![0.0; rank.len()];
-    let objectives: [fn(&Point) -> f64; 2] = [|p| p.bytes as f64, |p| p.accuracy];
+    let objectives: [fn(&Point) -> f64; 2] = [|p| p.size as f64, |p| p.accuracy];
     for f in objectives {
         let mut order: Vec<usize> = (0..rank.len()).collect();
         order.sort_by(|&a, &b| f(&rank[a]).total_cmp(&f(&rank[b])));
@@ -144,8 +144,8 @@ fn crowding(rank: &[Point]) -> Vec<f64> {
 mod tests {
     use super::*;
 
-    fn point(bytes: usize, accuracy: f64) -> Point {
-        Point { bits: vec![bytes as u32], bytes, accuracy }
+    fn point(size: usize, accuracy: f64) -> Point {
+        Point { bits: vec![size as u32], size, accuracy }
     }
 
     #[test]
@@ -162,7 +162,7 @@ mod tests {
     fn ranks_come_before_room_and_what_is_far_below_the_floor_comes_last() {
         let population =
             vec![point(9, 20.0), point(10, 30.0), point(50, 84.0), point(40, 86.0), point(60, 90.0)];
-        let order: Vec<usize> = survivors(population, 85.0).iter().map(|p| p.bytes).collect();
+        let order: Vec<usize> = survivors(population, 85.0).iter().map(|p| p.size).collect();
         // 40 and 60 are the front, 50 is beaten by 40; 10 and 9 miss 80 by 50 and 60 points.
         assert_eq!(order[2..], [50, 10, 9]);
         assert!(order[..2].contains(&40) && order[..2].contains(&60));

@@ -28,7 +28,7 @@ impl Searcher for Random {
 
     fn run(&self, trials: &mut Trials<'_>) -> Option<()> {
         let start = trials.smallest_uniform()?;
-        let (mut best, mut rng) = (trials.bytes(&start), trials.rng(0));
+        let (mut best, mut rng) = (trials.size(&start), trials.rng(0));
         let mut announced = 0;
         loop {
             if announced == 0 {
@@ -40,8 +40,8 @@ impl Searcher for Random {
             }
             announced -= 1;
             let bits = draw(trials, &mut rng, best);
-            if trials.holds(&bits)? && trials.bytes(&bits) < best {
-                (best, announced) = (trials.bytes(&bits), 0);
+            if trials.holds(&bits)? && trials.size(&bits) < best {
+                (best, announced) = (trials.size(&bits), 0);
             }
         }
     }
@@ -60,7 +60,7 @@ pub fn of_size(trials: &Trials<'_>, rng: &mut Rng, target: f64) -> Vec<u32> {
         trials.layers.iter().map(|_| min + rng.below((max - min + 1) as usize) as u32).collect();
     // Each step goes towards the target; a layer that jumps over it jumps back, so their number is bounded.
     for _ in 0..200 * bits.len() {
-        let size = trials.bytes(&bits) as f64;
+        let size = trials.size(&bits) as f64;
         if size <= target && size >= target * (1.0 - SLACK) {
             break;
         }

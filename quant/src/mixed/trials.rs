@@ -150,7 +150,7 @@ impl Trials<'_> {
     /// The same as a point.
     pub fn point(&mut self, bits: &[u32]) -> Option<Point> {
         let accuracy = self.accuracy(bits)?;
-        Some(Point { bits: bits.to_vec(), bytes: self.bytes(bits), accuracy })
+        Some(Point { bits: bits.to_vec(), size: self.size(bits), accuracy })
     }
 
     /// Whether `bits` reach the floor.
@@ -168,13 +168,13 @@ impl Trials<'_> {
         vec![bits; self.layers.len()]
     }
 
-    /// [`size_bytes`] of the network.
-    pub fn bytes(&self, bits: &[u32]) -> usize {
+    /// [`size_bytes`] of the network, in whatever its layers are counted in.
+    pub fn size(&self, bits: &[u32]) -> usize {
         size_bytes(self.layers, bits)
     }
 
-    /// Bytes of one layer.
-    pub fn layer_bytes(&self, layer: usize, bits: u32) -> usize {
+    /// The same of one layer.
+    pub fn layer_size(&self, layer: usize, bits: u32) -> usize {
         size_bytes(&self.layers[layer..=layer], &[bits])
     }
 
@@ -186,7 +186,7 @@ impl Trials<'_> {
     /// Everything measured, in the order of its bits.
     pub fn points(&self) -> Vec<Point> {
         let point = |(bits, &accuracy): (&Vec<u32>, &f64)| Point {
-            bytes: self.bytes(bits),
+            size: self.size(bits),
             bits: bits.clone(),
             accuracy,
         };

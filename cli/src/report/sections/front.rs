@@ -1,7 +1,7 @@
 //! What a search has found: size against accuracy.
 
 use crate::report::past_run::PastRun;
-use crate::report::results::Front;
+use crate::report::results::{Front, FrontPoint};
 use crate::show::axis::Axis;
 use crate::show::report::Report;
 use crate::show::svg::{Frame, Plot};
@@ -22,7 +22,7 @@ pub fn section(page: &mut Report, runs: &[PastRun]) {
         page.plot(&plot(&run.name, front));
         page.note("Point at a network, or reach it with the tab key, to see the bits of its layers. Searched on: the images that the search looked at; not seen: the others.");
         page.details("All numbers", false, |page| {
-            let row = |p: &crate::report::results::FrontPoint| {
+            let row = |p: &FrontPoint| {
                 let kib = format!("{:.1}", p.bytes as f64 / 1024.0);
                 vec![kib, format!("{:.2}", p.top1_val), format!("{:.2}", p.top1_test), p.bits.join(" ")]
             };
@@ -33,29 +33,35 @@ pub fn section(page: &mut Report, runs: &[PastRun]) {
 }
 
 fn plot(name: &str, front: &Front) -> Plot {
-    let kib = |bytes: usize| bytes as f64 / 1024.0;
+    let (unit, axis) = if front.by_operations {
+        ("G bit operations", "G bit operations of an image")
+    } else {
+        ("KiB", "KiB of weights")
+    };
+    let size = |p: &FrontPoint| {
+        if front.by_operations { p.operations as f64 / 1e9 } else { p.bytes as f64 / 1024.0 }
+    };
     // Far below the floor nothing is to be seen.
     let lowest = front.floor - 5.0;
     let points: Vec<_> =
         front.points.iter().filter(|p| p.top1_val >= lowest || p.top1_test >= lowest).collect();
-    let x = Axis::over("KiB of weights", points.iter().map(|p| kib(p.bytes))).headroom().footroom();
+    let x = Axis::over(axis, points.iter().map(|p| size(p))).headroom().footroom();
     let both = points.iter().flat_map(|p| [p.top1_val, p.top1_test]).chain([front.floor]);
     let mut frame =
         Frame::new(&format!("The front of {name}"), x, Axis::over("top-1, %", both).headroom().footroom());
     let floor = [(frame.x_range().0, front.floor), (frame.x_range().1, front.floor)];
     frame.line(&floor, "s1 dashed");
     for (what, class, value) in [
-        ("searched on", "s0", (|p| p.top1_val) as fn(&crate::report::results::FrontPoint) -> f64),
+        ("searched on", "s0", (|p| p.top1_val) as fn(&FrontPoint) -> f64),
         ("not seen", "s2", |p| p.top1_test),
     ] {
-        frame.line(&points.iter().map(|p| (kib(p.bytes), value(p))).collect::<Vec<_>>(), class);
+        frame.line(&points.iter().map(|p| (size(p), value(p))).collect::<Vec<_>>(), class);
         frame.legend(what, class);
         for p in &points {
             let bits: Vec<String> =
                 front.layers.iter().zip(&p.bits).map(|(l, b)| format!("{l} {b}")).collect();
-            let detail =
-                format!("{:.1} KiB, {what} {:.2}%; bits: {}", kib(p.bytes), value(p), bits.join(", "));
-            frame.dot(kib(p.bytes), value(p), 4.0, &format!("{class} stop"), &detail);
+            let detail = format!("{:.1} {unit}, {what} {:.2}%; bits: {}", size(p), value(p), bits.join(", "));
+            frame.dot(size(p), value(p), 4.0, &format!("{class} stop"), &detail);
         }
     }
     frame.legend("floor", "s1");

@@ -2,12 +2,13 @@
 
 use anyhow::Result;
 use engine::{Params, Tensor};
+use models::data::cifar10::SIDE;
 use models::data::loader::Loader;
-use models::{Evaluation, QuantizedNetwork};
-use quant::mixed::{Evaluator, Images, Rounding};
+use models::{Evaluation, Network, QuantizedNetwork};
+use quant::mixed::{Evaluator, Images, LayerSize, Rounding};
 use quant::{Effort, Policy, QuantConfig, Quantizer, Step, Widths};
 
-use super::SearchArgs;
+use super::{Objective, SearchArgs};
 use crate::run::context::Context;
 use crate::run::exit::Failure;
 use crate::run::experiment::{Setup, correction_bars, in_integers};
@@ -23,13 +24,19 @@ pub(super) struct Candidates<'a> {
     args: &'a SearchArgs,
     context: &'a Context,
     pub(super) evaluator: Evaluator,
+    /// The layers as the search counts them.
+    pub(super) sizes: Vec<LayerSize>,
 }
 
 impl<'a> Candidates<'a> {
     pub(super) fn new(setup: &'a Setup, args: &'a SearchArgs, context: &'a Context) -> Result<Self> {
         let validation = loaded(&every_second(setup, 0, args.images))?;
         let evaluator = evaluator(setup, args, &validation)?;
-        Ok(Self { setup, args, context, evaluator })
+        let sizes = match args.minimize {
+            Objective::Bytes => evaluator.layers().to_vec(),
+            Objective::BitOperations => operations(&setup.network),
+        };
+        Ok(Self { setup, args, context, evaluator, sizes })
     }
 
     /// Accuracy of several candidates on the test images that the search has not seen.
@@ -37,6 +44,11 @@ impl<'a> Candidates<'a> {
         let images = loaded(&every_second(self.setup, 1, usize::MAX))?;
         let mut evaluator = evaluator(self.setup, self.args, &images)?;
         bits.iter().map(|bits| Ok(evaluator.accuracy(bits)?)).collect()
+    }
+
+    /// The layers by their bit operations.
+    pub(super) fn operations(&self) -> Vec<LayerSize> {
+        operations(&self.setup.network)
     }
 
     /// Whether the corrections do more than the evaluation of a candidate.
@@ -73,6 +85,14 @@ impl<'a> Candidates<'a> {
     pub(super) fn in_integers(&self, quantized: &QuantizedNetwork) -> Result<f64> {
         Ok(in_integers(self.context, quantized, &every_second(self.setup, 0, self.args.images))?.top1())
     }
+}
+
+/// The layers of `network` by their bit operations.
+fn operations(network: &Network) -> Vec<LayerSize> {
+    let layers = network.graph.multiply_adds(SIDE).into_iter();
+    layers
+        .map(|(layer, products)| LayerSize::of_operations(layer.to_owned(), products, ACTIVATION_BITS))
+        .collect()
 }
 
 /// Every second test image from `first` on, at most `count`.

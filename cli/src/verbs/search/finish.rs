@@ -50,7 +50,7 @@ pub(super) fn finish(
                 low = middle + 1;
             }
         }
-        done.finished.sort_by_key(|point| point.bytes);
+        done.finished.sort_by_key(|point| point.size);
     } else {
         done.best.clone_from(&outcome.best);
     }

@@ -9,8 +9,8 @@ use quant::mixed::rank::spearman;
 use quant::mixed::{self, LayerSize, Outcome, Point};
 use serde_json::{Map, Value, json};
 
-use super::SearchArgs;
 use super::candidates::Candidates;
+use super::{Objective, SearchArgs};
 use crate::report::results::{Front, FrontPoint};
 use crate::run::context::Context;
 use crate::run::experiment::Scores;
@@ -26,7 +26,7 @@ pub(super) struct Found<'a> {
     pub outcome: &'a Outcome,
     /// Accuracy of the front on the images not searched on.
     pub front_test: &'a [f64],
-    /// Bits, bytes, accuracy of uniform widths.
+    /// Bits, size, accuracy of uniform widths.
     pub uniform: &'a [(u32, usize, f64)],
     /// Candidates with corrections that learn.
     pub finished: &'a [Point],
@@ -45,6 +45,16 @@ impl Found<'_> {
         self.candidates.evaluator.layers()
     }
 
+    /// Bytes of its weights (6a).
+    fn bytes(&self, bits: &[u32]) -> usize {
+        mixed::size_bytes(self.layers(), bits)
+    }
+
+    /// Bit operations of an image (6l).
+    fn operations(&self, bits: &[u32]) -> usize {
+        mixed::size_bytes(&self.candidates.operations(), bits) * 1024
+    }
+
     /// The bits of the chosen network, as `ptq` and `qat` take them.
     fn layer_bits(&self) -> LayerBits {
         let names = self.layers().iter().map(|layer| layer.name.as_str());
@@ -54,12 +64,14 @@ impl Found<'_> {
     /// The front as the report's page draws it.
     pub fn front(&self) -> Front {
         let point = |(point, test): (&Point, &f64)| FrontPoint {
-            bytes: point.bytes,
+            bytes: self.bytes(&point.bits),
+            operations: self.operations(&point.bits),
             top1_val: point.accuracy,
             top1_test: *test,
             bits: point.bits.iter().map(ToString::to_string).collect(),
         };
         Front {
+            by_operations: self.args.minimize == Objective::BitOperations,
             floor: self.args.floor,
             layers: self.layers().iter().map(|layer| layer.name.clone()).collect(),
             points: self.outcome.front.iter().zip(self.front_test).map(point).collect(),
@@ -72,7 +84,7 @@ impl Found<'_> {
     /// If the folder cannot be written to.
     pub fn show(&self, context: &Context, folder: &RunFolder, report: &Path) -> Result<()> {
         let Self { best, outcome, .. } = self;
-        let kib = |bytes: usize| bytes as f64 / 1024.0;
+        let (objective, kib) = (self.args.minimize, |bytes: usize| bytes as f64 / 1024.0);
         let head = ["layer", "weights", "bits", "bytes"];
         let row = |(layer, b): (&LayerSize, &u32)| {
             let bytes = mixed::size_bytes(std::slice::from_ref(layer), &[*b]);
@@ -80,10 +92,11 @@ impl Found<'_> {
         };
         let rows: Vec<Vec<String>> = self.layers().iter().zip(&best.bits).map(row).collect();
         let result = format!(
-            "{:.1} KiB of weights (file {:.1} KiB): {:.2}% of {} images searched on, {:.2}% of the others, {:.2}% of all {} \
+            "{:.1} KiB of weights (file {:.1} KiB), {:.2} G bit operations: {:.2}% of {} images searched on, {:.2}% of the others, {:.2}% of all {} \
              test images in integers",
-            kib(best.bytes),
+            kib(self.bytes(&best.bits)),
             kib(self.model_bytes),
+            self.operations(&best.bits) as f64 / 1e9,
             best.accuracy,
             self.candidates.evaluator.labels().len(),
             self.others,
@@ -101,8 +114,9 @@ impl Found<'_> {
         }
         if let Some(bound) = outcome.bound {
             context.say(format_args!(
-                "if the drops of single layers added up, {:.1} KiB would do",
-                kib(bound)
+                "if the drops of single layers added up, {:.1} {} would do",
+                objective.shown(bound),
+                objective.unit()
             ))?;
         }
         let rate = self.rate.map_or(String::new(), |rate| format!(", {rate:.0} an hour"));
@@ -137,10 +151,11 @@ impl Found<'_> {
     }
 
     fn plots(&self) -> [Plot; 2] {
-        let place = |point: &Point| (point.bytes as f64 / 1024.0, point.accuracy);
+        let objective = self.args.minimize;
+        let place = |point: &Point| (objective.shown(point.size), point.accuracy);
         let places = |points: &[Point]| points.iter().map(place).collect::<Vec<_>>();
         let uniform: Vec<(u32, f64, f64)> =
-            self.uniform.iter().map(|&(b, bytes, accuracy)| (b, bytes as f64 / 1024.0, accuracy)).collect();
+            self.uniform.iter().map(|&(b, size, accuracy)| (b, objective.shown(size), accuracy)).collect();
         let title = format!("{}: {} candidates", self.args.searcher, self.outcome.points.len());
         let first = sizes(
             &title,
@@ -150,10 +165,12 @@ impl Found<'_> {
                 uniform: &uniform,
                 finished: &places(self.finished),
                 floor: self.args.floor,
+                unit: objective.unit(),
             },
         );
         let names: Vec<String> = self.layers().iter().map(|layer| layer.name.clone()).collect();
-        let title = format!("bits of each layer at {:.1} KiB", self.best.bytes as f64 / 1024.0);
+        let title =
+            format!("bits of each layer at {:.1} {}", objective.shown(self.best.size), objective.unit());
         [first, bits(&title, &names, &self.best.bits)]
     }
 
@@ -164,19 +181,20 @@ impl Found<'_> {
         };
         let front = outcome.front.iter().zip(self.front_test).map(|(point, test)| {
             json!({
-                "bytes": point.bytes, "top1_val": point.accuracy, "top1_test": test, "bits": named(&point.bits),
+                "bytes": self.bytes(&point.bits), "bit_operations": self.operations(&point.bits),
+                "top1_val": point.accuracy, "top1_test": test, "bits": named(&point.bits),
             })
         });
         json!({
             "front": front.collect::<Vec<_>>(),
             "finished": self.finished.iter().map(|point| json!({
-                "bytes": point.bytes, "top1_val": point.accuracy, "bits": named(&point.bits),
+                "bytes": self.bytes(&point.bits), "top1_val": point.accuracy, "bits": named(&point.bits),
             })).collect::<Vec<_>>(),
-            "uniform": self.uniform.iter().map(|(b, bytes, accuracy)| json!({
-                "bits": b, "bytes": bytes, "top1_val": accuracy,
+            "uniform": self.uniform.iter().map(|(b, _, accuracy)| json!({
+                "bits": b, "bytes": self.bytes(&vec![*b; self.layers().len()]), "top1_val": accuracy,
             })).collect::<Vec<_>>(),
             "best": {
-                "bytes": best.bytes, "top1_val": best.accuracy, "top1_test": self.others, "top1_int": self.scores.top1_int,
+                "bytes": self.bytes(&best.bits), "bit_operations": self.operations(&best.bits), "top1_val": best.accuracy, "top1_test": self.others, "top1_int": self.scores.top1_int,
                 "bits": named(&best.bits), "layer_bits": self.layer_bits(),
             },
             "baseline": self.uniform.last().map(|(_, _, accuracy)| accuracy),
@@ -186,6 +204,7 @@ impl Found<'_> {
                 .collect::<Map<String, Value>>(),
             "evaluations": outcome.points.len(),
             "evaluations_per_hour": self.rate,
+            "minimize": args.minimize,
             "searcher": args.searcher,
             "costs": args.costs,
             "floor": args.floor,

@@ -37,7 +37,7 @@ pub(super) fn run(
     mut ledger: Ledger<'_>,
     candidates: &mut Candidates<'_>,
 ) -> Result<()> {
-    let layers = candidates.evaluator.layers().to_vec();
+    let layers = candidates.sizes.clone();
     let limits = limits(args, context, candidates);
     let costs = costs(args, candidates)?;
     let searcher = mixed::searcher(&args.searcher).expect("the command line takes no other names");
