@@ -29,7 +29,7 @@ use serde_json::json;
 
 use crate::run::context::Context;
 use crate::run::exit::Failure;
-use crate::run::experiment::aware::Training;
+use crate::run::experiment::Training;
 use crate::run::experiment::{BASIS, Pace, Setup, page, residual_bits};
 use crate::run::forecast::Forecast;
 use crate::run::input::InputArgs;

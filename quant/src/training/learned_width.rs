@@ -29,6 +29,9 @@ use crate::mixed::{LayerSize, size_bytes};
 /// Share of the old velocity kept.
 const MOMENTUM: f32 = 0.9;
 
+/// What is this many times larger than its target has not come to rest there.
+const ON_THE_WAY: f64 = 1.02;
+
 /// The width of one layer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -110,6 +113,11 @@ impl LearnedWidths {
         self.layers.iter().map(|layer| size(layer) + 4.0 * layer.0.scales as f64).sum()
     }
 
+    /// Whether the network is still above its target.
+    pub fn is_on_the_way(&self) -> bool {
+        self.bytes() > self.target as f64 * ON_THE_WAY
+    }
+
     /// Moves every width that stands on `tape` by its gradient (6k), and takes it off.
     pub fn learn(&mut self, tape: &Tape, rate: f32) {
         let price = if self.bytes() > self.target as f64 { self.price } else { 0.0 };
@@ -128,20 +136,21 @@ impl LearnedWidths {
         }
     }
 
-    /// Whole numbers of bits: the nearest, and then, while that is more than the target, a bit less where rounding has given
-    /// the most.
+    /// Whole numbers of bits: the nearest, and then, while that is too much, a bit less where rounding has given the most. Too
+    /// much is more than the target; of a network still on its way there, more than it has.
     pub fn rounded(&self) -> Vec<(&str, u32)> {
+        let most = if self.is_on_the_way() { self.bytes() } else { self.target as f64 };
         let nearest = |(layer, bits): &(LayerSize, u32)| match self.widths.get(&layer.name) {
             Some(width) => (width.value.round() as u32, width.value),
             None => (*bits, *bits as f32),
         };
         let (mut bits, values): (Vec<u32>, Vec<f32>) = self.layers.iter().map(nearest).unzip();
         let sizes: Vec<LayerSize> = self.layers.iter().map(|(layer, _)| layer.clone()).collect();
-        while size_bytes(&sizes, &bits) > self.target {
+        while size_bytes(&sizes, &bits) as f64 > most {
             let given = |l: &usize| bits[*l] as f32 - values[*l];
             let able = (0..bits.len()).filter(|&l| bits[l] > 1 && self.widths.contains_key(&sizes[l].name));
-            let Some(most) = able.max_by(|a, b| given(a).total_cmp(&given(b))) else { break };
-            bits[most] -= 1;
+            let Some(generous) = able.max_by(|a, b| given(a).total_cmp(&given(b))) else { break };
+            bits[generous] -= 1;
         }
         self.layers.iter().zip(bits).map(|((layer, _), bits)| (layer.name.as_str(), bits)).collect()
     }
@@ -244,18 +253,19 @@ mod tests {
 
     #[test]
     fn rounding_keeps_to_the_target() {
-        let mut widths = LearnedWidths::new(sizes(&[("a", 800, 8), ("b", 800, 8), ("c", 80, 1)]), 0, 0.1);
-        for (layer, value) in [("a", 2.6), ("b", 3.7)] {
-            widths.widths.get_mut(layer).unwrap().value = value;
-        }
-        let mut within = |target| {
+        let mut widths = LearnedWidths::new(sizes(&[("a", 8000, 8), ("b", 8000, 8), ("c", 800, 1)]), 0, 0.1);
+        let mut within = |a: f32, b: f32, target: usize| {
+            widths.widths.get_mut("a").unwrap().value = a;
+            widths.widths.get_mut("b").unwrap().value = b;
             widths.target = target;
             widths.rounded().iter().map(|&(_, bits)| bits).collect::<Vec<_>>()
         };
-        let bytes = |a: usize, b: usize| 100 * (a + b) + 10 + 12;
-        assert_eq!(within(bytes(3, 4)), [3, 4, 1]);
-        assert_eq!(within(bytes(3, 4) - 1), [2, 4, 1]); // `a` was given 0.4, `b` 0.3
-        assert_eq!(within(bytes(2, 4) - 1), [2, 3, 1]);
-        assert_eq!(within(0), [1, 1, 1]); // nothing smaller
+        let bytes = |a: usize, b: usize| 1000 * (a + b) + 100 + 12;
+        assert_eq!(within(2.6, 3.7, bytes(3, 4)), [3, 4, 1]);
+        assert_eq!(within(2.51, 3.52, bytes(3, 3)), [2, 4, 1]); // both were given a half, `a` more
+        assert_eq!(within(2.52, 3.51, bytes(3, 3)), [3, 3, 1]);
+        assert_eq!(within(1.0, 1.0, bytes(1, 1) - 1), [1, 1, 1]); // nothing is smaller
+        // On the way from far above, what it has is the measure: 6.3, and not the target.
+        assert_eq!(within(2.6, 3.7, bytes(1, 1)), [2, 4, 1]);
     }
 }

@@ -12,103 +12,16 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use engine::optim::{Decay, Schedule, Sgd};
 use models::data::loader::Loader;
 use models::formats::latent_path;
-use models::{
-    Checkpoint, EpochMetrics, Fit, Learner, Network, QatTrainer, QuantizedNetwork, Teacher, Trainer,
-};
+use models::{Checkpoint, EpochMetrics, Fit, Learner, Network, QatTrainer, QuantizedNetwork};
 use quant::{LayerBits, Quantized, reestimate};
 
-use super::{Setup, in_integers, mixed_name, model_name};
+use super::{Setup, SizeGoal, Training, in_integers, mixed_name, model_name};
 use crate::run::context::Context;
 use crate::run::exit::Failure;
 use crate::run::fit::{self, STATE, Verb, seconds_of_step};
 use crate::run::run_folder::RunFolder;
-
-/// How to train.
-#[derive(Clone, Debug)]
-pub struct Training {
-    /// Passes over the training images.
-    pub epochs: usize,
-    /// Images of a step.
-    pub batch: usize,
-    /// First learning rate; half a cosine to zero follows.
-    pub lr: f64,
-    /// Weight decay.
-    pub weight_decay: f64,
-    /// Label smoothing.
-    pub smoothing: f64,
-    /// Decay of the average of the weights; 0: none.
-    pub ema: f64,
-    /// Save the state every so many steps too; 0: only after each epoch.
-    pub checkpoint_every: usize,
-    /// A network to learn from beside the labels.
-    pub teacher: Option<Teacher>,
-    /// Last epochs in which batch norms keep their statistics.
-    pub frozen_epochs: usize,
-    /// Training images on which batch norms are re-estimated before the network is measured or kept; 0: they are not.
-    pub reestimate_images: usize,
-    /// Widths of weights are learned too, to this end.
-    pub size_goal: Option<SizeGoal>,
-}
-
-/// What learned widths come to.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct SizeGoal {
-    /// Bytes of all weights.
-    pub bytes: usize,
-    /// What a KiB more costs, in units of the loss.
-    pub price: f32,
-}
-
-impl Training {
-    /// Refuses settings without meaning.
-    ///
-    /// # Errors
-    /// Naming the flag.
-    pub fn check(&self) -> Result<()> {
-        if self.epochs == 0 || self.batch == 0 {
-            return Err(Failure::Usage("--epochs and --batch must be at least 1".into()).into());
-        }
-        if self.frozen_epochs > self.epochs {
-            let text =
-                format!("--frozen-epochs {}: there are only {} --epochs", self.frozen_epochs, self.epochs);
-            return Err(Failure::Usage(text).into());
-        }
-        for (flag, value, most) in [
-            ("--lr", self.lr, 1e3),
-            ("--weight-decay", self.weight_decay, 1e3),
-            ("--smoothing", self.smoothing, 1.0),
-            ("--ema", self.ema, 1.0),
-        ] {
-            if !(0.0..=most).contains(&value) {
-                let text = format!("{flag} {value}: expected a number from 0 to {most}");
-                return Err(Failure::Usage(text).into());
-            }
-        }
-        Ok(())
-    }
-
-    /// `network` with its optimizer.
-    fn trainer(&self, network: &Network, batches: usize) -> Trainer {
-        let schedule = Schedule {
-            base: self.lr as f32,
-            warmup: 0,
-            total: self.epochs * batches,
-            decay: Decay::Cosine { end: 0.0 },
-        };
-        let sgd = Sgd::new(0.9, true, self.weight_decay as f32, false);
-        let frozen = self.frozen_epochs > 0;
-        Trainer::new(network.graph.clone(), network.params.clone(), sgd, schedule)
-            .with_smoothing(self.smoothing as f32)
-            .with_ema(self.ema as f32)
-            .with_teacher(self.teacher.clone())
-            .with_norms_frozen_from(
-                frozen.then_some(self.epochs.saturating_sub(self.frozen_epochs) * batches),
-            )
-    }
-}
 
 /// What the user types.
 #[derive(Clone, Debug)]
@@ -222,6 +135,12 @@ pub fn train(
     let metrics = fit::train(context, folder, &commands.resume, (&mut fit, state), &images, &mut verb)?;
     let last = verb.quantized(&fit.learner)?.clone();
     let widths = &fit.learner.hook.widths;
+    if widths.is_on_the_way() {
+        context.note(format_args!(
+            "the weights have {:.1} KiB, which is still above --learn-bits: train longer, or with a higher --size-price",
+            widths.bytes() / 1024.0
+        ));
+    }
     let learned_bits = (!widths.is_empty()).then(|| widths.layer_bits());
     Ok(Outcome { metrics, best: best(&model)?, last, model, learned_bits })
 }

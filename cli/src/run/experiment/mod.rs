@@ -3,7 +3,7 @@
 //! 1. [`Setup`]: a float network, a data set, seeded subsets of its images.
 //! 2. [`Recipe`]: everything chosen about a post-training quantization, and its three steps.
 //! 3. [`Scores`]: one quantized network, simulated and in integers, side by side.
-//! 4. [`aware`]: quantization-aware training that can be stopped and resumed.
+//! 4. [`Training`]: how a quantized network is trained; [`aware`] trains it, can be stopped, and resumes.
 //! 5. [`page`]: the report.
 //! 6. [`Pace`]: the same in small, to say beforehand how long it takes.
 
@@ -14,6 +14,7 @@ pub mod page;
 mod recipe;
 mod scores;
 mod setup;
+mod training;
 mod widths;
 
 pub use inputs::inputs;
@@ -21,6 +22,7 @@ pub use pace::{BASIS, Pace, SMALL, corrected, float_bytes};
 pub use recipe::{CalibrationSource, Recipe, correction_bars};
 pub use scores::{Scores, in_integers};
 pub use setup::Setup;
+pub use training::{SizeGoal, Training};
 pub use widths::{WidthArgs, residual_bits};
 
 /// The name of the file a quantized network is saved to: `ResNet20_W4A4.safetensors`, or `ResNet20_mixed.safetensors` if

@@ -5,7 +5,8 @@ use models::data::loader::Loader;
 use models::{Network, QuantizedNetwork};
 use quant::Sequence;
 
-use super::aware::{Training, step_seconds};
+use super::Training;
+use super::aware::step_seconds;
 use super::{Recipe, Scores, Setup, in_integers};
 use crate::run::context::Context;
 use crate::run::forecast::{Forecast, timed};

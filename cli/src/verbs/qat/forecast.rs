@@ -4,8 +4,7 @@ use anyhow::Result;
 
 use super::QatArgs;
 use crate::run::context::Context;
-use crate::run::experiment::aware::Training;
-use crate::run::experiment::{BASIS, Pace, SMALL, Setup};
+use crate::run::experiment::{BASIS, Pace, SMALL, Setup, Training};
 use crate::run::forecast::{Forecast, timed};
 
 impl QatArgs {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::rules::StepChoice;
 use crate::run::exit::Failure;
-use crate::run::experiment::aware::SizeGoal;
+use crate::run::experiment::SizeGoal;
 
 /// Learned widths.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]

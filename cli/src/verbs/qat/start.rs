@@ -12,8 +12,7 @@ use super::{QatArgs, TEACHER_IS_START};
 use crate::run::assets;
 use crate::run::context::Context;
 use crate::run::exit::Failure;
-use crate::run::experiment::aware::Training;
-use crate::run::experiment::{Recipe, Setup};
+use crate::run::experiment::{Recipe, Setup, Training};
 
 impl QatArgs {
     /// Where training starts.

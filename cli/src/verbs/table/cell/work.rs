@@ -8,7 +8,7 @@ use quant::{ActivationRule, Granularity, ScaleRule, Sequence, Step, Widths};
 
 use crate::run::context::Context;
 use crate::run::exit::Failure;
-use crate::run::experiment::aware::Training;
+use crate::run::experiment::Training;
 use crate::run::experiment::{CalibrationSource, Pace, Recipe, Setup, WidthArgs};
 use crate::run::forecast::Forecast;
 use crate::verbs::ptq::PtqArgs;
