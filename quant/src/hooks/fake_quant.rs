@@ -124,8 +124,8 @@ impl FakeQuantHook {
 
     /// The weight `w` rounded, with a learned step, a learned width, or neither, and its quantizer.
     fn weight(&mut self, tape: &mut Tape, node: &Node, w: Var, bits: u32) -> Result<(Var, QParams)> {
-        if let Some(mixed) = self.mixed_weight(tape, node, w)? {
-            return Ok(mixed);
+        if let Some(chosen) = self.chosen_weight(tape, node, w)? {
+            return Ok(chosen);
         }
         match self.learned_weight(tape, node, w, bits)? {
             Some(learned) => Ok(learned),

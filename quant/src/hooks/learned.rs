@@ -5,7 +5,6 @@ use engine::{Node, Result, Tape, Var};
 
 use super::FakeQuantHook;
 use crate::training::learned_step::{fake_quantize_learned_on, gradient_scale};
-use crate::training::learned_width::mix_on;
 use crate::{Grid, QParams, Quantization, Range, Widths};
 
 impl FakeQuantHook {
@@ -77,7 +76,7 @@ impl FakeQuantHook {
 
     /// The weight `w` of `node` under a learned width (6k), and the finer of its two quantizers; `None` if its width is not
     /// learned.
-    pub(super) fn mixed_weight(
+    pub(super) fn chosen_weight(
         &mut self,
         tape: &mut Tape,
         node: &Node,
@@ -86,11 +85,10 @@ impl FakeQuantHook {
         let Some(width) = self.widths.widths.get(&node.name).filter(|_| self.training) else {
             return Ok(None);
         };
-        let ((k, f), b) = (width.split(), width.value);
+        let (k, _) = width.split();
         let (coarse, _) = self.ruled_weight(tape, node, w, k)?;
         let (fine, q_w) = self.ruled_weight(tape, node, w, k + 1)?;
-        let b = self.widths.place(tape, &node.name, b);
-        Ok(Some((mix_on(tape, coarse, fine, b, f), q_w)))
+        Ok(Some((self.widths.choose(tape, &node.name, coarse, fine), q_w)))
     }
 }
 
