@@ -218,10 +218,9 @@ fn bits_are_learned_and_trained_on_with() {
         let arguments: Vec<&str> = arguments.split(' ').collect();
         run_in(dir.path(), &arguments)
     };
-    let learned = qat(
-        "--policy product --learn-bits 150 --lr 0.1 --size-price 2 --layer-bits fc=W4A8 --out learned",
-    )
-    .json();
+    let learned =
+        qat("--policy product --learn-bits 150 --lr 0.1 --size-price 2 --layer-bits fc=W4A8 --out learned")
+            .json();
     assert_eq!(learned["epoch_best"], 2); // the last: the one before was larger
     let bits = learned["learned_bits"].as_str().unwrap();
     assert!(bits.starts_with("fc=W4A8,conv1=") && !bits.contains("=0"), "{bits}");

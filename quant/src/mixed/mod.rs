@@ -7,9 +7,9 @@
 //! Every [`Searcher`] gets the same: [`Limits`] with one budget of measurements and one seed, and the [`Trials`] to
 //! spend it on. Nothing is measured twice, and whatever was measured counts for its front.
 //!
-//! 1. [`trials`]: the budget, and everything measured; [`front`]: what no other beats in both size and accuracy.
+//! 1. [`trials`]: the budget, and everything measured; [`mod@front`]: what no other beats in both size and accuracy.
 //! 2. [`uniform`], [`random`]: the baselines.
-//! 3. [`sensitivity`]: what each layer costs alone; [`greedy`]: allocation at a price, descent, exchange.
+//! 3. [`mod@sensitivity`]: what each layer costs alone; [`greedy`]: allocation at a price, descent, exchange.
 //! 4. [`dynamic`]: the exact allocation, if costs added up.
 //! 5. [`nsga2`] and [`annealing`]: two searches that assume nothing about the function.
 //! 6. [`rank`]: how well a cheap stand-in orders candidates.
