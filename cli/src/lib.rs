@@ -8,9 +8,6 @@
 //!
 //! The program has two names, which do the same: `cli`, its package's, and `quantlab`, by which it is installed.
 
-// The page is for whoever reads the program: what it links to is private.
-#![allow(rustdoc::private_intra_doc_links)]
-
 mod examples;
 mod report;
 mod run;
