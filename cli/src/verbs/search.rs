@@ -11,10 +11,12 @@
 //! search itself is deterministic, so that it comes to the same end.
 
 mod candidates;
+mod costs;
 mod finish;
 mod forecast;
 mod found;
 mod ledger;
+mod objective;
 mod shard;
 
 use std::path::PathBuf;
@@ -22,8 +24,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use clap::builder::PossibleValuesParser;
-use clap::{Args, Subcommand, ValueEnum};
-use quant::mixed::proxy::Proxy;
+use clap::{Args, Subcommand};
 use quant::mixed::{self, Limits, Outcome, SEARCHERS};
 use quant::{Granularity, ScaleRule, Sequence, Step};
 use serde::{Deserialize, Serialize};
@@ -37,57 +38,11 @@ use crate::run::run_folder::RunFolder;
 use crate::run::shard::{MergeArgs, Shard};
 use crate::{run::interrupt, run::settings};
 use candidates::Candidates;
+use costs::Costs;
 use finish::finish;
 use found::Found;
 use ledger::{Ledger, Of};
-
-/// What searchers that plan ahead take a layer's cost from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[value(rename_all = "snake_case")]
-enum Costs {
-    /// The measured drop of each layer alone, paid for from the budget.
-    Measured,
-    /// The noise of its weights.
-    Sqnr,
-    /// The noise of its output.
-    Output,
-}
-
-/// What a search minimizes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[value(rename_all = "snake_case")]
-pub(crate) enum Objective {
-    /// Bytes of weights (6a).
-    #[default]
-    Bytes,
-    /// Bit operations of an image (6l).
-    BitOperations,
-}
-
-impl Objective {
-    /// A size that the search has counted, in the unit that people read.
-    fn shown(self, size: usize) -> f64 {
-        match self {
-            Self::Bytes => size as f64 / 1024.0,
-            Self::BitOperations => size as f64 * 1024.0 / 1e9,
-        }
-    }
-
-    #[allow(clippy::trivially_copy_pass_by_ref)] // serde passes a reference
-    fn is_bytes(&self) -> bool {
-        *self == Self::Bytes
-    }
-
-    /// That unit.
-    fn unit(self) -> &'static str {
-        match self {
-            Self::Bytes => "KiB",
-            Self::BitOperations => "G bit operations",
-        }
-    }
-}
+use objective::Objective;
 
 /// What else `search` does.
 #[derive(Subcommand, Clone, Debug)]
@@ -290,7 +245,7 @@ fn search(
 ) -> Result<(Outcome, Option<f64>)> {
     let layers = candidates.sizes.clone();
     let limits = limits(args, context, candidates);
-    let costs = costs(args, candidates)?;
+    let costs = args.costs.guessed(args, candidates)?;
     let progress = Progress::new(context, "search", args.evaluations);
     let searcher = mixed::searcher(&args.searcher).expect("the command line takes no other names");
     let (mut asked, mut measured, mut seconds, mut best) = (0, 0, 0.0, None);
@@ -326,14 +281,4 @@ fn limits(args: &SearchArgs, context: &Context, candidates: &Candidates<'_>) -> 
         budget: args.evaluations,
         seed: context.seed,
     }
-}
-
-/// Guessed costs, if they are asked for.
-fn costs(args: &SearchArgs, candidates: &Candidates<'_>) -> Result<Option<Vec<Vec<f64>>>> {
-    let guess = match args.costs {
-        Costs::Measured => return Ok(None),
-        Costs::Sqnr => Proxy::Sqnr,
-        Costs::Output => Proxy::Output,
-    };
-    Ok(Some(candidates.evaluator.costs(guess, args.min_bits..=args.max_bits)?))
 }

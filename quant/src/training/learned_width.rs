@@ -11,7 +11,7 @@
 //!
 //! `dL/db` is how much the loss changes with a bit more, to first order. `n` weights are `n / 8192` KiB larger by it, so that
 //! `g` weighs loss per KiB against the price of a KiB, for large layers and small ones alike. Where it is zero for every layer
-//! the widths minimise `loss + price * KiB`, the sum of (6b). Once the network is as small as its target nothing is paid, and bits only
+//! no KiB is worth more elsewhere: the condition of (6b). Once the network is as small as its target nothing is paid, and bits only
 //! move from layers that miss them less to layers that miss them more.
 //!
 //! No width falls below 1: between 0 and 1 bits a layer would be there in some steps and not in others, and the batch norm

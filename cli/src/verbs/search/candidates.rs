@@ -8,7 +8,8 @@ use models::{Evaluation, Network, QuantizedNetwork};
 use quant::mixed::{Evaluator, Images, LayerSize, Rounding};
 use quant::{Effort, Policy, QuantConfig, Quantizer, Step, Widths};
 
-use super::{Objective, SearchArgs};
+use super::SearchArgs;
+use super::objective::Objective;
 use crate::run::context::Context;
 use crate::run::exit::Failure;
 use crate::run::experiment::{Setup, correction_bars, in_integers};

@@ -9,8 +9,9 @@ use quant::mixed::rank::spearman;
 use quant::mixed::{self, LayerSize, Outcome, Point};
 use serde_json::{Map, Value, json};
 
+use super::SearchArgs;
 use super::candidates::Candidates;
-use super::{Objective, SearchArgs};
+use super::objective::Objective;
 use crate::report::results::{Front, FrontPoint};
 use crate::run::context::Context;
 use crate::run::experiment::Scores;

@@ -39,7 +39,7 @@ pub(super) fn run(
 ) -> Result<()> {
     let layers = candidates.sizes.clone();
     let limits = limits(args, context, candidates);
-    let costs = costs(args, candidates)?;
+    let costs = args.costs.guessed(args, candidates)?;
     let searcher = mixed::searcher(&args.searcher).expect("the command line takes no other names");
     let progress = Progress::new(context, "search", args.evaluations);
     let known = ledger.clone();
