@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::candidates::Candidates;
 use super::ledger::{Ledger, Of};
-use super::{SearchArgs, costs, limits};
+use super::{SearchArgs, limits};
 use crate::run::context::Context;
 use crate::run::progress::Progress;
 use crate::run::run_folder::RunFolder;
