@@ -4,10 +4,11 @@
 #   tests/coverage.sh [FILE]      a line for each crate; FILE gets a line for each source file and its lines that never ran
 #
 # The compiler's own counters (`-C instrument-coverage`) over every test of engine, quant, models and tests, in a target
-# folder of their own; what only the command line's tests run, which take hours under counters, counts as not run. Counted are lines that hold code, without test modules (from
-# `#[cfg(test)]` on) and test files. Needs llvm-profdata and llvm-cov of a version that reads what rustc writes: those of
-# `rustup component add llvm-tools`, or Debian's llvm-19 or newer. Where there are none it prints a line beginning
-# `SKIPPED: ` and exits 0; COVERAGE_STRICT=1 makes that exit 1. Takes half an hour on two cores.
+# folder of their own. What only the command line's tests run counts as not run: under counters they did not end in an
+# hour. Counted are lines that hold code, without test modules (from `#[cfg(test)]` on) and test files. Needs
+# llvm-profdata and llvm-cov of a version that reads what rustc writes: those of `rustup component add llvm-tools`, or
+# Debian's llvm-19 or newer. Where there are none it prints a line beginning `SKIPPED: ` and exits 0; COVERAGE_STRICT=1
+# makes that exit 1.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

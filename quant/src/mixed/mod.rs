@@ -1,8 +1,8 @@
 //! Variable precision: how few bytes a network needs before it falls below an accuracy.
 //!
 //! A search sees a network as a list of weight counts and a function from bits per layer to accuracy; what that
-//! function does is the caller's, and so is what is counted: bytes, or [bit operations](LayerSize::of_operations). The lab's own is the [`Evaluator`]: weights rounded, batch norms corrected, counted
-//! on held-out images.
+//! function does is the caller's. The lab's own is the [`Evaluator`]: weights rounded, batch norms corrected, counted
+//! on held-out images. What is to be small is the caller's too: bytes, or [bit operations](LayerSize::of_operations).
 //!
 //! Every [`Searcher`] gets the same: [`Limits`] with one budget of measurements and one seed, and the [`Trials`] to
 //! spend it on. Nothing is measured twice, and whatever was measured counts for its front.
@@ -52,8 +52,7 @@ impl LayerSize {
     /// ```
     ///
     /// A product of `a` and `b` bits is `a b` products of single bits. Source: Baskin et al., "UNIQ: Uniform noise
-    /// injection for non-uniform quantization of neural networks" (ACM TOCS 37, 2021), section 4.2, without the width of
-    /// the sums.
+    /// injection for non-uniform quantization of neural networks" (ACM TOCS 37, 2021), without the width of the sums.
     ///
     /// ```
     /// use quant::mixed::{LayerSize, size_bytes};

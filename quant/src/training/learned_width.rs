@@ -19,9 +19,8 @@
 //!
 //! Source: Yang and Jin, "FracBits: Mixed precision quantization via fractional bit-widths" (AAAI 2021), has the derivative
 //! and a price that ends at a target, but mixes both grids in each step, `(1 - f) Q_k(w) + f Q_(k+1)(w)`. A mixture has more
-//! levels than either grid, so that the loss likes what rounding then takes away: it ended at a training loss of 0.12
-//! and, rounded, at 10% of the test images ([chapter 6](../../../docs/6-variable-precision.md)). Dithering from step to step
-//! sees whole numbers of bits only.
+//! levels than either grid, and rounding takes them away in the end; dithering from step to step sees whole numbers of bits
+//! only ([chapter 6](../../../docs/6-variable-precision.md) has one run of each).
 
 use std::collections::BTreeMap;
 
