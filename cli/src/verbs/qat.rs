@@ -111,7 +111,15 @@ const TEACHER_IS_START: &str = "float";
 impl QatArgs {
     /// The settings in `recipe`, for the network and data that `input` names.
     pub(crate) fn of_recipe(recipe: &Path, input: &InputArgs) -> Result<Self> {
-        Ok(Self { input: input.clone(), ..settings::from_file("qat", recipe)? })
+        let args = Self { input: input.clone(), ..settings::from_file("qat", recipe)? };
+        args.check()?;
+        Ok(args)
+    }
+
+    /// Refuses rules without meaning, and rules that do not go together.
+    fn check(&self) -> Result<()> {
+        self.rules.check()?;
+        self.learn_bits.check(self.rules.weight_step)
     }
 
     /// The widths and the scale rule of the weights.
@@ -145,8 +153,7 @@ impl QatArgs {
 pub fn run(args: QatArgs, context: &Context) -> Result<()> {
     let recipe = args.post_training();
     recipe.check()?;
-    args.rules.check()?;
-    args.learn_bits.check(args.rules.weight_step)?;
+    args.check()?;
     let setup = Setup::open(context, &args.input, args.limit, args.test_limit)?;
     recipe.check_layers(&setup.network)?;
     let training = args.training(context, &setup)?;

@@ -188,10 +188,10 @@ fn begin(args: &SearchArgs, context: &Context) -> Result<()> {
     }
     let (outcome, rate) = search(args, context, &mut ledger, &mut candidates)?;
     let uniform = (args.min_bits..=args.max_bits).map(|b| {
-        let bits = vec![b; candidates.sizes.len()];
+        let bits = vec![b; candidates.sizes().len()];
         let accuracy =
             ledger.accuracy(Of::Candidate, &bits, |bits| Ok(candidates.evaluator.accuracy(bits)?))?;
-        Ok((b, mixed::size_bytes(&candidates.sizes, &bits), accuracy))
+        Ok((b, mixed::size_bytes(candidates.sizes(), &bits), accuracy))
     });
     let uniform: Vec<(u32, usize, f64)> = uniform.collect::<Result<_>>()?;
     let done = finish(&candidates, &mut ledger, &outcome, args.floor)?;
@@ -243,7 +243,7 @@ fn search(
     ledger: &mut Ledger<'_>,
     candidates: &mut Candidates<'_>,
 ) -> Result<(Outcome, Option<f64>)> {
-    let layers = candidates.sizes.clone();
+    let layers = candidates.sizes().to_vec();
     let limits = limits(args, context, candidates);
     let costs = args.costs.guessed(args, candidates)?;
     let progress = Progress::new(context, "search", args.evaluations);

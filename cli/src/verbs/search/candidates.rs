@@ -25,19 +25,23 @@ pub(super) struct Candidates<'a> {
     args: &'a SearchArgs,
     context: &'a Context,
     pub(super) evaluator: Evaluator,
-    /// The layers as the search counts them.
-    pub(super) sizes: Vec<LayerSize>,
+    /// The layers by their bit operations.
+    pub(super) operations: Vec<LayerSize>,
 }
 
 impl<'a> Candidates<'a> {
     pub(super) fn new(setup: &'a Setup, args: &'a SearchArgs, context: &'a Context) -> Result<Self> {
         let validation = loaded(&every_second(setup, 0, args.images))?;
         let evaluator = evaluator(setup, args, &validation)?;
-        let sizes = match args.minimize {
-            Objective::Bytes => evaluator.layers().to_vec(),
-            Objective::BitOperations => operations(&setup.network),
-        };
-        Ok(Self { setup, args, context, evaluator, sizes })
+        Ok(Self { setup, args, context, evaluator, operations: operations(&setup.network) })
+    }
+
+    /// The layers as the search counts them.
+    pub(super) fn sizes(&self) -> &[LayerSize] {
+        match self.args.minimize {
+            Objective::Bytes => self.evaluator.layers(),
+            Objective::BitOperations => &self.operations,
+        }
     }
 
     /// Accuracy of several candidates on the test images that the search has not seen.
@@ -45,11 +49,6 @@ impl<'a> Candidates<'a> {
         let images = loaded(&every_second(self.setup, 1, usize::MAX))?;
         let mut evaluator = evaluator(self.setup, self.args, &images)?;
         bits.iter().map(|bits| Ok(evaluator.accuracy(bits)?)).collect()
-    }
-
-    /// The layers by their bit operations.
-    pub(super) fn operations(&self) -> Vec<LayerSize> {
-        operations(&self.setup.network)
     }
 
     /// Whether the corrections do more than the evaluation of a candidate.

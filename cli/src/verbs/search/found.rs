@@ -53,7 +53,7 @@ impl Found<'_> {
 
     /// Bit operations of an image (6l).
     fn operations(&self, bits: &[u32]) -> usize {
-        mixed::size_bytes(&self.candidates.operations(), bits) * 1024
+        Objective::BitOperations.whole(mixed::size_bytes(&self.candidates.operations, bits))
     }
 
     /// The bits of the chosen network, as `ptq` and `qat` take them.
@@ -200,7 +200,7 @@ impl Found<'_> {
             },
             "baseline": self.uniform.last().map(|(_, _, accuracy)| accuracy),
             "model_bytes": self.model_bytes,
-            "bound": outcome.bound,
+            "bound": outcome.bound.map(|bound| args.minimize.whole(bound)),
             "rank_correlation": correlations.iter().map(|(name, rho)| ((*name).to_owned(), json!(rho)))
                 .collect::<Map<String, Value>>(),
             "evaluations": outcome.points.len(),

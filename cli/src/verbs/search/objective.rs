@@ -16,11 +16,19 @@ pub enum Objective {
 }
 
 impl Objective {
-    /// A size that the search has counted, in the unit that people read.
+    /// A size that the search has counted, in bytes or bit operations.
+    pub fn whole(self, size: usize) -> usize {
+        match self {
+            Self::Bytes => size,
+            Self::BitOperations => 1024 * size, // `LayerSize::of_operations` counts in these
+        }
+    }
+
+    /// The same in the unit that people read.
     pub fn shown(self, size: usize) -> f64 {
         match self {
-            Self::Bytes => size as f64 / 1024.0,
-            Self::BitOperations => size as f64 * 1024.0 / 1e9,
+            Self::Bytes => self.whole(size) as f64 / 1024.0,
+            Self::BitOperations => self.whole(size) as f64 / 1e9,
         }
     }
 

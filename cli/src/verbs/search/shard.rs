@@ -37,7 +37,7 @@ pub(super) fn run(
     mut ledger: Ledger<'_>,
     candidates: &mut Candidates<'_>,
 ) -> Result<()> {
-    let layers = candidates.sizes.clone();
+    let layers = candidates.sizes().to_vec();
     let limits = limits(args, context, candidates);
     let costs = args.costs.guessed(args, candidates)?;
     let searcher = mixed::searcher(&args.searcher).expect("the command line takes no other names");
