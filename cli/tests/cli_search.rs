@@ -75,6 +75,33 @@ fn bit_operations_are_few_where_they_are_asked_to_be() {
 }
 
 #[test]
+fn the_most_accurate_within_a_size_is_within_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let few = [&SMALL[..7], &SMALL[9..]].concat(); // without the floor
+    let search = |flags: &[&str]| run_in(dir.path(), &[&few[..], flags].concat());
+    // 7 bits everywhere have about 231 KiB, 8 have 264.
+    let json = search(&["--searcher", "random", "--at-most", "250", "--out", "random"]).json();
+    let bytes = json["best"]["bytes"].as_u64().unwrap();
+    assert!((240 * 1024..=250 * 1024).contains(&bytes), "{bytes}");
+    assert_eq!((json["at_most"].as_f64(), &json["floor"]), (Some(250.0), &serde_json::Value::Null));
+    let front = json["front"].as_array().unwrap();
+    let within = front.iter().filter(|point| point["bytes"].as_u64().unwrap() <= 250 * 1024);
+    assert_eq!(within.last().unwrap()["bits"], json["best"]["bits"], "{front:?}");
+    let svg = std::fs::read_to_string(dir.path().join("random/search.svg")).unwrap();
+    assert!(svg.contains("limit") && !svg.contains("floor"), "{svg}");
+
+    let learned = ["--correction", "batch_norm,adaquant", "--iterations", "1", "--at-most", "240"];
+    let json = search(&[&learned[..], &["--searcher", "uniform"]].concat()).json();
+    assert!(json["best"]["bits"].as_object().unwrap().values().all(|b| b == 7), "{json}");
+
+    let operations = ["--minimize", "bit_operations", "--searcher", "uniform", "--at-most", "4.6"];
+    let json = search(&operations).json(); // 40.8 million products of 16 by 7 bits are 4.57 G
+    assert_eq!(json["best"]["bit_operations"], MULTIPLICATIONS * 16 * 7);
+    let json = search(&[&operations[..5], &["4.5"]].concat());
+    json.refused(1, &["no network has at most 4.5 G bit operations", "7 bits everywhere", "--at-most"]);
+}
+
+#[test]
 fn impossible_searches_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     run_in(dir.path(), &["search", "--floor", "101"]).refused(2, &["--floor 101"]);
@@ -82,6 +109,8 @@ fn impossible_searches_are_refused() {
     run_in(dir.path(), &["search", "--method", "magic"]).refused(2, &["magic"]);
     run_in(dir.path(), &["search", "--searcher", "oracle"]).refused(2, &["oracle"]);
     run_in(dir.path(), &["search", "--search-floor", "101"]).refused(2, &["--search-floor"]);
+    run_in(dir.path(), &["search", "--at-most", "0"]).refused(2, &["--at-most 0"]);
+    run_in(dir.path(), &["search", "--at-most", "60", "--floor", "85"]).refused(2, &["--at-most", "--floor"]);
     run_in(dir.path(), &["search", "--correction", "none"]).refused(2, &["batch_norm"]);
     let nothing =
         [&SMALL[..3], &["--evaluations", "1", "--min-bits", "1", "--max-bits", "1", "--floor", "100"]]

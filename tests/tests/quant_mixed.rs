@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::convert::Infallible;
 
-use quant::mixed::{LayerSize, Limits, Outcome, SEARCHERS, search, searcher, size_bytes};
+use quant::mixed::{Goal, LayerSize, Limits, Outcome, SEARCHERS, search, searcher, size_bytes};
 
 fn layers(weights: &[usize]) -> Vec<LayerSize> {
     let layer = |(i, &weights): (usize, &usize)| LayerSize { name: format!("layer{i}"), weights, scales: 1 };
@@ -11,7 +11,11 @@ fn layers(weights: &[usize]) -> Vec<LayerSize> {
 }
 
 fn limits(floor: f64, min_bits: u32, budget: usize) -> Limits {
-    Limits { floor, min_bits, max_bits: 8, budget, seed: 1 }
+    Limits { goal: Goal::Smallest { floor }, min_bits, max_bits: 8, budget, seed: 1 }
+}
+
+fn within(limit: usize, min_bits: u32, budget: usize) -> Limits {
+    Limits { goal: Goal::MostAccurate { limit }, ..limits(0.0, min_bits, budget) }
 }
 
 fn run(name: &str, layers: &[LayerSize], limits: Limits, f: impl Fn(&[u32]) -> f64) -> Outcome {
@@ -59,6 +63,35 @@ fn finds_what_exhaustion_finds() {
 }
 
 #[test]
+fn finds_the_most_accurate_within_a_size() {
+    let (layers, accuracy) = (layers(&WEIGHTS), additive(&SENSITIVITY));
+    let every = || (0..4096u32).map(|i| [i % 8 + 1, i / 8 % 8 + 1, i / 64 % 8 + 1, i / 512 + 1]);
+    for limit in [1_500, 2_000, 3_001] {
+        let optimum = every().filter(|b| size_bytes(&layers, b) <= limit).map(|b| accuracy(&b));
+        let optimum = optimum.fold(0.0, f64::max);
+        let best = |name| run(name, &layers, within(limit, 1, 400), &accuracy).best.unwrap();
+        for name in ["greedy", "dynamic", "nsga2", "annealing"] {
+            let best = best(name);
+            assert!(best.size <= limit, "{name}: {best:?}");
+            // Evolution ends beside it, as in the search for the smallest.
+            let slack = if name == "nsga2" { 1.02 } else { 1.0 };
+            let (lost, least) = (95.0 - best.accuracy, 95.0 - optimum);
+            assert!(lost <= slack * least + 1e-9, "{name} in {limit}: loses {lost} instead of {least}");
+        }
+        let [random, uniform] = ["random", "uniform"].map(|name| best(name).accuracy);
+        assert!(uniform < random && random <= optimum, "{uniform} {random} {optimum}");
+    }
+}
+
+#[test]
+fn a_limit_below_every_network_gives_nothing() {
+    for name in SEARCHERS.map(|searcher| searcher.name()) {
+        let outcome = run(name, &layers(&[10, 20]), within(5, 1, 50), additive(&[1.0, 1.0]));
+        assert!(outcome.best.is_none(), "{name}");
+    }
+}
+
+#[test]
 fn layers_that_hide_or_multiply_each_others_errors_mislead_only_who_adds() {
     // Neighbours' errors multiply, and one layer is harmless only beside a fine neighbour: nothing adds up.
     let noise = |bits: &[u32], l: usize| SENSITIVITY[l] / 20.0 * 0.25f64.powi(bits[l] as i32);
@@ -95,6 +128,8 @@ fn every_searcher_repeats_itself_and_its_front_is_not_beaten() {
         let outcome = run(name, &layers, limits, &accuracy);
         assert_eq!(outcome, run(name, &layers, limits, &accuracy), "{name}");
         assert!(outcome.front.len() > 2, "{name}");
+        let within = within(2_500, 2, 50);
+        assert_eq!(run(name, &layers, within, &accuracy), run(name, &layers, within, &accuracy), "{name}");
         for pair in outcome.front.windows(2) {
             assert!(pair[0].size < pair[1].size && pair[0].accuracy < pair[1].accuracy);
         }

@@ -4,10 +4,11 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use quant::mixed::{LayerSize, Limits, SEARCHERS, Searcher, search, search_ahead};
+use quant::mixed::{Goal, LayerSize, Limits, SEARCHERS, Searcher, search, search_ahead};
 
 const SHARDS: usize = 3;
-const LIMITS: Limits = Limits { floor: 85.0, min_bits: 1, max_bits: 8, budget: 120, seed: 3 };
+const LIMITS: Limits =
+    Limits { goal: Goal::Smallest { floor: 85.0 }, min_bits: 1, max_bits: 8, budget: 120, seed: 3 };
 
 type Known = HashMap<Vec<u32>, f64>;
 

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::machine::Machine;
 use crate::run::exit::Failure;
 use crate::run::run_folder::RunFolder;
+use crate::show::front::Bound;
+use crate::show::objective::Objective;
 
 /// Name of the file.
 pub const NAME: &str = "results.json";
@@ -68,11 +70,12 @@ impl Measured {
 /// What a search for the bits of each layer has found.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Front {
-    /// Whether bit operations were to be few, and not bytes.
+    /// What was to be small.
     #[serde(default)]
-    pub by_operations: bool,
-    /// The accuracy to stay above, percent.
-    pub floor: f64,
+    pub minimize: Objective,
+    /// What it was to keep to.
+    #[serde(flatten)]
+    pub bound: Bound,
     /// Names of the layers that the bits are of.
     pub layers: Vec<String>,
     /// Networks not beaten in both size and accuracy, by size.

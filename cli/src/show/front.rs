@@ -1,8 +1,42 @@
 //! The plots of a search over bit widths.
 
+use serde::{Deserialize, Serialize};
+
 use crate::show::axis::Axis;
+use crate::show::objective::Objective;
 use crate::show::plot::bars;
 use crate::show::svg::{Frame, Plot};
+
+/// What a search keeps to.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Bound {
+    /// The accuracy to stay above, percent.
+    Floor(f64),
+    /// The size not to exceed, in the unit that people read.
+    AtMost(f64),
+}
+
+impl Bound {
+    /// The accuracy that is of interest: the floor, or the most within the size.
+    pub fn accuracy(self, points: impl Iterator<Item = (f64, f64)>) -> f64 {
+        match self {
+            Self::Floor(floor) => floor,
+            Self::AtMost(size) => points.filter(|p| p.0 <= size).map(|p| p.1).fold(0.0, f64::max),
+        }
+    }
+
+    /// Draws it as a line.
+    pub fn draw(self, frame: &mut Frame, class: &'static str) {
+        let ((left, right), (low, high)) = (frame.x_range(), frame.y_range());
+        let (ends, name) = match self {
+            Self::Floor(floor) => ([(left, floor), (right, floor)], "floor"),
+            Self::AtMost(size) => ([(size, low), (size, high)], "limit"),
+        };
+        frame.line(&ends, &format!("{class} dashed"));
+        frame.legend(name, class);
+    }
+}
 
 /// What was measured: size and percent.
 pub struct Sizes<'a> {
@@ -14,22 +48,23 @@ pub struct Sizes<'a> {
     pub uniform: &'a [(u32, f64, f64)],
     /// With corrections that learn, by size.
     pub finished: &'a [(f64, f64)],
-    /// The accuracy to stay above.
-    pub floor: f64,
-    /// Of the sizes.
-    pub unit: &'a str,
+    /// What the search keeps to.
+    pub bound: Bound,
+    /// What the sizes are of.
+    pub objective: Objective,
 }
 
-/// Size against accuracy: all candidates faint, the front bold, uniform widths marked. What is far below the floor is
-/// left out of the frame.
+/// Size against accuracy: all candidates faint, the front bold, uniform widths marked. What is far below the
+/// accuracies of interest is left out of the frame.
 pub fn sizes(title: &str, sizes: &Sizes<'_>) -> Plot {
-    let best = sizes.all.iter().chain(sizes.finished).map(|p| p.1).fold(sizes.floor, f64::max);
-    let lowest = sizes.floor - 2.0 * (best - sizes.floor).max(5.0);
+    let all = || sizes.all.iter().chain(sizes.finished).copied();
+    let wanted = sizes.bound.accuracy(all());
+    let best = all().map(|p| p.1).fold(wanted, f64::max);
+    let lowest = wanted - 2.0 * (best - wanted).max(5.0);
     let inside = |y: f64| y >= lowest;
-    let shown = sizes.all.iter().chain(sizes.finished).filter(|p| inside(p.1));
-    let unit = sizes.unit;
-    let axis = if unit == "KiB" { "KiB of weights".to_owned() } else { format!("{unit} of an image") };
-    let x = Axis::over(&axis, shown.map(|p| p.0)).headroom().footroom();
+    let unit = sizes.objective.unit();
+    let shown = all().filter(|p| inside(p.1)).map(|p| p.0);
+    let x = Axis::over(sizes.objective.axis(), shown).headroom().footroom();
     let y = Axis::over("top-1 of the images searched on, %", [lowest, best]).headroom();
     let mut frame = Frame::new(title, x, y);
     let mut dots = |points: &[(f64, f64)], radius: f64, class: &str| {
@@ -46,11 +81,10 @@ pub fn sizes(title: &str, sizes: &Sizes<'_>) -> Plot {
         frame.dot(x, y, 4.0, "s1", &format!("{bits} bits everywhere: {x:.1} {unit}, {y:.2}%"));
         frame.text(frame.px(x) + 7.0, frame.py(y) + 14.0, "start", "", &format!("{bits} bits"));
     }
-    let (left, right) = frame.x_range();
-    frame.line(&[(left, sizes.floor), (right, sizes.floor)], "s5 dashed");
-    for (name, class) in [("measured", "track-key"), ("front", "s0"), ("uniform", "s1"), ("floor", "s5")] {
+    for (name, class) in [("measured", "track-key"), ("front", "s0"), ("uniform", "s1")] {
         frame.legend(name, class);
     }
+    sizes.bound.draw(&mut frame, "s5");
     if !sizes.finished.is_empty() {
         frame.legend("with learned corrections", "s2");
     }
@@ -80,8 +114,8 @@ mod tests {
                 front: &front,
                 uniform: &[(2, 31.0, 80.0)],
                 finished: &[(20.0, 88.0)],
-                floor: 85.0,
-                unit: "KiB",
+                bound: Bound::Floor(85.0),
+                objective: Objective::Bytes,
             },
         )
         .file();

@@ -8,6 +8,7 @@ pub mod front;
 pub mod heat;
 pub mod histogram;
 pub mod levels;
+pub mod objective;
 pub mod picture;
 pub mod plot;
 pub mod report;

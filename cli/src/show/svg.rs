@@ -98,6 +98,11 @@ impl Frame {
         (self.x.lo, self.x.hi)
     }
 
+    /// From where to where the y axis goes.
+    pub fn y_range(&self) -> (f64, f64) {
+        (self.y.lo, self.y.hi)
+    }
+
     /// Appends an element.
     pub fn draw(&mut self, element: Arguments<'_>) {
         writeln!(self.plot.body, "{element}").expect("a string takes all");

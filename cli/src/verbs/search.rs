@@ -1,4 +1,4 @@
-//! `search`: a bit width for each layer, for the smallest network above an accuracy.
+//! `search`: a bit width for each layer, for the smallest network above an accuracy, or the most accurate within a size.
 //!
 //! Weights only, the activations at 16 bits, where they lose nothing. A candidate is measured as its rounded weights in
 //! the compiled float network with corrected batch norms ([`quant::mixed::Evaluator`]); the winner is made with all the
@@ -10,13 +10,13 @@
 //! Every measurement goes to the run's `metrics.jsonl`, and a resumed search reads it back instead of measuring again: the
 //! search itself is deterministic, so that it comes to the same end.
 
+mod bounds;
 mod candidates;
 mod costs;
 mod finish;
 mod forecast;
 mod found;
 mod ledger;
-mod objective;
 mod shard;
 
 use std::path::PathBuf;
@@ -25,7 +25,7 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
-use quant::mixed::{self, Limits, Outcome, SEARCHERS};
+use quant::mixed::{self, Outcome, Point, SEARCHERS};
 use quant::{Granularity, ScaleRule, Sequence, Step};
 use serde::{Deserialize, Serialize};
 
@@ -36,13 +36,13 @@ use crate::run::input::InputArgs;
 use crate::run::progress::Progress;
 use crate::run::run_folder::RunFolder;
 use crate::run::shard::{MergeArgs, Shard};
+use crate::show::objective::Objective;
 use crate::{run::interrupt, run::settings};
 use candidates::Candidates;
 use costs::Costs;
 use finish::finish;
 use found::Found;
 use ledger::{Ledger, Of};
-use objective::Objective;
 
 /// What else `search` does.
 #[derive(Subcommand, Clone, Debug)]
@@ -61,6 +61,10 @@ pub struct SearchArgs {
     /// Accuracy to stay above, percent
     #[arg(long, value_name = "PERCENT", default_value_t = 85.0)]
     floor: f64,
+    /// Find the most accurate network of at most this size instead, in KiB of weights or G bit operations of an image
+    #[arg(long, value_name = "SIZE", conflicts_with_all = ["floor", "search_floor"])]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    at_most: Option<f64>,
     /// What is to be small: bytes (of weights) or bit_operations (of an image)
     #[arg(long, value_name = "WHAT", value_enum, default_value_t = Objective::Bytes, hide_possible_values = true)]
     #[serde(default, skip_serializing_if = "Objective::is_bytes")]
@@ -136,6 +140,9 @@ impl SearchArgs {
                 return refuse(format!("{flag} {percent}: expected 0 to 100 percent"));
             }
         }
+        if let Some(size) = self.at_most.filter(|size| !(*size > 0.0 && size.is_finite())) {
+            return refuse(format!("--at-most {size}: expected a size above 0"));
+        }
         if self.min_bits > self.max_bits
             || [self.images, self.calibration_images, self.evaluations].contains(&0)
         {
@@ -151,10 +158,10 @@ impl SearchArgs {
     }
 }
 
-/// Searches, measures the front on the other images, saves the smallest network above the floor.
+/// Searches, measures the front on the other images, saves the network that was asked for.
 ///
 /// # Errors
-/// If network or data cannot be read, or nothing reaches the floor.
+/// If network or data cannot be read, or nothing keeps to the bound.
 pub fn run(args: SearchArgs, context: &Context) -> Result<()> {
     match &args.then {
         None => begin(&args, context),
@@ -194,14 +201,9 @@ fn begin(args: &SearchArgs, context: &Context) -> Result<()> {
         Ok((b, mixed::size_bytes(candidates.sizes(), &bits), accuracy))
     });
     let uniform: Vec<(u32, usize, f64)> = uniform.collect::<Result<_>>()?;
-    let done = finish(&candidates, &mut ledger, &outcome, args.floor)?;
+    let done = finish(&candidates, &mut ledger, &outcome, args.goal())?;
     let (Some(best), Some(quantized)) = (&done.best, &done.network) else {
-        let most = uniform.last().map_or(0.0, |(_, _, accuracy)| *accuracy);
-        let text = format!(
-            "no network reaches {}%: with {} bits everywhere it is {most:.2}%; lower --floor",
-            args.floor, args.max_bits
-        );
-        return Err(Failure::Run(text).into());
+        return Err(args.found_nothing(&uniform).into());
     };
     let (scores, answers) = Scores::with_answers(context, quantized, &setup.test)?;
     let others = candidates::every_second_right(&setup, &answers, 1);
@@ -244,11 +246,11 @@ fn search(
     candidates: &mut Candidates<'_>,
 ) -> Result<(Outcome, Option<f64>)> {
     let layers = candidates.sizes().to_vec();
-    let limits = limits(args, context, candidates);
+    let limits = args.limits(context.seed, candidates.learns());
     let costs = args.costs.guessed(args, candidates)?;
     let progress = Progress::new(context, "search", args.evaluations);
     let searcher = mixed::searcher(&args.searcher).expect("the command line takes no other names");
-    let (mut asked, mut measured, mut seconds, mut best) = (0, 0, 0.0, None);
+    let (mut asked, mut measured, mut seconds, mut best) = (0, 0, 0.0, None::<Point>);
     let outcome = mixed::search(searcher, &layers, limits, costs.as_deref(), |bits| {
         let accuracy = ledger.accuracy(Of::Candidate, bits, |bits| {
             let start = Instant::now();
@@ -258,27 +260,16 @@ fn search(
         })?;
         asked += 1;
         progress.set(asked);
-        let size = mixed::size_bytes(&layers, bits);
-        if accuracy >= limits.floor && best.is_none_or(|(known, _)| size < known) {
-            best = Some((size, accuracy));
+        let point = Point { bits: bits.to_vec(), size: mixed::size_bytes(&layers, bits), accuracy };
+        if limits.goal.prefers(&point, best.as_ref()) {
+            let (objective, unit) = (args.minimize, args.minimize.unit());
             progress.message(format!(
-                "{:.1} {} at {accuracy:.2}%",
-                args.minimize.shown(size),
-                args.minimize.unit()
+                "{:.1} {unit} at {accuracy:.2}%",
+                objective.shown(objective.whole(point.size))
             ));
+            best = Some(point);
         }
         Ok::<_, anyhow::Error>(accuracy)
     })?;
     Ok((outcome, (measured > 0).then(|| 3600.0 * f64::from(measured) / seconds.max(1e-9))))
-}
-
-/// What bounds the search.
-fn limits(args: &SearchArgs, context: &Context, candidates: &Candidates<'_>) -> Limits {
-    Limits {
-        floor: if candidates.learns() { args.search_floor.unwrap_or(args.floor) } else { args.floor },
-        min_bits: args.min_bits,
-        max_bits: args.max_bits,
-        budget: args.evaluations,
-        seed: context.seed,
-    }
 }

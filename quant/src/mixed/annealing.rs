@@ -8,21 +8,24 @@
 //! ```
 //!
 //! The energy is the size relative to the start, and 10% more for each point of accuracy below the floor: a valley may be
-//! crossed below it, if it is not deep.
+//! crossed below it, if it is not deep. Under a limit of the size it is the accuracy lost since the start, 10% a point, and
+//! the size above the limit, ten times what it is of it.
 //!
 //! Source: Kirkpatrick, Gelatt, Vecchi, "Optimization by simulated annealing" (Science 220, 1983).
 
 use engine::rng::Rng;
 
-use super::{Point, Searcher, Trials};
+use super::{Goal, Point, Searcher, Trials};
 
 /// The temperatures at both ends.
 const HOT: f64 = 0.05;
 const COLD: f64 = 0.001;
-/// Energy of a point of accuracy below the floor.
-const PENALTY: f64 = 0.1;
+/// Energy of a point of accuracy below the floor, or lost.
+const POINT: f64 = 0.1;
+/// Energy of the size above a limit, as a share of it.
+const EXCESS: f64 = 10.0;
 
-/// Simulated annealing from the smallest uniform width that holds the floor.
+/// Simulated annealing from the uniform width at the bound.
 pub struct Annealing;
 
 impl Searcher for Annealing {
@@ -35,10 +38,17 @@ impl Searcher for Annealing {
     }
 
     fn run(&self, trials: &mut Trials<'_>) -> Option<()> {
-        let start = trials.smallest_uniform()?;
-        let mut now = trials.point(&start)?;
-        let (unit, floor, mut rng) = (now.size as f64, trials.limits.floor, trials.rng(0));
-        let energy = |p: &Point| p.size as f64 / unit + PENALTY * (floor - p.accuracy).max(0.0);
+        let start = trials.uniform_at_the_bound()?;
+        let start = trials.point(&start)?;
+        let (goal, mut now, mut rng) = (trials.limits.goal, start.clone(), trials.rng(0));
+        let energy = |p: &Point| match goal {
+            Goal::Smallest { floor } => {
+                p.size as f64 / start.size as f64 + POINT * (floor - p.accuracy).max(0.0)
+            }
+            Goal::MostAccurate { limit } => {
+                POINT * (start.accuracy - p.accuracy) + EXCESS * (p.size as f64 / limit as f64 - 1.0).max(0.0)
+            }
+        };
         let budget = trials.left().max(1) as f64;
         loop {
             let done = 1.0 - trials.left() as f64 / budget;

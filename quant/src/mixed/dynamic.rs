@@ -12,15 +12,18 @@
 //! common divisor, so a ResNet-20 has some 130,000 of them, and the table takes `22 * 8` times as many additions.
 //!
 //! What is left is that costs do not add up. The search measures the table's allocations: bisection over the size finds
-//! where they cross the floor, and the rest of the budget goes to sizes around, a hundredth apart. If the costs are measured drops, the
-//! smallest size with `F(S) <= accuracy - floor` is the *bound*: nobody gets below it unless layers hide each other's
-//! errors. The distance of the best measured candidate from it is the optimality gap.
+//! where they cross the floor, and the rest of the budget goes to sizes around, a hundredth apart. If the costs are measured
+//! drops, the smallest size with `F(S) <= accuracy - floor` is the *bound*: nobody gets below it unless layers hide each
+//! other's errors. The distance of the best measured candidate from it is the optimality gap. Under a limit of the size the
+//! allocations are measured from the limit down to two thirds of it, a thousandth apart: all of nearly the least cost.
 
 use super::sensitivity::Sensitivity;
-use super::{LayerSize, Searcher, Trials, size_bytes};
+use super::{Goal, LayerSize, Searcher, Trials, size_bytes};
 
 /// From one size to the next around the crossing, as a share of it.
 const STRIDE: f64 = 0.01;
+/// The same from a limit downwards.
+const FINE_STRIDE: f64 = 0.001;
 
 /// Exact allocation on additive costs.
 pub struct Dynamic;
@@ -38,6 +41,14 @@ impl Searcher for Dynamic {
         let (costs, allowed) = Sensitivity::costs(trials)?;
         let table = Allocations::new(trials.layers, trials.limits.min_bits, &costs);
         let steps = table.steps();
+        if let Goal::MostAccurate { limit } = trials.limits.goal {
+            let share = |i: u32| (1.0 - FINE_STRIDE).powi(i as i32);
+            let shares = (0..).map(share).take_while(|share| *share > 2.0 / 3.0);
+            let below: Vec<_> =
+                shares.map_while(|share| table.within((share * limit as f64) as usize)).collect();
+            trials.announce(below.clone())?;
+            return below.iter().try_for_each(|bits| trials.accuracy(bits).map(|_| ()));
+        }
         trials.bound = allowed.and_then(|allowed| steps.iter().find(|s| s.1 <= allowed).map(|s| s.0));
         // Bisection as if accuracy grew with the size.
         let (mut low, mut high) = (0, steps.len() - 1);

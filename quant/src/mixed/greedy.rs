@@ -8,11 +8,14 @@
 //!    predicted drop per byte first, as long as the measured accuracy holds.
 //! 4. *Exchange*: give one layer a bit back if another can then lose more bytes.
 //!
+//! Under a limit of the size, step 2 takes the largest allocation within it, and in place of 3 and 4 one layer gets a bit,
+//! from what is left or from another layer, the most promising first, as long as the measured accuracy grows.
+//!
 //! The price per unit is Lagrange's multiplier as in Shoham and Gersho, "Efficient bit allocation for an arbitrary set of
 //! quantizers" (IEEE Transactions on Acoustics, Speech, and Signal Processing 36, 1988).
 
 use super::sensitivity::Sensitivity;
-use super::{Searcher, Trials};
+use super::{Goal, Searcher, Trials};
 
 /// Sensitivity, allocation at a price, descent, exchange.
 pub struct Greedy;
@@ -28,6 +31,9 @@ impl Searcher for Greedy {
 
     fn run(&self, trials: &mut Trials<'_>) -> Option<()> {
         let (drops, _) = Sensitivity::costs(trials)?;
+        if let Goal::MostAccurate { limit } = trials.limits.goal {
+            return most_accurate(trials, &drops, limit);
+        }
         let full = trials.uniform(trials.limits.max_bits);
         if !trials.holds(&full)? {
             return Some(());
@@ -128,4 +134,55 @@ fn exchange(trials: &mut Trials<'_>, drops: &[Vec<f64>], best: Vec<u32>) -> Opti
         }
     }
     Some(best)
+}
+
+/// The search under a limit of the size.
+fn most_accurate(trials: &mut Trials<'_>, drops: &[Vec<f64>], limit: usize) -> Option<()> {
+    let (mut careless, mut careful) = (-6.0f64, 9.0f64);
+    let mut bits = trials.uniform(trials.limits.min_bits);
+    for _ in 0..32 {
+        let middle = 0.5 * (careless + careful);
+        let at = at_price(trials, drops, 10f64.powf(middle));
+        if trials.size(&at) <= limit {
+            (bits, careless) = (at, middle);
+        } else {
+            careful = middle;
+        }
+    }
+    let mut best = trials.point(&bits)?;
+    loop {
+        let mut better = None;
+        for bits in richer(trials, drops, &best.bits, limit) {
+            let point = trials.point(&bits)?;
+            if point.accuracy > best.accuracy {
+                better = Some(point);
+                break;
+            }
+        }
+        best = better?;
+    }
+}
+
+/// `bits` with one more for a layer, and perhaps one less for another, within the limit; what should cost least first.
+fn richer(trials: &Trials<'_>, drops: &[Vec<f64>], bits: &[u32], limit: usize) -> Vec<Vec<u32>> {
+    let layers = 0..bits.len();
+    let mut found = Vec::new();
+    for up in layers.clone().filter(|&l| bits[l] < trials.limits.max_bits) {
+        for down in std::iter::once(None).chain(layers.clone().map(Some)) {
+            let mut next = bits.to_vec();
+            next[up] += 1;
+            if let Some(down) = down {
+                if down == up || next[down] == trials.limits.min_bits {
+                    continue;
+                }
+                next[down] -= 1;
+            }
+            if trials.size(&next) <= limit {
+                let cost = (0..next.len()).map(|layer| drop(trials, drops, layer, next[layer])).sum::<f64>();
+                found.push((cost, next));
+            }
+        }
+    }
+    found.sort_by(|a, b| a.0.total_cmp(&b.0));
+    found.into_iter().map(|(_, bits)| bits).collect()
 }

@@ -7,7 +7,7 @@
 //! Every [`Searcher`] gets the same: [`Limits`] with one budget of measurements and one seed, and the [`Trials`] to
 //! spend it on. Nothing is measured twice, and whatever was measured counts for its front.
 //!
-//! 1. [`trials`]: the budget, and everything measured; [`mod@front`]: what no other beats in both size and accuracy.
+//! 1. [`trials`]: the budget, and everything measured; [`goal`]: the bound to keep to; [`mod@front`]: what no other beats in both size and accuracy.
 //! 2. [`uniform`], [`random`]: the baselines.
 //! 3. [`mod@sensitivity`]: what each layer costs alone; [`greedy`]: allocation at a price, descent, exchange.
 //! 4. [`dynamic`]: the exact allocation, if costs added up.
@@ -19,6 +19,7 @@ pub mod annealing;
 pub mod dynamic;
 pub mod evaluator;
 pub mod front;
+pub mod goal;
 pub mod greedy;
 pub mod nsga2;
 pub mod proxy;
@@ -31,6 +32,7 @@ pub mod uniform;
 
 pub use evaluator::{Evaluator, Images, Rounding};
 pub use front::{Point, front};
+pub use goal::Goal;
 pub use trials::{Limits, Outcome, Trials, search, search_ahead};
 
 /// A layer as the search sees it.

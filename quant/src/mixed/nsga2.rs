@@ -13,7 +13,8 @@
 //! together is the next population.
 //!
 //! Accuracies far below the floor are of no use: a candidate more than [`MARGIN`] points below is worse than all others,
-//! the more the further below it is (the paper's constrained domination).
+//! the more the further below it is (the paper's constrained domination). Under a limit of the size the same holds of
+//! candidates more than [`EXCESS`] larger than it.
 //!
 //! Source: Deb, Pratap, Agarwal, Meyarivan, "A fast and elitist multiobjective genetic algorithm: NSGA-II" (IEEE
 //! Transactions on Evolutionary Computation 6, 2002).
@@ -21,12 +22,14 @@
 use engine::rng::Rng;
 
 use super::random::of_size;
-use super::{Point, Searcher, Trials};
+use super::{Goal, Point, Searcher, Trials};
 
 /// Candidates of a generation.
 const POPULATION: usize = 24;
 /// How far below the floor a candidate still counts.
 pub const MARGIN: f64 = 5.0;
+/// How far above a limit of the size, as a share of it.
+pub const EXCESS: f64 = 0.1;
 
 /// NSGA-II on size and accuracy.
 pub struct Nsga2;
@@ -48,7 +51,7 @@ impl Searcher for Nsga2 {
         for bits in generation {
             population.push(trials.point(&bits)?);
         }
-        population = survivors(population, trials.limits.floor);
+        population = survivors(population, trials.limits.goal);
         loop {
             let children: Vec<Vec<u32>> =
                 (0..POPULATION).map(|_| child(&population, trials, &mut rng)).collect();
@@ -59,16 +62,18 @@ impl Searcher for Nsga2 {
                     population.push(child);
                 }
             }
-            population = survivors(population, trials.limits.floor);
+            population = survivors(population, trials.limits.goal);
         }
     }
 }
 
-/// The first generation: uniform widths, and random ones between the sizes of the smallest that holds the floor and half
-/// of it.
+/// The first generation: uniform widths, and random ones between the size at the bound and half of it.
 fn first(trials: &mut Trials<'_>, rng: &mut Rng) -> Option<Vec<Vec<u32>>> {
-    let start = trials.smallest_uniform()?;
-    let size = trials.size(&start) as f64;
+    let start = trials.uniform_at_the_bound()?;
+    let size = match trials.limits.goal {
+        Goal::Smallest { .. } => trials.size(&start),
+        Goal::MostAccurate { limit } => limit,
+    } as f64;
     let widths = trials.limits.min_bits..=trials.limits.max_bits;
     let mut all: Vec<Vec<u32>> = widths.map(|b| trials.uniform(b)).collect();
     while all.len() < POPULATION {
@@ -94,22 +99,26 @@ fn child(population: &[Point], trials: &Trials<'_>, rng: &mut Rng) -> Vec<u32> {
 }
 
 /// How far below what still counts.
-fn violation(point: &Point, floor: f64) -> f64 {
-    (floor - MARGIN - point.accuracy).max(0.0)
+fn violation(point: &Point, goal: Goal) -> f64 {
+    let beyond = match goal {
+        Goal::Smallest { floor } => floor - MARGIN - point.accuracy,
+        Goal::MostAccurate { limit } => point.size as f64 / limit as f64 - 1.0 - EXCESS,
+    };
+    beyond.max(0.0)
 }
 
-/// Whether `a` beats `b` where what is far below the floor is beaten by all else.
-fn beats(a: &Point, b: &Point, floor: f64) -> bool {
-    let (of_a, of_b) = (violation(a, floor), violation(b, floor));
+/// Whether `a` beats `b` where what is far beyond the bound is beaten by all else.
+fn beats(a: &Point, b: &Point, goal: Goal) -> bool {
+    let (of_a, of_b) = (violation(a, goal), violation(b, goal));
     if of_a == 0.0 && of_b == 0.0 { a.beats(b) } else { of_a < of_b }
 }
 
 /// The best of `population`, the best first: by rank, then by crowding distance.
-fn survivors(mut population: Vec<Point>, floor: f64) -> Vec<Point> {
+fn survivors(mut population: Vec<Point>, goal: Goal) -> Vec<Point> {
     let mut kept: Vec<Point> = Vec::new();
     while kept.len() < POPULATION && !population.is_empty() {
         let unbeaten: Vec<bool> =
-            population.iter().map(|p| !population.iter().any(|other| beats(other, p, floor))).collect();
+            population.iter().map(|p| !population.iter().any(|other| beats(other, p, goal))).collect();
         let mut flags = unbeaten.iter();
         let (rank, rest): (Vec<Point>, Vec<Point>) =
             population.into_iter().partition(|_| *flags.next().expect("a flag for each"));
@@ -162,9 +171,15 @@ mod tests {
     fn ranks_come_before_room_and_what_is_far_below_the_floor_comes_last() {
         let population =
             vec![point(9, 20.0), point(10, 30.0), point(50, 84.0), point(40, 86.0), point(60, 90.0)];
-        let order: Vec<usize> = survivors(population, 85.0).iter().map(|p| p.size).collect();
+        let order: Vec<usize> =
+            survivors(population, Goal::Smallest { floor: 85.0 }).iter().map(|p| p.size).collect();
         // 40 and 60 are the front, 50 is beaten by 40; 10 and 9 miss 80 by 50 and 60 points.
         assert_eq!(order[2..], [50, 10, 9]);
         assert!(order[..2].contains(&40) && order[..2].contains(&60));
+
+        let population = vec![point(60, 99.0), point(56, 98.0), point(30, 90.0), point(40, 80.0)];
+        let order: Vec<usize> =
+            survivors(population, Goal::MostAccurate { limit: 50 }).iter().map(|p| p.size).collect();
+        assert_eq!(order, [30, 40, 56, 60]); // 55 is the most that counts
     }
 }

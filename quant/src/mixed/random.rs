@@ -3,17 +3,20 @@
 //!
 //! A candidate is drawn with every layer at a random width; then random layers lose or gain a bit until the size is
 //! within 2% below the target. The target lies between two thirds of the best size so far and that size: so the budget
-//! is spent where the other searchers spend theirs, and not on sizes that nobody asks about.
+//! is spent where the other searchers spend theirs, and not on sizes that nobody asks about. Under a limit of the size the
+//! target is the limit.
 
 use engine::rng::Rng;
 
-use super::{Searcher, Trials};
+use super::{Goal, Searcher, Trials};
 
 /// Random widths of the best size so far, or a little less.
 pub struct Random;
 
 /// How far below its target a size may be, as a share of it.
 const SLACK: f64 = 0.02;
+/// How far below the best size targets go, as a share of it.
+const SPREAD: f64 = 1.0 / 3.0;
 /// Candidates that are announced at once.
 const AHEAD: usize = 24;
 
@@ -27,20 +30,25 @@ impl Searcher for Random {
     }
 
     fn run(&self, trials: &mut Trials<'_>) -> Option<()> {
-        let start = trials.smallest_uniform()?;
-        let (mut best, mut rng) = (trials.size(&start), trials.rng(0));
+        let start = trials.uniform_at_the_bound()?;
+        let (mut best, spread) = match trials.limits.goal {
+            Goal::Smallest { .. } => (trials.size(&start), SPREAD),
+            Goal::MostAccurate { limit } => (limit, 0.0),
+        };
+        let mut rng = trials.rng(0);
         let mut announced = 0;
         loop {
             if announced == 0 {
                 // What is drawn next unless one of them is better; what is then drawn in vain is never asked for.
                 let mut ahead = rng.clone();
-                let next: Vec<_> = (0..AHEAD).map(|_| draw(trials, &mut ahead, best)).collect();
+                let next: Vec<_> = (0..AHEAD).map(|_| draw(trials, &mut ahead, best, spread)).collect();
                 trials.announce(next)?;
                 announced = AHEAD;
             }
             announced -= 1;
-            let bits = draw(trials, &mut rng, best);
-            if trials.holds(&bits)? && trials.size(&bits) < best {
+            let bits = draw(trials, &mut rng, best, spread);
+            trials.accuracy(&bits)?;
+            if trials.holds(&bits)? && trials.size(&bits) < best && spread > 0.0 {
                 (best, announced) = (trials.size(&bits), 0);
             }
         }
@@ -48,8 +56,8 @@ impl Searcher for Random {
 }
 
 /// Random widths of at most `best` bytes.
-fn draw(trials: &Trials<'_>, rng: &mut Rng, best: usize) -> Vec<u32> {
-    let target = best as f64 * (1.0 - rng.uniform_f64() / 3.0);
+fn draw(trials: &Trials<'_>, rng: &mut Rng, best: usize, spread: f64) -> Vec<u32> {
+    let target = best as f64 * (1.0 - rng.uniform_f64() * spread);
     of_size(trials, rng, target)
 }
 

@@ -4,7 +4,7 @@
 //! drop[l][b]  =  accuracy(all at max)  -  accuracy(layer l at b, the others at max)
 //! ```
 
-use super::Trials;
+use super::{Goal, Trials};
 
 /// The measured table.
 pub struct Sensitivity {
@@ -36,12 +36,16 @@ impl Sensitivity {
     }
 
     /// The costs that the caller brought, or the measured drops; the second is the accuracy that may be lost in terms of
-    /// them, where they are accuracies.
+    /// them, where they are accuracies and there is a floor.
     pub fn costs(trials: &mut Trials<'_>) -> Option<(Vec<Vec<f64>>, Option<f64>)> {
         if let Some(costs) = trials.costs {
             return Some((costs.to_vec(), None));
         }
         let measured = Self::measure(trials)?;
-        Some((measured.drops, Some(measured.baseline - trials.limits.floor)))
+        let allowed = match trials.limits.goal {
+            Goal::Smallest { floor } => Some(measured.baseline - floor),
+            Goal::MostAccurate { .. } => None,
+        };
+        Some((measured.drops, allowed))
     }
 }

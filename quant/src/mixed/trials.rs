@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use engine::rng::{Purpose, Rng};
 
-use super::{LayerSize, Point, Searcher, front, size_bytes};
+use super::{Goal, LayerSize, Point, Searcher, front, size_bytes};
 
 /// A searcher that comes back to what it knows already is ended after this many questions for each measurement.
 const PATIENCE: usize = 100;
@@ -13,8 +13,8 @@ const PATIENCE: usize = 100;
 /// What bounds a search.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
-    /// The accuracy to stay above or at.
-    pub floor: f64,
+    /// What the search is for.
+    pub goal: Goal,
     /// Fewest bits of a layer.
     pub min_bits: u32,
     /// Most bits of a layer, at most 8.
@@ -28,7 +28,7 @@ pub struct Limits {
 /// Result of [`search`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
-    /// The smallest candidate at or above the floor.
+    /// The answer: of what keeps to the bound, the smallest or the most accurate.
     pub best: Option<Point>,
     /// What no other measured candidate beats in both size and accuracy, by size.
     pub front: Vec<Point>,
@@ -39,7 +39,7 @@ pub struct Outcome {
     pub bound: Option<usize>,
 }
 
-/// Searches the bits of each layer for the smallest network with `accuracy >= floor`.
+/// Searches the bits of each layer for what [`Limits::goal`] says.
 ///
 /// `measure` must give the same accuracy for the same bits; it is never asked twice. `costs[layer][b - min_bits]`, if
 /// given, is a cheap stand-in for what a layer at `b` bits costs: a searcher that wants such a table takes it instead
@@ -97,7 +97,7 @@ pub fn search_ahead<E>(
         return Err(error);
     }
     let front = front(&points);
-    Ok(Outcome { best: front.iter().find(|p| p.accuracy >= limits.floor).cloned(), front, points, bound })
+    Ok(Outcome { best: limits.goal.best(&front).cloned(), front, points, bound })
 }
 
 /// What a searcher is given.
@@ -153,9 +153,12 @@ impl Trials<'_> {
         Some(Point { bits: bits.to_vec(), size: self.size(bits), accuracy })
     }
 
-    /// Whether `bits` reach the floor.
+    /// Whether `bits` keep to the bound; a limit of the size costs no measurement.
     pub fn holds(&mut self, bits: &[u32]) -> Option<bool> {
-        Some(self.accuracy(bits)? >= self.limits.floor)
+        match self.limits.goal {
+            Goal::Smallest { floor } => Some(self.accuracy(bits)? >= floor),
+            Goal::MostAccurate { limit } => Some(self.size(bits) <= limit),
+        }
     }
 
     /// Measurements left.
@@ -193,11 +196,16 @@ impl Trials<'_> {
         self.measured.iter().map(point).collect()
     }
 
-    /// The smallest uniform width at the floor, found by bisection as if accuracy grew with bits; the largest if none is
-    /// seen to hold.
-    pub fn smallest_uniform(&mut self) -> Option<Vec<u32>> {
+    /// The uniform width at the bound, for searchers that begin there: the smallest at the floor, found by bisection as if
+    /// accuracy grew with bits, and the largest if none is seen to hold; or the largest within the limit, and the smallest
+    /// if none is.
+    pub fn uniform_at_the_bound(&mut self) -> Option<Vec<u32>> {
         self.announce_uniform()?; // the bisection needs but a few, and who compares needs all
         let (mut low, mut high) = (self.limits.min_bits, self.limits.max_bits);
+        if let Goal::MostAccurate { limit } = self.limits.goal {
+            let fits = |&b: &u32| self.size(&self.uniform(b)) <= limit;
+            return Some(self.uniform((low..=high).rev().find(fits).unwrap_or(low)));
+        }
         while low < high {
             let middle = (low + high) / 2;
             if self.holds(&self.uniform(middle))? { high = middle } else { low = middle + 1 }

@@ -23,34 +23,27 @@ pub fn section(page: &mut Report, runs: &[PastRun]) {
         page.note("Point at a network, or reach it with the tab key, to see the bits of its layers. Searched on: the images that the search looked at; not seen: the others.");
         page.details("All numbers", false, |page| {
             let row = |p: &FrontPoint| {
-                let kib = format!("{:.1}", p.bytes as f64 / 1024.0);
-                vec![kib, format!("{:.2}", p.top1_val), format!("{:.2}", p.top1_test), p.bits.join(" ")]
+                let size = format!("{:.1}", front.minimize.of(p.bytes, p.operations));
+                vec![size, format!("{:.2}", p.top1_val), format!("{:.2}", p.top1_test), p.bits.join(" ")]
             };
-            let head = ["KiB", "searched on %", "not seen %", "bits of each layer"];
+            let head = [front.minimize.unit(), "searched on %", "not seen %", "bits of each layer"];
             page.table(&head, &front.points.iter().map(row).collect::<Vec<_>>());
         });
     }
 }
 
 fn plot(name: &str, front: &Front) -> Plot {
-    let (unit, axis) = if front.by_operations {
-        ("G bit operations", "G bit operations of an image")
-    } else {
-        ("KiB", "KiB of weights")
-    };
-    let size = |p: &FrontPoint| {
-        if front.by_operations { p.operations as f64 / 1e9 } else { p.bytes as f64 / 1024.0 }
-    };
-    // Far below the floor nothing is to be seen.
-    let lowest = front.floor - 5.0;
+    let (objective, unit) = (front.minimize, front.minimize.unit());
+    let size = |p: &FrontPoint| objective.of(p.bytes, p.operations);
+    // Far below nothing is to be seen.
+    let wanted = front.bound.accuracy(front.points.iter().map(|p| (size(p), p.top1_val)));
+    let lowest = wanted - 5.0;
     let points: Vec<_> =
         front.points.iter().filter(|p| p.top1_val >= lowest || p.top1_test >= lowest).collect();
-    let x = Axis::over(axis, points.iter().map(|p| size(p))).headroom().footroom();
-    let both = points.iter().flat_map(|p| [p.top1_val, p.top1_test]).chain([front.floor]);
+    let x = Axis::over(objective.axis(), points.iter().map(|p| size(p))).headroom().footroom();
+    let both = points.iter().flat_map(|p| [p.top1_val, p.top1_test]).chain([wanted]);
     let mut frame =
         Frame::new(&format!("The front of {name}"), x, Axis::over("top-1, %", both).headroom().footroom());
-    let floor = [(frame.x_range().0, front.floor), (frame.x_range().1, front.floor)];
-    frame.line(&floor, "s1 dashed");
     for (what, class, value) in [
         ("searched on", "s0", (|p| p.top1_val) as fn(&FrontPoint) -> f64),
         ("not seen", "s2", |p| p.top1_test),
@@ -64,6 +57,6 @@ fn plot(name: &str, front: &Front) -> Plot {
             frame.dot(size(p), value(p), 4.0, &format!("{class} stop"), &detail);
         }
     }
-    frame.legend("floor", "s1");
+    front.bound.draw(&mut frame, "s1");
     frame.finish()
 }

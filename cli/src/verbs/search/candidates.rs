@@ -9,10 +9,10 @@ use quant::mixed::{Evaluator, Images, LayerSize, Rounding};
 use quant::{Effort, Policy, QuantConfig, Quantizer, Step, Widths};
 
 use super::SearchArgs;
-use super::objective::Objective;
 use crate::run::context::Context;
 use crate::run::exit::Failure;
 use crate::run::experiment::{Setup, correction_bars, in_integers};
+use crate::show::objective::Objective;
 
 /// Bits of activations: as good as floats.
 const ACTIVATION_BITS: u32 = 16;

@@ -2,18 +2,23 @@
 //!
 //! Where corrections learn, a candidate's accuracy in the search is not that of the finished network, which takes
 //! minutes to make. Candidates on the front are ordered by size, and so, nearly, is what becomes of them; bisection over
-//! the front finds the smallest that holds the floor when it is finished, on the images searched on.
+//! the front finds the smallest that holds the floor when it is finished, on the images searched on. Under a limit of the
+//! size the [`FINISHED`] largest within it are finished, and the most accurate is taken.
 
 use anyhow::Result;
 use models::QuantizedNetwork;
-use quant::mixed::{Outcome, Point};
+use quant::mixed::{Goal, Outcome, Point};
 
 use super::candidates::Candidates;
 use super::ledger::{Ledger, Of};
 
+/// Candidates that are finished under a limit of the size.
+const FINISHED: usize = 3;
+
 /// The chosen candidate, and all that were finished.
 pub(super) struct Finished {
-    /// The smallest that holds the floor; its accuracy is that of the finished network.
+    /// The smallest that holds the floor, or the most accurate within the limit; its accuracy is that of the finished
+    /// network.
     pub best: Option<Point>,
     /// Every finished candidate, with that accuracy, by size.
     pub finished: Vec<Point>,
@@ -29,25 +34,41 @@ pub(super) fn finish(
     candidates: &Candidates<'_>,
     ledger: &mut Ledger<'_>,
     outcome: &Outcome,
-    floor: f64,
+    goal: Goal,
 ) -> Result<Finished> {
     let mut done = Finished { best: None, finished: Vec::new(), network: None };
     if candidates.learns() {
         let front = &outcome.front;
-        let (mut low, mut high) = (0, front.len());
-        while low < high {
-            let middle = (low + high) / 2;
+        let mut finished = |point: &Point| -> Result<(Point, Option<QuantizedNetwork>)> {
             let mut network = None;
-            let accuracy = ledger.accuracy(Of::Corrected, &front[middle].bits, |bits| {
+            let accuracy = ledger.accuracy(Of::Corrected, &point.bits, |bits| {
                 let quantized = network.insert(candidates.quantized(bits)?);
                 candidates.in_integers(quantized)
             })?;
-            let point = Point { accuracy, ..front[middle].clone() };
-            done.finished.push(point.clone());
-            if accuracy >= floor {
-                (done.best, done.network, high) = (Some(point), network, middle);
-            } else {
-                low = middle + 1;
+            Ok((Point { accuracy, ..point.clone() }, network))
+        };
+        match goal {
+            Goal::Smallest { floor } => {
+                let (mut low, mut high) = (0, front.len());
+                while low < high {
+                    let middle = (low + high) / 2;
+                    let (point, network) = finished(&front[middle])?;
+                    done.finished.push(point.clone());
+                    if point.accuracy >= floor {
+                        (done.best, done.network, high) = (Some(point), network, middle);
+                    } else {
+                        low = middle + 1;
+                    }
+                }
+            }
+            Goal::MostAccurate { limit } => {
+                for point in front.iter().rev().filter(|p| p.size <= limit).take(FINISHED) {
+                    let (point, network) = finished(point)?;
+                    done.finished.push(point.clone());
+                    if goal.prefers(&point, done.best.as_ref()) {
+                        (done.best, done.network) = (Some(point), network);
+                    }
+                }
             }
         }
         done.finished.sort_by_key(|point| point.size);

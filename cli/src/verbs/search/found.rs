@@ -11,12 +11,12 @@ use serde_json::{Map, Value, json};
 
 use super::SearchArgs;
 use super::candidates::Candidates;
-use super::objective::Objective;
 use crate::report::results::{Front, FrontPoint};
 use crate::run::context::Context;
 use crate::run::experiment::Scores;
 use crate::run::run_folder::RunFolder;
-use crate::show::front::{Sizes, bits, sizes};
+use crate::show::front::{Bound, Sizes, bits, sizes};
+use crate::show::objective::Objective;
 use crate::show::svg::Plot;
 use crate::show::text_table::text_table;
 
@@ -56,6 +56,16 @@ impl Found<'_> {
         Objective::BitOperations.whole(mixed::size_bytes(&self.candidates.operations, bits))
     }
 
+    /// A size that the search has counted, in the unit that people read.
+    fn shown(&self, size: usize) -> f64 {
+        self.args.minimize.shown(self.args.minimize.whole(size))
+    }
+
+    /// What it was to keep to.
+    fn bound(&self) -> Bound {
+        self.args.at_most.map_or(Bound::Floor(self.args.floor), Bound::AtMost)
+    }
+
     /// The bits of the chosen network, as `ptq` and `qat` take them.
     fn layer_bits(&self) -> LayerBits {
         let names = self.layers().iter().map(|layer| layer.name.as_str());
@@ -72,8 +82,8 @@ impl Found<'_> {
             bits: point.bits.iter().map(ToString::to_string).collect(),
         };
         Front {
-            by_operations: self.args.minimize == Objective::BitOperations,
-            floor: self.args.floor,
+            minimize: self.args.minimize,
+            bound: self.bound(),
             layers: self.layers().iter().map(|layer| layer.name.clone()).collect(),
             points: self.outcome.front.iter().zip(self.front_test).map(point).collect(),
         }
@@ -85,7 +95,7 @@ impl Found<'_> {
     /// If the folder cannot be written to.
     pub fn show(&self, context: &Context, folder: &RunFolder, report: &Path) -> Result<()> {
         let Self { best, outcome, .. } = self;
-        let (objective, kib) = (self.args.minimize, |bytes: usize| bytes as f64 / 1024.0);
+        let kib = |bytes: usize| Objective::Bytes.shown(bytes);
         let head = ["layer", "weights", "bits", "bytes"];
         let row = |(layer, b): (&LayerSize, &u32)| {
             let bytes = mixed::size_bytes(std::slice::from_ref(layer), &[*b]);
@@ -97,7 +107,7 @@ impl Found<'_> {
              test images in integers",
             kib(self.bytes(&best.bits)),
             kib(self.model_bytes),
-            self.operations(&best.bits) as f64 / 1e9,
+            Objective::BitOperations.shown(self.operations(&best.bits)),
             best.accuracy,
             self.candidates.evaluator.labels().len(),
             self.others,
@@ -116,8 +126,8 @@ impl Found<'_> {
         if let Some(bound) = outcome.bound {
             context.say(format_args!(
                 "if the drops of single layers added up, {:.1} {} would do",
-                objective.shown(bound),
-                objective.unit()
+                self.shown(bound),
+                self.args.minimize.unit()
             ))?;
         }
         let rate = self.rate.map_or(String::new(), |rate| format!(", {rate:.0} an hour"));
@@ -153,10 +163,10 @@ impl Found<'_> {
 
     fn plots(&self) -> [Plot; 2] {
         let objective = self.args.minimize;
-        let place = |point: &Point| (objective.shown(point.size), point.accuracy);
+        let place = |point: &Point| (self.shown(point.size), point.accuracy);
         let places = |points: &[Point]| points.iter().map(place).collect::<Vec<_>>();
         let uniform: Vec<(u32, f64, f64)> =
-            self.uniform.iter().map(|&(b, size, accuracy)| (b, objective.shown(size), accuracy)).collect();
+            self.uniform.iter().map(|&(b, size, accuracy)| (b, self.shown(size), accuracy)).collect();
         let title = format!("{}: {} candidates", self.args.searcher, self.outcome.points.len());
         let first = sizes(
             &title,
@@ -165,13 +175,12 @@ impl Found<'_> {
                 front: &places(&self.outcome.front),
                 uniform: &uniform,
                 finished: &places(self.finished),
-                floor: self.args.floor,
-                unit: objective.unit(),
+                bound: self.bound(),
+                objective,
             },
         );
         let names: Vec<String> = self.layers().iter().map(|layer| layer.name.clone()).collect();
-        let title =
-            format!("bits of each layer at {:.1} {}", objective.shown(self.best.size), objective.unit());
+        let title = format!("bits of each layer at {:.1} {}", self.shown(self.best.size), objective.unit());
         [first, bits(&title, &names, &self.best.bits)]
     }
 
@@ -208,7 +217,8 @@ impl Found<'_> {
             "minimize": args.minimize,
             "searcher": args.searcher,
             "costs": args.costs,
-            "floor": args.floor,
+            "floor": args.at_most.is_none().then_some(args.floor),
+            "at_most": args.at_most,
             "method": args.method,
             "weight_granularity": args.weight_granularity,
             "correction": args.correction,

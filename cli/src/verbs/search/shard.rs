@@ -13,9 +13,9 @@ use anyhow::Result;
 use quant::mixed;
 use serde_json::json;
 
+use super::SearchArgs;
 use super::candidates::Candidates;
 use super::ledger::{Ledger, Of};
-use super::{SearchArgs, limits};
 use crate::run::context::Context;
 use crate::run::progress::Progress;
 use crate::run::run_folder::RunFolder;
@@ -38,7 +38,7 @@ pub(super) fn run(
     candidates: &mut Candidates<'_>,
 ) -> Result<()> {
     let layers = candidates.sizes().to_vec();
-    let limits = limits(args, context, candidates);
+    let limits = args.limits(context.seed, candidates.learns());
     let costs = args.costs.guessed(args, candidates)?;
     let searcher = mixed::searcher(&args.searcher).expect("the command line takes no other names");
     let progress = Progress::new(context, "search", args.evaluations);

@@ -1,0 +1,49 @@
+//! What a search keeps to: a floor under the accuracy, or a limit of the size.
+
+use quant::mixed::{Goal, Limits};
+
+use super::SearchArgs;
+use crate::run::exit::Failure;
+
+impl SearchArgs {
+    /// What the finished network is to be.
+    pub(super) fn goal(&self) -> Goal {
+        match self.at_most {
+            None => Goal::Smallest { floor: self.floor },
+            Some(size) => Goal::MostAccurate { limit: self.minimize.within(size) },
+        }
+    }
+
+    /// What bounds the search; `learns` says whether corrections will make its candidates better than they are.
+    pub(super) fn limits(&self, seed: u64, learns: bool) -> Limits {
+        let goal = match self.goal() {
+            Goal::Smallest { floor } if learns => {
+                Goal::Smallest { floor: self.search_floor.unwrap_or(floor) }
+            }
+            goal => goal,
+        };
+        Limits { goal, min_bits: self.min_bits, max_bits: self.max_bits, budget: self.evaluations, seed }
+    }
+
+    /// The failure of a search that found nothing; `uniform` has bits, sizes, accuracies.
+    pub(super) fn found_nothing(&self, uniform: &[(u32, usize, f64)]) -> Failure {
+        Failure::Run(match self.at_most {
+            None => {
+                let most = uniform.last().map_or(0.0, |(_, _, accuracy)| *accuracy);
+                format!(
+                    "no network reaches {}%: with {} bits everywhere it is {most:.2}%; lower --floor",
+                    self.floor, self.max_bits
+                )
+            }
+            Some(limit) => {
+                let least = uniform.first().map_or(0, |(_, size, _)| *size);
+                let (objective, unit) = (self.minimize, self.minimize.unit());
+                format!(
+                    "no network has at most {limit} {unit}: with {} bits everywhere it has {:.1}; raise --at-most",
+                    self.min_bits,
+                    objective.shown(objective.whole(least))
+                )
+            }
+        })
+    }
+}
