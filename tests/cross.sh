@@ -14,6 +14,7 @@
 # over ResNet-20's layers and random ones) and, of `tests/`, quant_integer, inference and the part of int_graph that
 # compares every code. For each it is written below which integer kernels must have run and which one must have
 # been chosen, so that a test that skips itself is an error here. Emulation proves results, never speed.
+# CROSS_CHECKSUM=1 adds the checksums of 20 images by five networks (tests/checksum.rs), which take minutes.
 #
 # What is missing is installed where that is possible: QEMU and the cross linker through apt-get (needs root on
 # Debian), the sources of std from `rustup component add rust-src` if that was done, else from Debian's rust-src of
@@ -43,6 +44,9 @@ for test in a_damaged_file a_model_file the_float_simulation a_batch_gives_the_s
     no_scale_of_a_fine_grid_is_better constants_are_the_derived_ones; do
     options+=(--skip "$test")
 done
+if [ -n "${CROSS_CHECKSUM:-}" ]; then
+    tests+=(--test checksum)
+fi
 skipped=0
 mkdir -p "$cross_dir"
 log="$(mktemp)"
@@ -196,7 +200,11 @@ aarch64() {
         neoverse-n1 neondot "neon neondot scalar"
 }
 
+# QEMU 7.2 computes MDEBR, the product of two f32 in f64, wrong: in assembler, 1.5 by -0.5 is -0.0625 to it, and -0.75 if
+# both are lengthened first (LDEBR, MDBR). rustc uses it where such products are summed, as these tests do.
 s390x() {
+    local options=("${options[@]}" --skip following_the_gradient_lowers_the_error_of_rounding
+        --skip a_share_of_the_steps_has_the_finer_grid --skip a_width_falls_by_its_price)
     cross s390x libc6-dev-s390x-cross max scalar scalar
 }
 
@@ -217,7 +225,7 @@ x86_64() {
     quietly cargo test --workspace --locked --no-run || fail "x86_64 does not build"
     local programs
     programs="$(sed -n 's/.*Executable .*(\(.*\))$/\1/p' "$log" |
-        grep -E '/(engine|quant|quant_integer|int_graph|inference)-[0-9a-f]+$')"
+        grep -E "/(engine|quant|quant_integer|int_graph|inference${CROSS_CHECKSUM:+|checksum})-[0-9a-f]+\$")"
     # shellcheck disable=SC2086
     emulate "x86_64 Haswell" avx2 "avx2 avx2_w4 avx2_w7 scalar" under "$qemu -cpu Haswell,$off" $programs
     # shellcheck disable=SC2086
