@@ -4,11 +4,11 @@
 #   tests/coverage.sh [FILE]      a line for each crate; FILE gets a line for each source file and its lines that never ran
 #
 # The compiler's own counters (`-C instrument-coverage`) over every test of engine, quant, models and tests, in a target
-# folder of their own. What only the command line's tests run counts as not run: under counters they did not end in an
-# hour. Counted are lines that hold code, without test modules (from `#[cfg(test)]` on) and test files. Needs
-# llvm-profdata and llvm-cov of a version that reads what rustc writes: those of `rustup component add llvm-tools`, or
-# Debian's llvm-19 or newer. Where there are none it prints a line beginning `SKIPPED: ` and exits 0; COVERAGE_STRICT=1
-# makes that exit 1.
+# folder of their own, on one core: two threads that count the same lines on two cores wait for each other's memory all
+# the time. What only the command line's tests run counts as not run: they train networks. Counted are lines that hold
+# code, without test modules (from `#[cfg(test)]` on) and test files. Needs llvm-profdata and llvm-cov of a version that
+# reads what rustc writes: those of `rustup component add llvm-tools`, or Debian's llvm-19 or newer. Where there are none
+# it prints a line beginning `SKIPPED: ` and exits 0; COVERAGE_STRICT=1 makes that exit 1.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -33,6 +33,10 @@ mkdir -p "$folder/counters"
 export RUSTFLAGS="-C instrument-coverage" CARGO_TARGET_DIR="$folder"
 export LLVM_PROFILE_FILE="$folder/counters/%p-%4m.profraw"
 packages=(-p engine -p quant -p models -p tests)
+if command -v taskset >/dev/null; then
+    variable="CARGO_TARGET_$(printf '%s' "$host" | tr 'a-z-' 'A-Z_')_RUNNER"
+    export "$variable=taskset -c 0"
+fi
 cargo test --locked "${packages[@]}" --lib --bins --tests --no-fail-fast >"$folder/tests.log" 2>&1 ||
     printf 'some tests failed under the counters: %s/tests.log\n' "$folder"
 "$tools/llvm-profdata" merge -sparse -o "$folder/all.profdata" "$folder"/counters/*.profraw

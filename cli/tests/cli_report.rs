@@ -111,7 +111,7 @@ fn a_trained_network_and_a_table_have_pages_of_their_own() {
     let train = ["--json", "train", "--depth", "8", "--batch", "32", "--out", "train"];
     run_in(dir.path(), &[&train[..], &common].concat()).json();
     let trained = page(&dir.path().join("train/report.html"));
-    assert!(trained.contains("Accuracy on the test images") && trained.contains("float: "));
+    assert!(trained.contains("Accuracy after each epoch") && trained.contains("float: "));
     let table =
         ["--json", "table", "--weights", text(&net), "--out", "table", "--bits", "W4A4", "--methods", "sawb"];
     let more = ["--calibration-images", "32"];

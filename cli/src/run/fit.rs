@@ -21,10 +21,10 @@ pub const STATE: &str = "state.safetensors";
 
 /// What a verb adds to the loop.
 pub trait Verb<L> {
-    /// What is measured after each epoch.
-    const TEST: &'static str;
+    /// What is measured after each epoch, in a few words.
+    fn what(&self) -> &'static str;
 
-    /// The accuracy on the test images, percent.
+    /// The accuracy after an epoch, percent.
     ///
     /// # Errors
     /// If it cannot be measured.
@@ -184,7 +184,7 @@ impl<L, V: Verb<L>> Watch<L> for FitRun<'_, V> {
             self.epoch,
             metrics.loss,
             metrics.train_top1,
-            V::TEST,
+            self.verb.what(),
             metrics.test_top1,
             metrics.lr,
             metrics.images_per_s,

@@ -4,6 +4,7 @@
 //! quantization at W4A4, a short training under fake quantization, the accuracy of the integers, a table, and where
 //! everything was saved.
 
+mod end;
 mod forecast;
 mod learn_bits;
 mod rules;
@@ -19,11 +20,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::run::context::Context;
-use crate::run::experiment::aware::{Commands, Outcome, train};
-use crate::run::experiment::{CalibrationSource, Recipe, Scores, Setup, WidthArgs, file_bytes, page};
+use crate::run::exit::Failure;
+use crate::run::experiment::aware::{Commands, train};
+use crate::run::experiment::{
+    CalibrationSource, Recipe, Scores, Setup, WidthArgs, file_bytes, in_integers, page,
+};
 use crate::run::input::InputArgs;
 use crate::run::run_folder::RunFolder;
 use crate::{run::interrupt, run::settings};
+use end::{finish, save_last};
 use learn_bits::LearnBitsArgs;
 use rules::RuleArgs;
 
@@ -90,6 +95,9 @@ pub struct QatArgs {
     /// Only the first N test images
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     test_limit: Option<u32>,
+    /// Keep N training images apart and compare the epochs on them; the test images are looked at once, at the end
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    hold_out: Option<u32>,
     /// Save the state every N steps too, not only after each epoch; 0: never
     #[arg(long, value_name = "N", default_value_t = 200)]
     checkpoint_every: usize,
@@ -113,6 +121,10 @@ impl QatArgs {
     pub(crate) fn of_recipe(recipe: &Path, input: &InputArgs) -> Result<Self> {
         let args = Self { input: input.clone(), ..settings::from_file("qat", recipe)? };
         args.check()?;
+        if args.hold_out.is_some() {
+            let text = "a table measures every cell on the test images: leave hold_out away";
+            return Err(Failure::Usage(format!("{}: {text}", recipe.display())).into());
+        }
         Ok(args)
     }
 
@@ -155,6 +167,7 @@ pub fn run(args: QatArgs, context: &Context) -> Result<()> {
     recipe.check()?;
     args.check()?;
     let setup = Setup::open(context, &args.input, args.limit, args.test_limit)?;
+    let setup = setup.holding_out(args.hold_out.map(|count| count as usize))?;
     recipe.check_layers(&setup.network)?;
     let training = args.training(context, &setup)?;
     training.check()?;
@@ -188,7 +201,11 @@ pub fn run(args: QatArgs, context: &Context) -> Result<()> {
     let outcome = train(context, &setup, start, training, &folder, &commands)?;
     interrupt::at_once(format!("all epochs are saved; `{}` measures and reports", commands.resume));
     let (scores, answers) = Scores::with_answers(context, &outcome.best, &setup.test)?;
-    let last = save_last(&folder, &outcome, context.seed, &command)?;
+    let top1_last = match setup.held_out {
+        Some(_) => in_integers(context, &outcome.last, &setup.test)?.top1(),
+        None => outcome.top1_last(),
+    };
+    let last = save_last(&folder, &outcome, top1_last, context.seed, &command)?;
 
     let row = |what: &str, network, scores, bytes| {
         page::Row::quantized(
@@ -208,7 +225,7 @@ pub fn run(args: QatArgs, context: &Context) -> Result<()> {
     context.say(page::table(&rows))?;
     folder.write("curve.svg", outcome.curve().as_bytes())?;
     let report = page::write(context, &folder, (&setup).into(), &command, rows, None)?;
-    finish(&args, context, &outcome, scores, &report)?;
+    finish(&args, context, &setup, &outcome, (scores, top1_last), &report)?;
     context.result(&json!({
         "top1_float": top1_float,
         "top1_ptq": ptq.top1_int,
@@ -219,8 +236,11 @@ pub fn run(args: QatArgs, context: &Context) -> Result<()> {
         "max_logit_difference": scores.max_logit_difference,
         "top1_as_trained": scores.top1_as_trained,
         "agreement_as_trained": scores.agreement_as_trained,
-        "top1_last": outcome.top1_last(),
-        "top1_best": outcome.best().0,
+        "top1_last": top1_last,
+        "top1_best": if setup.held_out.is_some() { scores.top1_int } else { outcome.best().0 },
+        "held_out": setup.held_out.as_ref().map(|held_out| json!({
+            "images": held_out.images(), "top1_last": outcome.top1_last(), "top1_best": outcome.best().0,
+        })),
         "epoch_best": outcome.best().1,
         "images_per_s": outcome.images_per_s(),
         "images": scores.images,
@@ -240,36 +260,4 @@ pub fn run(args: QatArgs, context: &Context) -> Result<()> {
         "report": report,
         "run": folder.folder(),
     }))
-}
-
-/// Saves the network of the last epoch, which nobody chose on the test images, in the folder `last`.
-fn save_last(folder: &RunFolder, outcome: &Outcome, seed: u64, command: &str) -> Result<PathBuf> {
-    let place = folder.path("last");
-    std::fs::create_dir_all(&place).map_err(|e| models::Error::io("create", &place, e))?;
-    let model = place.join(outcome.model.file_name().unwrap_or_default());
-    let facts = [
-        ("test_accuracy", format!("{:.2}", outcome.top1_last())),
-        ("epoch", outcome.metrics.len().to_string()),
-        ("seed", seed.to_string()),
-        ("command", command.to_owned()),
-    ];
-    outcome.last.save(&model, &facts)?;
-    Ok(model)
-}
-
-fn finish(args: &QatArgs, context: &Context, outcome: &Outcome, scores: Scores, report: &Path) -> Result<()> {
-    let (best, epoch) = outcome.best();
-    context.say(format_args!(
-        "top-1 in integers {best:.2}% after epoch {epoch} (the best, saved), {:.2}% after epoch {} (the last); seed {}",
-        outcome.top1_last(),
-        args.epochs,
-        context.seed
-    ))?;
-    context.say(scores)?;
-    if let Some(learned) = &outcome.learned_bits {
-        context.say(format_args!("bits    --layer-bits {}", args.with_learned(learned)))?;
-    }
-    context.say(format_args!("trained at {:.0} images/s", outcome.images_per_s()))?;
-    context.say(format_args!("model   {}", outcome.model.display()))?;
-    context.say(format_args!("report  {}", report.display()))
 }

@@ -89,7 +89,9 @@ struct Train<'a> {
 }
 
 impl Verb<Trainer> for Train<'_> {
-    const TEST: &'static str = "test";
+    fn what(&self) -> &'static str {
+        "test"
+    }
 
     fn test(&mut self, trainer: &Trainer) -> Result<f64> {
         Ok(self.answers(trainer)?.top1())
@@ -130,7 +132,7 @@ impl Train<'_> {
         weights.set("command", &command);
         let path = folder.path(WEIGHTS);
         weights.write(&path)?;
-        let plot = folder.write("curve.svg", fit::curve(metrics, Self::TEST).as_bytes())?;
+        let plot = folder.write("curve.svg", fit::curve(metrics, self.what()).as_bytes())?;
         let row = page::Row::float(&self.answers(trainer)?, &self.network);
         let begin = page::Begin { weights: None, data, test: &self.test };
         let report = page::write(context, folder, begin, &command, vec![row], None)?;

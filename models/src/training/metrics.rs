@@ -43,7 +43,8 @@ pub struct EpochMetrics {
     pub loss: f64,
     /// Accuracy in training, percent.
     pub train_top1: f64,
-    /// Accuracy on the test images, percent: what [`Watch::evaluate`](super::Watch::evaluate) said.
+    /// Accuracy on the images that epochs are compared on, percent: what [`Watch::evaluate`](super::Watch::evaluate) said of
+    /// the test images, or of those held out.
     pub test_top1: f64,
     /// Last learning rate.
     pub lr: f64,

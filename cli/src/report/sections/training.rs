@@ -28,7 +28,7 @@ pub fn section(page: &mut Report, runs: &[PastRun]) {
         curves.iter().map(one).collect()
     };
     page.plots(&[
-        lines("Accuracy on the test images", "epoch", "top-1, %", &series(|m| m.test_top1)),
+        lines("Accuracy after each epoch", "epoch", "top-1, %", &series(|m| m.test_top1)),
         lines("Loss on the training images", "epoch", "cross entropy", &series(|m| m.loss)),
     ]);
     let row = |(name, epochs): &(String, &[EpochMetrics])| {
@@ -45,8 +45,9 @@ pub fn section(page: &mut Report, runs: &[PastRun]) {
     let head = ["run", "epochs", "last %", "best % (epoch)", "last loss", "images/s"];
     page.table(&head, &curves.iter().filter_map(row).collect::<Vec<_>>());
     page.note(
-        "A quantized network in training is measured in integers after each epoch. The best epoch is chosen on the test \
-         images, so that only the last one's accuracy is a measurement of what a user would get. Losses with label \
+        "A quantized network in training is measured in integers after each epoch, on the test images or, where training \
+         images were held out, on those. An epoch that was chosen on the test images flatters: of such a run only the last one's \
+         accuracy is a measurement of what a user would get. Losses with label \
          smoothing or a teacher are higher than without, and not to be compared.",
     );
 }

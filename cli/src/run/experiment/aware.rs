@@ -43,17 +43,19 @@ pub struct Outcome {
     pub last: QuantizedNetwork,
     /// The best network's file.
     pub model: PathBuf,
+    /// What was measured after each epoch.
+    pub what: &'static str,
     /// The bits that were learned, if they were.
     pub learned_bits: Option<LayerBits>,
 }
 
 impl Outcome {
-    /// Accuracy after the last epoch.
+    /// Accuracy after the last epoch, on the images that epochs are compared on.
     pub fn top1_last(&self) -> f64 {
         self.metrics.last().map_or(0.0, |m| m.test_top1)
     }
 
-    /// Accuracy after the best epoch, and its number; the earliest of equals. Where bits are learned it is the last: the
+    /// Accuracy after the best epoch on these images, and its number; the earliest of equals. Where bits are learned it is the last: the
     /// networks before were larger.
     pub fn best(&self) -> (f64, usize) {
         let last = self.learned_bits.as_ref().and(self.metrics.last());
@@ -67,7 +69,7 @@ impl Outcome {
 
     /// Accuracy and loss by epoch.
     pub fn curve(&self) -> String {
-        fit::curve(&self.metrics, Aware::TEST)
+        fit::curve(&self.metrics, self.what)
     }
 }
 
@@ -133,7 +135,7 @@ pub fn train(
         measured: None,
     };
     let metrics = fit::train(context, folder, &commands.resume, (&mut fit, state), &images, &mut verb)?;
-    let last = verb.quantized(&fit.learner)?.clone();
+    let (what, last) = (verb.what(), verb.quantized(&fit.learner)?.clone());
     let widths = &fit.learner.hook.widths;
     if widths.is_on_the_way() {
         context.note(format_args!(
@@ -142,7 +144,7 @@ pub fn train(
         ));
     }
     let learned_bits = (!widths.is_empty()).then(|| widths.layer_bits());
-    Ok(Outcome { metrics, best: best(&model)?, last, model, learned_bits })
+    Ok(Outcome { metrics, best: best(&model)?, last, model, what, learned_bits })
 }
 
 /// The network of the best epoch, from its latent weights.
@@ -187,11 +189,13 @@ impl Aware<'_> {
 }
 
 impl Verb<QatTrainer> for Aware<'_> {
-    const TEST: &'static str = "test in integers";
+    fn what(&self) -> &'static str {
+        if self.setup.held_out.is_some() { "held out, in integers" } else { "test in integers" }
+    }
 
     fn test(&mut self, qat: &QatTrainer) -> Result<f64> {
         let (context, setup) = (self.context, self.setup);
-        Ok(in_integers(context, self.quantized(qat)?, &setup.test)?.top1())
+        Ok(in_integers(context, self.quantized(qat)?, setup.choosing())?.top1())
     }
 
     /// Saves the best network so far; of networks that become smaller, each.
@@ -200,11 +204,15 @@ impl Verb<QatTrainer> for Aware<'_> {
         if one_size && fit::best(before).is_some_and(|best| metrics.test_top1 <= best.test_top1) {
             return Ok(());
         }
+        let [accuracy, images] = match self.setup.held_out {
+            Some(_) => ["held_out_accuracy", "held_out_images"],
+            None => ["test_accuracy", "test_images"],
+        };
         let facts = [
             ("epoch", metrics.epoch.to_string()),
             ("seed", self.context.seed.to_string()),
-            ("test_accuracy", format!("{:.2}", metrics.test_top1)),
-            ("test_images", self.setup.test.images().to_string()),
+            (accuracy, format!("{:.2}", metrics.test_top1)),
+            (images, self.setup.choosing().images().to_string()),
             ("command", self.command.to_owned()),
         ];
         let model = self.model;

@@ -1,6 +1,6 @@
 //! What the quantization experiments (`ptq`, `qat`, `table`, `search`) share.
 //!
-//! 1. [`Setup`]: a float network, a data set, seeded subsets of its images.
+//! 1. [`Setup`]: a float network, a data set, seeded subsets of its images, images held out.
 //! 2. [`Recipe`]: everything chosen about a post-training quantization, and its three steps.
 //! 3. [`Scores`]: one quantized network, simulated and in integers, side by side.
 //! 4. [`Training`]: how a quantized network is trained; [`aware`] trains it, can be stopped, and resumes.
@@ -8,6 +8,7 @@
 //! 6. [`Pace`]: the same in small, to say beforehand how long it takes.
 
 pub mod aware;
+mod held_out;
 mod inputs;
 mod pace;
 pub mod page;

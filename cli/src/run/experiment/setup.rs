@@ -32,6 +32,8 @@ pub struct Setup {
     pub train: Vec<usize>,
     /// The test images in use.
     pub test: Loader,
+    /// Training images that nothing learns from.
+    pub held_out: Option<Loader>,
     seed: u64,
 }
 
@@ -75,7 +77,7 @@ impl Setup {
             test.images(),
             data.folder.display()
         ));
-        Ok(Self { network, weights: path, data, train, test, seed: context.seed })
+        Ok(Self { network, weights: path, data, train, test, held_out: None, seed: context.seed })
     }
 
     /// Refuses another network, of this file, that does not tell the data set's classes apart.
