@@ -88,9 +88,9 @@ impl ClassFolders {
             (None, Some(val)) => (val, None),
             (Some(test), val) => (test, val),
         };
-        let (classes, learned) = classes_in(train)?;
+        let (classes, learned) = classes_in(train, &Listing::of(train)?)?;
         let others = |part: &Path| -> Result<Vec<Labelled>> {
-            let (found, pictures) = classes_in(part)?;
+            let (found, pictures) = classes_in(part, &Listing::of(part)?)?;
             let differ = found.names().iter().find(|name| !classes.names().contains(name));
             let differ = differ.or_else(|| classes.names().iter().find(|name| !found.names().contains(name)));
             match differ {
@@ -114,7 +114,7 @@ impl ClassFolders {
     /// A folder for each class, to be divided.
     fn to_divide(folder: &Path, top: &Listing) -> Result<Self> {
         let split = Split::of(folder)?;
-        let (classes, pictures) = classes_in(folder)?;
+        let (classes, pictures) = classes_in(folder, top)?;
         let (mut train, mut val, mut test) = (Vec::new(), Vec::new(), Vec::new());
         for (label, pictures) in pictures.into_iter().enumerate() {
             let [of_test, of_val, of_train] = split.divide(&top.folders[label].1, pictures, label)?;
@@ -156,9 +156,8 @@ impl ClassFolders {
     }
 }
 
-/// The class folders in `folder` and the pictures of each, by name.
-fn classes_in(folder: &Path) -> Result<(Classes, Vec<Vec<PathBuf>>)> {
-    let listing = Listing::of(folder)?;
+/// The class folders in `folder`, which has this listing, and the pictures of each, by name.
+fn classes_in(folder: &Path, listing: &Listing) -> Result<(Classes, Vec<Vec<PathBuf>>)> {
     listing.expect_no_pictures()?;
     let bad = |detail: String| Err(Error::malformed(folder, detail));
     match listing.folders.as_slice() {
@@ -177,7 +176,7 @@ fn classes_in(folder: &Path) -> Result<(Classes, Vec<Vec<PathBuf>>)> {
     }
     let pictures = listing.folders.iter().map(|(_, path)| Listing::of(path)?.into_pictures());
     let pictures = pictures.collect::<Result<Vec<_>>>()?;
-    Ok((Classes::new(listing.folders.into_iter().map(|(name, _)| name)), pictures))
+    Ok((Classes::new(listing.folders.iter().map(|(name, _)| name.clone())), pictures))
 }
 
 /// Each picture with its class.
