@@ -115,8 +115,21 @@ fn a_trained_network_and_a_table_have_pages_of_their_own() {
     let table =
         ["--json", "table", "--weights", text(&net), "--out", "table", "--bits", "W4A4", "--methods", "sawb"];
     let more = ["--calibration-images", "32"];
-    run_in(dir.path(), &[&table[..], &common, &more].concat()).json();
+    let json = run_in(dir.path(), &[&table[..], &common, &more].concat()).json();
     let table = page(&dir.path().join("table/report.html"));
+    // The best cell is taken apart.
+    let cells = json["cells"].as_array().unwrap().iter();
+    let top1 = |cell: &serde_json::Value| cell["top1"].as_f64().unwrap();
+    let best = cells.max_by(|a, b| top1(a).total_cmp(&top1(b))).unwrap();
+    let name = format!("{} W4A4 sawb", best["mode"].as_str().unwrap().to_uppercase());
+    assert!(table.contains(&format!("{name}: signal to noise")), "{name}");
+    // Among runs with other float networks it is compared with its own, and each says whose it is.
+    assert_eq!(run_in(dir.path(), &["report", "train", "table", "--out", "both.html"]).code, 0);
+    let both = page(&dir.path().join("both.html"));
+    let points = format!("<td class='n'>{:+.2}</td>", top1(best) - json["top1_float"].as_f64().unwrap());
+    for shown in ["float (train)", "float (table)", &points] {
+        assert!(both.contains(shown), "{shown}");
+    }
     for shown in ["PTQ W4A4 sawb", "QAT W4A4 sawb", "QAT_W4A4_sawb"] {
         assert!(table.contains(shown), "{shown}");
     }

@@ -125,6 +125,7 @@ const showNetwork = () => {
 /// Takes a picture of `[32][32][3]` bytes.
 const choosePicture = (pixels, label = null) => {
   Object.assign(state, { pixels, label });
+  byId('problem').hidden = true; // it was about another picture
   for (const button of byId('thumbs').children) button.setAttribute('aria-pressed', button.pixels === pixels);
   if (!state.network) return;
   showAnswer();

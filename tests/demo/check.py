@@ -123,6 +123,8 @@ USE = """
   dispatchEvent(new DragEvent('drop', { dataTransfer: broken, bubbles: true, cancelable: true }));
   await wait(300);
   expect('a broken file gets a sentence', text('problem').includes('broken.png is no picture'));
+  document.querySelector('#thumbs button').click();
+  expect('which goes with the next picture', document.getElementById('problem').hidden);
   return complaints;
 })()
 """

@@ -53,6 +53,10 @@ globalThis.checks = (() => {
       const scrolls = element.closest('.table');
       if (!scrolls && box.width > 0 && (box.right > width + 1 || box.left < -1)) complaints.push(`cut at the window's edge: ${name(element)}`);
     }
+    // What is folded away may be wide; what stands on the page fits it.
+    for (const table of document.querySelectorAll('.table')) {
+      if (visible(table) && !table.closest('details') && table.scrollWidth > table.clientWidth + 1) complaints.push(`a table is cut: ${table.scrollWidth} in ${table.clientWidth}`);
+    }
     for (const text of document.querySelectorAll('svg text')) {
       if (!visible(text)) continue;
       const box = text.getBoundingClientRect(), svg = text.closest('svg').getBoundingClientRect();

@@ -2,8 +2,9 @@
 //!
 //! 1. [`results`]: what a verb leaves in its folder for the page, [`machine`] included.
 //! 2. [`past_run`]: a run's folder read back, whatever of it is there.
-//! 3. [`subject`]: a quantized network beside the float one it comes from, layer by layer.
-//! 4. [`sections`]: one file for each part of the page. A part that no run has something for says which command would
+//! 3. [`shown`]: the networks that were measured, each beside its own run's float network.
+//! 4. [`subject`]: a quantized network beside the float one it comes from, layer by layer.
+//! 5. [`sections`]: one file for each part of the page. A part that no run has something for says which command would
 //!    provide it.
 
 pub mod machine;
@@ -11,6 +12,7 @@ pub mod past_run;
 pub mod results;
 mod sections;
 mod sensitivity;
+mod shown;
 mod subject;
 
 use std::path::{Path, PathBuf};
@@ -90,10 +92,14 @@ fn title(runs: &[PastRun]) -> String {
 
 /// What the page is about, in a sentence.
 fn lead(runs: &[PastRun]) -> String {
-    let images = runs.iter().filter_map(|run| run.results.as_ref()).map(|r| r.labels.len()).max();
-    let measured = match images {
-        Some(images) if images > 0 => format!(" Accuracy is measured on {} test images.", thousands(images)),
-        _ => String::new(),
+    let measured = match shown::image_counts(runs).as_slice() {
+        [] => String::new(),
+        [images] => format!(" Accuracy is measured on {} test images.", thousands(*images)),
+        [fewest, .., most] => format!(
+            " The runs measured accuracy on different numbers of test images, {} to {}: only those of equal numbers compare.",
+            thousands(*fewest),
+            thousands(*most)
+        ),
     };
     match runs {
         [run] => format!("Run {}.{measured}", run.name),
@@ -104,24 +110,33 @@ fn lead(runs: &[PastRun]) -> String {
     }
 }
 
-/// The numbers that matter most: the float network, the best quantized one, how much smaller that is.
+/// The numbers that matter most: the best quantized network, the float network it comes from, how much smaller it is.
 fn tiles(runs: &[PastRun]) -> Vec<Tile> {
-    let measured: Vec<_> =
-        runs.iter().filter_map(|run| run.results.as_ref()).flat_map(|r| &r.networks).collect();
-    let float = measured.iter().find(|m| !m.is_quantized());
-    let best = measured.iter().filter(|m| m.is_quantized()).max_by(|a, b| a.top1.total_cmp(&b.top1));
+    let all = shown::networks(runs);
+    let best_of = |quantized: bool| {
+        let those = all.iter().filter(|shown| shown.measured.is_quantized() == quantized);
+        those.max_by(|a, b| a.measured.top1.total_cmp(&b.measured.top1))
+    };
+    let best = best_of(true);
     let mut tiles: Vec<Tile> = Vec::new();
-    if let Some(float) = float {
-        tiles.push((format!("{:.2}%", float.top1), "top-1 of the float network".into()));
+    match (best.map(|best| best.float), best_of(false)) {
+        (Some(Some(float)), _) => {
+            tiles.push((format!("{:.2}%", float.top1), "top-1 of its float network".into()));
+        }
+        (_, Some(float)) => {
+            tiles.push((format!("{:.2}%", float.measured.top1), format!("top-1 of {}", float.name)));
+        }
+        _ => {}
     }
     if let Some(best) = best {
-        tiles.push((format!("{:.2}%", best.top1), format!("top-1 of {} in integers", best.name)));
-        if let Some(agreement) = best.agreement {
+        let name = format!("top-1 of {} in integers", best.name);
+        tiles.insert(0, (format!("{:.2}%", best.measured.top1), name));
+        if let Some(agreement) = best.measured.agreement {
             tiles.push((format!("{agreement:.2}%"), "same class in integers and simulated".into()));
         }
-        if let Some(float) = float {
-            let times = float.bytes as f64 / best.bytes.max(1) as f64;
-            let kib = best.bytes as f64 / 1024.0;
+        if let Some(float) = best.float {
+            let times = float.bytes as f64 / best.measured.bytes.max(1) as f64;
+            let kib = best.measured.bytes as f64 / 1024.0;
             tiles
                 .push((format!("{kib:.1} KiB"), format!("model file, {times:.1} times smaller than floats")));
         }

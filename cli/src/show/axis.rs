@@ -11,6 +11,8 @@ pub struct Axis {
     pub hi: f64,
     /// Names at positions instead of round numbers.
     pub names: Vec<(f64, String)>,
+    /// Whether only whole numbers have a meaning on it.
+    pub whole: bool,
 }
 
 impl Axis {
@@ -20,7 +22,7 @@ impl Axis {
         let (lo, hi) = finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(lo, hi), v| (lo.min(v), hi.max(v)));
         let (lo, hi) = if lo > hi { (0.0, 1.0) } else { (lo, hi) };
         let room = if hi > lo { 0.0 } else { 0.5 * lo.abs().max(1e-9) };
-        Self { label: label.to_string(), lo: lo - room, hi: hi + room, names: Vec::new() }
+        Self { label: label.to_string(), lo: lo - room, hi: hi + room, names: Vec::new(), whole: false }
     }
 
     /// The axis with a little more room above.
@@ -35,9 +37,31 @@ impl Axis {
         self
     }
 
+    /// The axis without what lies above `most`, if that is above where it begins.
+    pub fn at_most(mut self, most: f64) -> Self {
+        if most > self.lo {
+            self.hi = self.hi.min(most);
+        }
+        self
+    }
+
+    /// The axis of whole numbers.
+    pub fn whole(self) -> Self {
+        Self { whole: true, ..self }
+    }
+
     /// Positions and texts of the ticks; numbers are about `count`, names are all.
     pub fn ticks(&self, count: f64) -> Vec<(f64, String)> {
-        if self.names.is_empty() { round_numbers(self.lo, self.hi, count) } else { self.names.clone() }
+        if !self.names.is_empty() {
+            return self.names.clone();
+        }
+        let mut ticks = round_numbers(self.lo, self.hi, count);
+        if self.whole && ticks.iter().any(|(value, _)| value.fract() != 0.0) {
+            ticks = (self.lo.ceil() as i64..=self.hi.floor() as i64)
+                .map(|value| (value as f64, value.to_string()))
+                .collect();
+        }
+        ticks
     }
 }
 
@@ -78,6 +102,19 @@ mod tests {
                     && ticks.iter().all(|(v, _)| *v >= lo - 1e-9 && *v <= hi + 1.0)
             );
         }
+    }
+
+    #[test]
+    fn whole_numbers_have_no_halves_between_them() {
+        let axis = |lo, hi| Axis::over("epoch", [lo, hi]).whole();
+        let texts = |axis: Axis| axis.ticks(6.0).into_iter().map(|(_, text)| text).collect::<Vec<_>>();
+        assert_eq!(texts(axis(1.0, 3.0)), ["1", "2", "3"]);
+        assert_eq!(texts(axis(1.0, 1.0)), ["1"]);
+        assert_eq!(texts(axis(0.0, 100.0)).len(), 6);
+        assert_eq!(
+            (axis(90.0, 100.0).headroom().at_most(100.0).hi, axis(101.0, 102.0).at_most(100.0).hi),
+            (100.0, 102.0)
+        );
     }
 
     #[test]

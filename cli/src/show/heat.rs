@@ -73,7 +73,13 @@ fn range(values: &[f64]) -> (f64, f64) {
 }
 
 /// A name on an axis takes this much.
-const NAME: f64 = 11.0;
+const NAME: f64 = 15.0;
+/// The longest name, in letters; longer ones are cut short.
+const LONGEST: usize = 18;
+/// Width of a letter, at most, also in the larger type of a phone.
+const LETTER: f64 = 8.6;
+/// With more classes only cells that count something are drawn: a page of all would be megabytes.
+const MANY: usize = 30;
 /// A cell that is smaller has no room for its number.
 const NUMBER: f64 = 15.0;
 
@@ -83,9 +89,11 @@ const NUMBER: f64 = 15.0;
 pub fn confusion<S: AsRef<str>>(title: &str, names: &[S], counts: &[Vec<u32>]) -> Plot {
     let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
     let n = names.len().max(1);
-    let longest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).min(24) as f64;
-    let (left, top) = (12.0 + 8.0 * longest, 24.0 + 7.4 * longest);
-    let side = (WIDTH - left - 14.0) / n as f64; // the last name leans over the edge
+    let letters = |name: &str| name.chars().count().min(LONGEST) as f64;
+    let longest = names.iter().map(|name| letters(name)).fold(0.0, f64::max);
+    let (left, top) = (12.0 + LETTER * longest, 26.0 + 0.87 * LETTER * longest);
+    let right = 6.0 + 0.5 * LETTER * names.last().map_or(0.0, |name| letters(name)); // the last name leans over the edge
+    let side = (WIDTH - left - right) / n as f64;
     let mistakes = |i: usize| counts[i].iter().enumerate().filter(move |(j, _)| *j != i).map(|(_, c)| *c);
     let most = f64::from((0..counts.len()).flat_map(mistakes).max().unwrap_or(0).max(1));
     let mut body = String::from(
@@ -104,6 +112,9 @@ pub fn confusion<S: AsRef<str>>(title: &str, names: &[S], counts: &[Vec<u32>]) -
     for (i, row) in counts.iter().enumerate() {
         let all = f64::from(row.iter().sum::<u32>().max(1));
         for (j, &count) in row.iter().enumerate() {
+            if count == 0 && n > MANY {
+                continue;
+            }
             let (class, opacity) = if i == j {
                 ("good", DARKEST * (f64::from(count) / all).powi(2))
             } else {
@@ -134,7 +145,11 @@ pub fn confusion<S: AsRef<str>>(title: &str, names: &[S], counts: &[Vec<u32>]) -
 
 /// A name that fits beside an axis.
 fn shortened(name: &str) -> String {
-    if name.chars().count() <= 24 { name.to_owned() } else { name.chars().take(23).chain(['…']).collect() }
+    if name.chars().count() <= LONGEST {
+        name.to_owned()
+    } else {
+        name.chars().take(LONGEST - 1).chain(['…']).collect()
+    }
 }
 
 #[cfg(test)]

@@ -19,11 +19,17 @@ impl Series {
     }
 }
 
-/// Curves.
+/// Curves. Epochs are whole numbers, and percentages end at 100.
 pub fn lines(title: &str, x_label: &str, y_label: &str, series: &[Series]) -> Plot {
     let points = || series.iter().flat_map(|s| s.points.iter());
-    let x = Axis::over(x_label, points().map(|p| p.0));
-    let y = Axis::over(y_label, points().map(|p| p.1)).footroom().headroom();
+    let mut x = Axis::over(x_label, points().map(|p| p.0));
+    let mut y = Axis::over(y_label, points().map(|p| p.1)).footroom().headroom();
+    if x_label == "epoch" {
+        x = x.whole();
+    }
+    if y_label.ends_with('%') {
+        y = y.at_most(100.0);
+    }
     let mut frame = Frame::new(title, x, y);
     for (s, class) in series.iter().zip(SERIES.iter().cycle()) {
         frame.legend(&s.name, class);

@@ -32,7 +32,10 @@ pub fn scale_curve(title: &str, x: &[f32], grid: Grid, rules: &[ScaleRule]) -> O
     let most = choices.iter().map(|(_, s)| 1.25 * above(*s)).fold(HEIGHT.0, f64::max).min(HEIGHT.1);
 
     let mut horizontal = Axis::over("scale, as a multiple of the best", [-octaves, octaves]);
+    // Every second name where all of them would touch.
+    let step = if octaves > 2.5 { 2 } else { 1 };
     horizontal.names = (-6..=6)
+        .step_by(step)
         .map(|octave| (f64::from(octave), 2f64.powi(octave)))
         .filter(|(octave, _)| octave.abs() <= octaves)
         .map(|(octave, multiple)| {

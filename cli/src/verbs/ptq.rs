@@ -147,7 +147,7 @@ pub fn run(args: PtqArgs, context: &Context) -> Result<()> {
     let float_row = page::Row::float(&float, &setup.network);
     let name = format!("PTQ {}", args.widths.bits);
     let row = page::Row::quantized(name, args.widths.method, &quantized, (scores, &integers), model_bytes);
-    let rows = vec![float_row, row.with_file(&latent)];
+    let rows = vec![float_row, row.with_file(&folder, &latent)];
     context.say(page::table(&rows))?;
     context.say(scores)?;
     let report = page::write(context, &folder, (&setup).into(), &command, rows, None)?;

@@ -220,7 +220,7 @@ pub fn run(args: QatArgs, context: &Context) -> Result<()> {
     let rows = vec![
         page::Row::float(&float, &setup.network),
         row("PTQ", &post_training, (ptq, &ptq_answers), post_training.model_bytes(&[])?.len()),
-        trained.with_file(&latent_path(&outcome.model)),
+        trained.with_file(&folder, &latent_path(&outcome.model)),
     ];
     context.say(page::table(&rows))?;
     folder.write("curve.svg", outcome.curve().as_bytes())?;

@@ -16,6 +16,7 @@
 //! `--ptq best` clips activations for the least squared error and shifts the batch norms' statistics by what rounding did.
 
 mod cell;
+mod checks;
 mod layout;
 mod merge;
 
@@ -28,7 +29,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::run::context::Context;
-use crate::run::exit::Failure;
 use crate::run::experiment::Training;
 use crate::run::experiment::{BASIS, Pace, Setup, page, residual_bits};
 use crate::run::forecast::Forecast;
@@ -208,16 +208,7 @@ pub fn run(args: TableArgs, context: &Context) -> Result<()> {
 
 /// A table, or a shard of one; the cells that are finished in the folders `shards` are taken from there.
 fn fill(args: &TableArgs, context: &Context, shards: &[PathBuf]) -> Result<()> {
-    for (i, seed) in args.seeds.iter().enumerate() {
-        let text = match *seed {
-            _ if *seed == context.seed => format!("--seeds: {seed} is the table's own --seed already"),
-            _ if args.seeds[..i].contains(seed) => {
-                format!("--seeds: {seed} stands there twice; give each seed once")
-            }
-            _ => continue,
-        };
-        return Err(Failure::Usage(text).into());
-    }
+    checks::check(args, context)?;
     let setup = Setup::open(context, &args.input, args.limit, args.test_limit)?;
     if args.dry_run {
         return forecast(args, context, &setup);
@@ -246,7 +237,10 @@ fn fill(args: &TableArgs, context: &Context, shards: &[PathBuf]) -> Result<()> {
     }
     context.say(text(args, top1_float, &cells))?;
     let command = settings::command(&context.verb, context.seed, args)?;
-    let rows = vec![page::Row::float(&float, &setup.network)];
+    let mut rows = vec![page::Row::float(&float, &setup.network)];
+    if let Some(best) = cells.iter().max_by(|a, b| a.top1.total_cmp(&b.top1)) {
+        rows.extend(best.row(context, &setup, &folder)?);
+    }
     let report = page::write(context, &folder, (&setup).into(), &command, rows, None)?;
     context.say(format_args!("table   {}", folder.path("table.md").display()))?;
     context.say(format_args!("report  {}", report.display()))?;

@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use crate::report::past_run::PastRun;
-use crate::report::results::Measured;
+use crate::report::shown::{Shown, image_counts, networks};
+use crate::report::thousands;
 use crate::show::bars::{Bar, horizontal_bars};
 use crate::show::report::Report;
 use crate::show::svg::SERIES;
@@ -11,23 +12,7 @@ use crate::show::svg::SERIES;
 /// Bars, a table of the same, and for tables of cells all of them.
 pub fn section(page: &mut Report, runs: &[PastRun]) {
     page.heading("Accuracy");
-    let alone = runs.len() == 1;
-    let mut networks: Vec<(String, &Measured)> = Vec::new();
-    for run in runs {
-        for measured in run.results.iter().flat_map(|results| &results.networks) {
-            // The same float network stands in every run that began with it.
-            let again = !measured.is_quantized()
-                && networks.iter().any(|(_, m)| !m.is_quantized() && m.predictions == measured.predictions);
-            if !again {
-                let name = if measured.is_quantized() {
-                    run.label(&measured.name, alone)
-                } else {
-                    measured.name.clone()
-                };
-                networks.push((name, measured));
-            }
-        }
-    }
+    let networks = networks(runs);
     let cells = runs.iter().flat_map(|run| run.cells.iter().map(|cell| (run.label("", true), cell)));
     let cells: Vec<(String, &Value)> = cells.collect();
     if networks.is_empty() && cells.is_empty() {
@@ -36,7 +21,7 @@ pub fn section(page: &mut Report, runs: &[PastRun]) {
     }
     if !networks.is_empty() {
         let mut bars = Vec::new();
-        for (name, m) in &networks {
+        for Shown { name, measured: m, .. } in &networks {
             match m.simulated {
                 None => bars.push(bar(name, m.top1, SERIES[5])),
                 Some(simulated) => {
@@ -47,28 +32,30 @@ pub fn section(page: &mut Report, runs: &[PastRun]) {
                 }
             }
         }
-        let float = networks.iter().find(|(_, m)| !m.is_quantized()).map(|(_, m)| m.top1);
+        let different = image_counts(runs).len() > 1;
         let number = |v: Option<f64>, digits: usize| v.map_or(String::new(), |v| format!("{v:.digits$}"));
-        let row = |(name, m): &(String, &Measured)| {
-            let points =
-                float.filter(|_| m.is_quantized()).map_or(String::new(), |f| format!("{:+.2}", m.top1 - f));
-            vec![
-                name.clone(),
+        let row = |shown: &Shown<'_>| {
+            let m = shown.measured;
+            let mut row = vec![
+                shown.name.clone(),
                 format!("{:.2}", m.top1),
-                points,
+                shown.points().map_or(String::new(), |points| format!("{points:+.2}")),
                 number(m.simulated, 2),
                 number(m.agreement, 2),
                 format!("{:.1}", m.bytes as f64 / 1024.0),
-            ]
+            ];
+            row.extend(different.then(|| thousands(shown.results.labels.len())));
+            row
         };
-        let head = ["network", "top-1 %", "points", "simulated %", "same class %", "KiB"];
+        let mut head = vec!["network", "top-1 %", "points", "simulated %", "same class %", "KiB"];
+        head.extend(different.then_some("images"));
         page.beside(|page| {
             page.plot(&horizontal_bars("Images classified correctly, %", &bars, 100.0));
             page.table(&head, &networks.iter().map(row).collect::<Vec<_>>());
         });
         page.note(
             "top-1: of the float network, or of the integers that the model file computes. simulated: the same quantized \
-             network in floats. same class: images that both classify alike. points: above or below the float network. KiB: the model file; of the float \
+             network in floats. same class: images that both classify alike. points: above or below the float network of the same run. KiB: the model file; of the float \
              network, its parameters.",
         );
     }

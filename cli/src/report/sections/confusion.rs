@@ -1,6 +1,7 @@
 //! Who is taken for whom.
 
 use crate::report::past_run::PastRun;
+use crate::report::shown::{Shown, networks};
 use crate::show::heat::confusion;
 use crate::show::report::Report;
 use crate::show::svg::Plot;
@@ -8,23 +9,16 @@ use crate::show::svg::Plot;
 /// A matrix for each network whose answers are known.
 pub fn section(page: &mut Report, runs: &[PastRun]) {
     page.heading("Confusion");
-    let alone = runs.len() == 1;
-    let mut plots: Vec<Plot> = Vec::new();
-    let mut seen: Vec<&[u16]> = Vec::new();
-    for run in runs {
-        let Some(results) = &run.results else { continue };
-        for m in results.networks.iter().filter(|m| !m.predictions.is_empty()) {
-            if m.is_quantized() || !seen.contains(&m.predictions.as_slice()) {
-                let name = if m.is_quantized() { run.label(&m.name, alone) } else { m.name.clone() };
-                plots.push(confusion(
-                    &format!("{name}: {:.2}% right", m.top1),
-                    results.classes().names(),
-                    &counts(results.classes().len(), &results.labels, &m.predictions),
-                ));
-            }
-            seen.push(&m.predictions);
-        }
-    }
+    let answered = networks(runs).into_iter().filter(|shown| !shown.measured.predictions.is_empty());
+    let matrix = |shown: Shown<'_>| {
+        let (m, results) = (shown.measured, shown.results);
+        confusion(
+            &format!("{}: {:.2}% right", shown.name, m.top1),
+            results.classes().names(),
+            &counts(results.classes().len(), &results.labels, &m.predictions),
+        )
+    };
+    let plots: Vec<Plot> = answered.map(matrix).collect();
     if plots.is_empty() {
         page.absent("No run holds its networks' answers. `cli ptq`, `cli qat` and `cli train` keep them at their end.");
         return;

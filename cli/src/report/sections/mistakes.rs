@@ -77,11 +77,11 @@ fn pictures(
     wrong: &[usize],
 ) -> Result<Vec<(String, String, String)>> {
     let classes = results.classes();
-    let name = |class: u16| escape(classes.names().get(usize::from(class)).map_or("?", String::as_str));
+    let name = |class: u16| classes.names().get(usize::from(class)).map_or("?", String::as_str);
     let picture = |&i: &usize| {
         let address = data_uri(&interleave(images.image(i)), SIDE, SIDE)?;
-        let (label, before, after) =
-            (name(results.labels[i]), name(float.predictions[i]), name(quantized.predictions[i]));
+        let label = name(results.labels[i]); // escaped with the description
+        let [before, after] = [float, quantized].map(|m| escape(name(m.predictions[i])));
         let caption = format!("float: <b>{before}</b><br>quantized: <b class='wrong'>{after}</b>");
         Ok((address, format!("test image {i}: {label}"), caption))
     };

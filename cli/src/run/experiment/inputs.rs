@@ -30,7 +30,7 @@ pub fn inputs(
     let loader =
         Loader::evaluation(&data.train, 64, network.normalization).over((0..images).collect::<Vec<_>>());
     let mut inputs = Inputs { seen: Vec::new(), quantized };
-    context.note(format_args!("activations of {images} images of {}", data.folder.display()));
+    context.detail(format_args!("activations of {images} images of {}", data.folder.display()));
     evaluate(&network.graph, &network.params, loader.epoch(0), &mut inputs, |_| ())?;
     let tensor = |(name, values): (String, Vec<f32>)| Ok((name, Tensor::from_vec([values.len()], values)?));
     // Listed in the order of the network, in whatever order they were computed.

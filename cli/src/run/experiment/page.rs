@@ -59,9 +59,9 @@ impl Row {
         Self { method: method.to_string(), measured }
     }
 
-    /// The same with the file in the run's folder that has the network's float weights and its quantization.
-    pub fn with_file(mut self, latent: &Path) -> Self {
-        self.measured.model = latent.file_name().map(PathBuf::from);
+    /// The same with the file in the run's `folder` that has the network's float weights and its quantization.
+    pub fn with_file(mut self, folder: &RunFolder, latent: &Path) -> Self {
+        self.measured.model = latent.strip_prefix(folder.folder()).ok().map(PathBuf::from);
         self
     }
 

@@ -5,6 +5,8 @@ mod work;
 use std::path::PathBuf;
 
 use anyhow::Result;
+use models::formats::latent_path;
+use models::{Checkpoint, QuantizedNetwork};
 use quant::Widths;
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +14,7 @@ use super::{CellMode, Place, TableArgs};
 use crate::run::context::Context;
 use crate::run::exit::Failure;
 use crate::run::experiment::aware::{Commands, train};
-use crate::run::experiment::{Pace, Scores, Setup, file_bytes, model_name};
+use crate::run::experiment::{Pace, Scores, Setup, file_bytes, model_name, page};
 use crate::run::forecast::Forecast;
 use crate::run::run_folder::RunFolder;
 use crate::{run::interrupt, run::settings};
@@ -39,6 +41,41 @@ pub(super) struct Cell {
     #[serde(alias = "packed_bytes")]
     pub(super) model_bytes: usize,
     pub(super) model: PathBuf,
+}
+
+impl Cell {
+    /// The cell's network as the page takes it apart; measured once more, because a cell keeps no answers. `None` if its file is
+    /// gone, as the shards of a merged table may be.
+    ///
+    /// # Errors
+    /// If the file is damaged.
+    pub(super) fn row(
+        &self,
+        context: &Context,
+        setup: &Setup,
+        folder: &RunFolder,
+    ) -> Result<Option<page::Row>> {
+        let latent = latent_path(&self.model);
+        if !latent.exists() {
+            return Ok(None);
+        }
+        let Some(network) = QuantizedNetwork::from_checkpoint(&Checkpoint::read(&latent)?, None)? else {
+            return Ok(None);
+        };
+        let (scores, answers) = Scores::with_answers(context, &network, &setup.test)?;
+        let name = format!("{} {} {}", self.mode.name(), self.bits, self.method);
+        let rule = network.quantization.config.weight_rule;
+        let row = page::Row::quantized(name, rule, &network, (scores, &answers), self.model_bytes);
+        Ok(Some(row.with_file(folder, &latent)))
+    }
+}
+
+/// Refuses a cell that cannot be: a method that is neither a rule nor a recipe, a recipe for other widths.
+///
+/// # Errors
+/// Saying which.
+pub(super) fn check(args: &TableArgs, (bits, mode, method, _): Place<'_>) -> Result<()> {
+    Work::of(args, bits, mode, method).map(|_| ())
 }
 
 /// Adds what the cell takes, if there is such a cell.
