@@ -6,7 +6,7 @@
 #   aarch64   cortex-a53 (NEON), neoverse-n1 (NEON with the dot product): cross-built
 #   x86_64    Haswell (AVX2, no AVX-512), Nehalem (SSE only: the portable kernels): the native build, so that
 #             what is tested is the choice among kernels at run time
-#   s390x     a big-endian machine: cross-built
+#   s390x     a big-endian machine: cross-built; integers only, for QEMU computes floats wrong (see below)
 #   wasm32    WebAssembly with simd128 in Node, which is no emulator but compiles it: the unit tests of the integer
 #             kernels alone, because it has no files and no threads. Needs node and `rustup target add wasm32-wasip1`.
 #
@@ -37,16 +37,17 @@ unset QUANT_ISA
 cross_dir="${CROSS_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/quantlab-cross}"
 host="$(rustc -vV | sed -n 's/^host: //p')"
 version="$(rustc -vV | sed -n 's/^release: //p')"
-tests=(-p engine -p quant -p tests --lib --test quant_integer --test inference --test int_graph)
+checksum=()
+if [ -n "${CROSS_CHECKSUM:-}" ]; then
+    checksum=(--test checksum)
+fi
+tests=(-p engine -p quant -p tests --lib --test quant_integer --test inference --test int_graph "${checksum[@]}")
 # Files, statistics and threads are the same everywhere, and the speed of an emulation is none.
 options=(--nocapture)
 for test in a_damaged_file a_model_file the_float_simulation a_batch_gives_the_same_logits a_core_does_something \
     no_scale_of_a_fine_grid_is_better constants_are_the_derived_ones; do
     options+=(--skip "$test")
 done
-if [ -n "${CROSS_CHECKSUM:-}" ]; then
-    tests+=(--test checksum)
-fi
 skipped=0
 mkdir -p "$cross_dir"
 log="$(mktemp)"
@@ -201,10 +202,15 @@ aarch64() {
 }
 
 # QEMU 7.2 computes MDEBR, the product of two f32 in f64, wrong: in assembler, 1.5 by -0.5 is -0.0625 to it, and -0.75 if
-# both are lengthened first (LDEBR, MDBR). rustc uses it where such products are summed, as these tests do.
+# both are lengthened first (LDEBR, MDBR). rustc uses it where such products are summed: in the definitions that `engine` is
+# held to, and in these five tests of `quant`. Everything that computes in integers is tested.
 s390x() {
-    local options=("${options[@]}" --skip following_the_gradient_lowers_the_error_of_rounding
-        --skip a_share_of_the_steps_has_the_finer_grid --skip a_width_falls_by_its_price)
+    local tests=(-p quant -p tests --lib --test quant_integer --test int_graph "${checksum[@]}") test
+    local options=("${options[@]}")
+    for test in following_the_gradient_lowers_the_error_of_rounding a_share_of_the_steps_has_the_finer_grid \
+        a_width_falls_by_its_price an_outlier_takes_nothing quantized_layers_approximate_the_real_ones; do
+        options+=(--skip "$test")
+    done
     cross s390x libc6-dev-s390x-cross max scalar scalar
 }
 

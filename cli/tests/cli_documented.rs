@@ -95,7 +95,10 @@ fn every_documented_command_runs() {
 /// Package and target of a command of cargo.
 fn exists(shown: &str, words: &[String]) {
     let words = words.split(|word| word == "--").next().expect("cargo's own arguments");
-    assert!(["build", "test", "bench", "run", "install"].contains(&&*words[0]), "{shown}: CI runs no such command");
+    assert!(
+        ["build", "test", "bench", "run", "install"].contains(&&*words[0]),
+        "{shown}: CI runs no such command"
+    );
     let after = |flag: &str| words.iter().position(|word| word == flag).map(|at| words[at + 1].clone());
     let package = repository().join(after("-p").or(after("--path")).unwrap_or_default());
     assert!(package.join("Cargo.toml").is_file(), "{shown}: no such package");

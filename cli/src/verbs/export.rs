@@ -90,11 +90,16 @@ pub fn run(args: ExportArgs, context: &Context) -> Result<()> {
         Model::Float(network) => (network, None),
         Model::Quantized(quantized) => (quantized.network.clone(), Some(quantized)),
         Model::Integer(_) => {
+            let latent = latent_path(&path);
+            let of = match metadata.get("command") {
+                _ if latent.exists() => latent.display().to_string(),
+                Some(command) => format!("which `{command}` writes beside it as a .latent file"),
+                None => format!("{}, which is not there", latent.display()),
+            };
             let text = format!(
                 "{}: is an integer-only network, which other formats have no operators for; export the network it was \
-                 made of, {}",
-                path.display(),
-                latent_path(&path).display()
+                 made of, {of}",
+                path.display()
             );
             return Err(Failure::BadInput(text).into());
         }
