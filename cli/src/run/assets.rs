@@ -11,7 +11,7 @@ use models::data::augment::Normalization;
 use models::data::cifar10::ImageSet;
 use models::data::classes::Classes;
 use models::data::data_set::{DataSet, Part};
-use models::formats::{Opened, open};
+use models::formats::{Model, Opened, open};
 
 use crate::run::context::Context;
 use crate::run::exit::Failure;
@@ -57,6 +57,8 @@ pub fn open_network(context: &Context, input: &InputArgs) -> Result<(PathBuf, Op
     let normalization = normalization(input.normalization.as_deref())?;
     let opened = open::open(&path, input.weights_key.as_deref(), normalization)?;
     opened.notes.iter().for_each(|note| context.note(format_args!("{}: {note}", path.display())));
+    let said = matches!(opened.model, Model::Integer(_)) || opened.metadata.contains_key("mean");
+    note_what_is_assumed(context, &path, said || normalization.is_some());
     Ok((path, opened))
 }
 
@@ -73,8 +75,20 @@ pub fn load_network(
     let path = weights(given)?;
     let checkpoint = open::load_checkpoint_of(&path, key)?;
     checkpoint.notes.iter().for_each(|note| context.note(format_args!("{}: {note}", path.display())));
+    let said = normalization.is_some() || checkpoint.normalization()?.is_some();
+    note_what_is_assumed(context, &path, said);
     let network = Network::from_checkpoint(checkpoint, normalization)?;
     Ok((path, network))
+}
+
+/// A wrong normalisation costs accuracy and is nobody's error, so that an assumed one is told.
+fn note_what_is_assumed(context: &Context, path: &Path, said: bool) {
+    if !said {
+        context.note(format_args!(
+            "{}: does not say how its pixels were normalised; the course's numbers are taken (--normalization says others)",
+            path.display()
+        ));
+    }
 }
 
 /// Opens the data set `given`, else the slice that comes with the program.
