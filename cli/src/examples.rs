@@ -4,7 +4,7 @@ use clap::Command;
 
 use crate::run::program;
 
-/// A verb, and arguments with what they do.
+/// A verb (and what is below it), and arguments with what they do.
 type Examples = (&'static str, [(&'static str, &'static str); 2]);
 
 /// In the order of the verbs.
@@ -15,7 +15,7 @@ const EXAMPLES: &[Examples] = &[
             ("--depth 8 --epochs 5", "a small network on the bundled images"),
             (
                 "--data cifar10 --out run",
-                "the recipe of the bundled network; --resume run goes on after Ctrl-C",
+                "all of CIFAR-10, by the default recipe; --resume run goes on after Ctrl-C",
             ),
         ],
     ),
@@ -35,7 +35,7 @@ const EXAMPLES: &[Examples] = &[
             ("photo.jpg --top 3", "the three most probable classes of a picture"),
             (
                 "cifar10/test_batch.bin --index 17 --model run/ResNet20_W4A4.safetensors",
-                "one record, another model",
+                "one record, another integer-only model",
             ),
         ],
     ),
@@ -119,6 +119,29 @@ const EXAMPLES: &[Examples] = &[
         ],
     ),
     (
+        "data verify",
+        [("", "the slice that comes with the program"), ("cifar10 --json", "your folder, for a script")],
+    ),
+    #[cfg(feature = "fetch")]
+    (
+        "data fetch",
+        [("", "CIFAR-10 into the folder data"), ("sets --quiet", "into another folder, without progress")],
+    ),
+    (
+        "data slice",
+        [
+            ("--data cifar10 --out slice", "200 training and 100 test images of each class"),
+            ("--data cifar10 --out small --train 20 --test 10", "a smaller one, for a quick try"),
+        ],
+    ),
+    (
+        "data pictures",
+        [
+            ("--out pictures --per-class 10", "a few pictures of the slice that comes with the program"),
+            ("--data cifar10 --out pictures", "all of a data set"),
+        ],
+    ),
+    (
         "doctor",
         [
             ("", "what this machine has, and what the program makes of it"),
@@ -138,8 +161,16 @@ pub fn added(command: Command) -> Command {
             let line = format!("{name} {verb} {arguments}");
             text.push_str(&format!("\n  # {what}\n  {}", line.trim_end()));
         }
-        command.mut_subcommand(verb, |verb| verb.after_help(text))
+        behind_help(command, &verb.split(' ').collect::<Vec<_>>(), text)
     })
+}
+
+/// Puts `text` behind the help of the command that `words` lead to.
+fn behind_help(command: Command, words: &[&str], text: String) -> Command {
+    match words {
+        [] => command.after_help(text),
+        [word, rest @ ..] => command.mut_subcommand(word, |below| behind_help(below, rest, text)),
+    }
 }
 
 #[cfg(test)]
@@ -151,13 +182,17 @@ mod tests {
 
     #[test]
     fn every_verb_has_two_examples_that_parse() {
-        let verbs: Vec<String> =
-            Cli::command().get_subcommands().map(|verb| verb.get_name().to_owned()).collect();
+        let with_actions = |verb: &Command| {
+            let name = verb.get_name().to_owned();
+            let actions = verb.get_subcommands().map(|action| format!("{name} {}", action.get_name()));
+            std::iter::once(name.clone()).chain(actions).collect::<Vec<_>>()
+        };
+        let verbs: Vec<String> = Cli::command().get_subcommands().flat_map(with_actions).collect();
         let described: Vec<&str> = EXAMPLES.iter().map(|(verb, _)| *verb).collect();
         assert_eq!(verbs, described, "verbs and their examples");
         for (verb, examples) in EXAMPLES {
             for (arguments, _) in examples {
-                let words = ["cli", verb].into_iter().chain(arguments.split_whitespace());
+                let words = std::iter::once("cli").chain(verb.split(' ')).chain(arguments.split_whitespace());
                 if let Err(error) = Cli::try_parse_from(words) {
                     panic!("{verb} {arguments}\n{error}");
                 }

@@ -19,7 +19,7 @@ use std::process::ExitCode;
 
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 use run::context::{Context, GlobalArgs};
-use run::{exit, program, settings};
+use run::{arguments, exit, program, settings};
 use verbs::{
     bench, calibrate, completions, data, doctor, eval, export, infer, inspect, man, ptq, qat, search, table,
     train,
@@ -76,7 +76,8 @@ enum Verb {
 /// Reads the command line, does what it asks, and returns the exit code; `name` is the program's.
 pub fn run_as(name: &'static str) -> ExitCode {
     program::remember(name);
-    let matches = command().get_matches(); // exits with 2 on a usage error
+    let parsed = command().try_get_matches();
+    let matches = parsed.unwrap_or_else(|e| arguments::with_nearest(e).exit()); // with 2, or 0 after --help
     match start(&matches) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => exit::report(&error),
@@ -103,7 +104,7 @@ pub fn check_config(verb: &str, path: &Path) -> Result<(), String> {
 
 /// The command line.
 fn command() -> Command {
-    examples::added(Cli::command().name(program::name()))
+    examples::added(arguments::described(Cli::command().name(program::name())))
 }
 
 fn start(matches: &ArgMatches) -> anyhow::Result<()> {

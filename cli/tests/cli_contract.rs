@@ -160,6 +160,12 @@ fn completions_and_help() {
     let pages =
         run_in(dir.path(), &["man", "--out", "man", "--json"]).json()["pages"].as_array().unwrap().len();
     assert_eq!(fs::read_dir(dir.path().join("man")).unwrap().count(), pages);
+    let below = run_in(dir.path(), &["man", "data", "verify"]).stdout;
+    assert_eq!(below, fs::read_to_string(dir.path().join("man/cli-data-verify.1")).unwrap());
+    let examples = ".SH EXAMPLES\n.nf\n# the slice that comes with the program\ncli data verify\n";
+    assert!(below.contains(examples) && !below.contains("EXTRA") && below.contains("\"cli 0."), "{below}");
+    let bash = run_in(dir.path(), &["completions", "bash"]).stdout;
+    assert!(bash.contains("compgen -W \"course product\"") && bash.contains("sawb_refit"));
     run_in(dir.path(), &["man", "ptqq"]).refused(2, &["no verb `ptqq`; did you mean `ptq`?"]);
     assert_eq!(run_in(dir.path(), &["--help"]).code, 0);
     assert_eq!(run_in(dir.path(), &[]).code, 2);
@@ -188,8 +194,7 @@ fn doctor_says_what_is_there_and_what_is_not() {
     let available = json["integer"]["available"].as_array().unwrap();
     assert!(available.contains(&json["integer"]["isa"]) && available.contains(&"scalar".into()), "{json}");
     assert_eq!((&json["threads"], &json["data"]["test_images"]), (&1.into(), &1000.into()));
-    let without = run_in(dir.path(), &["doctor", "--data", "absent"]);
-    assert!(without.code == 0 && without.stdout.contains("not found: absent: no data set"), "{without:?}");
+    run_in(dir.path(), &["doctor", "--data", "absent"]).refused(3, &["absent: no data set"]);
 }
 
 #[test]
@@ -200,6 +205,14 @@ fn a_name_that_is_mistyped_is_answered_with_the_nearest() {
     run_in(dir.path(), &base).refused(2, &["did you mean `layer1.0.conv1`?"]);
     run_in(dir.path(), &["eval", "--weights", "netwrok.safetensors"])
         .refused(3, &["did you mean `network.safetensors`?"]);
+    for (arguments, code, texts) in [
+        (&["ptq", "--layer-bits", "layer9.*=2"][..], 2, ["--layer-bits", "did you mean `layer1.*`?"]),
+        (&["ptq", "--normalization", "imgnet"], 2, ["--normalization", "did you mean `imagenet`?"]),
+        (&["bench", "infer", "--isa", "scalr"], 2, ["--isa", "did you mean `scalar`?"]),
+        (&["bench", "gemm", "--isa", "scalr"], 2, ["--isa", "did you mean `scalar`?"]),
+    ] {
+        run_in(dir.path(), arguments).refused(code, &texts);
+    }
     for (arguments, near) in [
         (["ptq", "--policy", "curse"], "`course`"),
         (["ptq", "--method", "symetric"], "`symmetric`"),

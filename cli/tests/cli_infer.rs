@@ -152,11 +152,14 @@ fn bad_images_and_models_are_named() {
     }
     let good = png(&dir.path().join("good.png"), 32, 32);
     let batch = write("good.bin", &records(3));
+    run_in(dir.path(), &["infer", text(&good), "--index", "5"]).refused(2, &["--index 5", "is a picture"]);
     run_in(dir.path(), &["infer", text(&batch), "--index", "3"]).refused(2, &["--index 3", "has 3 records"]);
     assert_eq!(run_in(dir.path(), &["infer"]).code, 2);
 
     let model =
         fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../models/assets/ResNet20_W8A8.safetensors")).unwrap();
+    let course = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/assets/qat/ResNet20_W2A8.safetensors");
+    let course = PathBuf::from(course);
     let broken = write("broken.safetensors", &model[..model.len() - 100]);
     let mut changed = model.clone();
     let version = br#"\"version\":"#;
@@ -166,7 +169,8 @@ fn bad_images_and_models_are_named() {
     for (path, message) in [
         (&broken, "not a complete safetensors file"),
         (&changed, "version 7"),
-        (&network(dir.path()), "not an integer-only network"),
+        (&network(dir.path()), "is a float network, not an integer-only network; make one"),
+        (&course, "is a quantized network with a layer in floats (policy course)"),
     ] {
         let refused = run_in(dir.path(), &["infer", text(&good), "--model", text(path)]);
         refused.refused(3, &[path.file_name().unwrap().to_str().unwrap(), message]);

@@ -10,10 +10,28 @@
 /// assert_eq!(nearest("nothing", &["course", "product"]), None);
 /// ```
 pub fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    closest(name, known, |letters| (letters / 3).max(1))
+}
+
+/// [`nearest`] among files. Those of a folder are often called alike on purpose, and often by a letter or a number: the name
+/// may be two edits away at most, and never more than a third of its letters.
+///
+/// ```
+/// use engine::nearest::nearest_file;
+/// assert_eq!(nearest_file("netwrok.safetensors", &["1", "network.safetensors"]), Some("network.safetensors"));
+/// assert_eq!(nearest_file("fine_names.txt", &["coarse_names.txt"]), None);
+/// assert_eq!(nearest_file("x", &["1"]), None);
+/// ```
+pub fn nearest_file<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    closest(name, known, |letters| (letters / 3).min(2))
+}
+
+/// The first of `known` with the fewest edits, if these are at most what `most` allows for a name of so many letters.
+fn closest<'a>(name: &str, known: &[&'a str], most: fn(usize) -> usize) -> Option<&'a str> {
     let lower = name.to_lowercase();
     let edits = known.iter().map(|known| (distance(&lower, &known.to_lowercase()), *known));
     let (edits, best) = edits.min_by_key(|(edits, _)| *edits)?;
-    (edits <= (best.chars().count() / 3).max(1)).then_some(best)
+    (edits <= most(best.chars().count())).then_some(best)
 }
 
 /// `; did you mean ...?`, or nothing: the end of a message about an unknown name.

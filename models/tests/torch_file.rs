@@ -50,6 +50,33 @@ fn one_tensor(len: u8, offset: u8, size: &[u8], stride: &[u8]) -> Vec<u8> {
 }
 
 #[test]
+fn a_dictionary_under_two_keys_is_found_under_both() {
+    let text = |name: &str| [&b"X"[..], &(name.len() as u32).to_le_bytes(), name.as_bytes()].concat();
+    let tensor = |rank: usize| {
+        let pickle = one_tensor(4, 0, &vec![1; rank], &vec![1; rank]);
+        pickle[9..pickle.len() - 2].to_vec() // behind the dictionary and its key, before the entry is set
+    };
+    let weights = [
+        b"}q\0".to_vec(),
+        text("conv1.weight"),
+        tensor(4),
+        b"s".to_vec(),
+        text("fc.weight"),
+        tensor(2),
+        b"s".to_vec(),
+    ];
+    let [model, ema] = ["model", "ema"].map(text);
+    let file = [b"\x80\x02}".to_vec(), model, weights.concat(), b"s".to_vec(), ema, b"h\0s.".to_vec()];
+    let file = zip_of(&file.concat());
+    let read = |key| torch_file::read_bytes(Path::new("two.pt"), &file, key);
+    for key in [None, Some("model"), Some("ema")] {
+        assert_eq!(read(key).unwrap().tensors.len(), 2, "{key:?}");
+    }
+    let message = read(Some("net")).unwrap_err().to_string();
+    assert!(message.contains("there are weights under: ema, model"), "{message}");
+}
+
+#[test]
 fn all_formats_give_the_same_tensors() {
     for bytes in TINY {
         let checkpoint = read(bytes).unwrap();

@@ -292,9 +292,9 @@ fn the_range_of_the_weights_chooses_the_kernel_when_they_are_packed() {
 
 #[test]
 fn instruction_sets_are_found_by_name() {
-    assert_eq!(kernel::named("scalar").unwrap().name, "scalar");
+    assert_eq!(kernel::named("--isa", "scalar").unwrap().name, "scalar");
     assert!(KERNELS.iter().any(|k| k.name == kernel::active().name) && kernel::active().available());
-    let message = kernel::named("mmx").err().unwrap().to_string();
+    let message = kernel::named("--isa", "mmx").err().unwrap().to_string();
     assert!(message.contains("mmx") && message.contains("scalar"), "{message}");
 }
 

@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use engine::nearest::did_you_mean;
 use models::Network;
 use models::data::augment::Normalization;
 use models::data::cifar10::ImageSet;
@@ -160,7 +161,10 @@ pub fn normalization(given: Option<&str>) -> Result<Option<Normalization>> {
         Some("course") => Some(Normalization::COURSE),
         Some("true") => Some(Normalization::TRUE),
         Some("imagenet") => Some(Normalization::IMAGENET),
-        Some(numbers) => Some(numbers.parse()?),
+        Some(numbers) => Some(numbers.parse().map_err(|e| {
+            let near = did_you_mean(numbers, &["course", "true", "imagenet"]);
+            Failure::Usage(format!("--normalization: {e}, or one of course, true, imagenet{near}"))
+        })?),
     })
 }
 

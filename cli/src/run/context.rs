@@ -14,6 +14,7 @@ use clap::{ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::run::exit::Failure;
+use crate::run::forecast::counted;
 use crate::run::settings::Sources;
 
 /// Options that every verb takes.
@@ -65,8 +66,9 @@ impl Context {
     /// # Errors
     /// If the configuration file cannot be read, or `QUANT_ISA` asks for the impossible.
     pub fn new(global: &GlobalArgs, verb: &str, matches: &ArgMatches) -> Result<Self> {
-        engine::kernel::Isa::forced_or_best().map_err(|e| Failure::Usage(e.to_string()))?;
+        // The sets of integer kernels first: the variable takes their names, all of which floats know too.
         quant::kernel::forced().map_err(|e| Failure::Usage(e.to_string()))?;
+        engine::kernel::Isa::forced_or_best().map_err(|e| Failure::Usage(e.to_string()))?;
         let sources = Sources::new(verb, matches, global.config.as_deref())?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
@@ -125,7 +127,7 @@ impl Context {
     /// Those of `f`, or if the threads cannot be started.
     pub fn install<T: Send>(&self, f: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(self.threads);
-        pool.build_global().map_err(|e| anyhow!("cannot start {} threads: {e}", self.threads))?;
+        pool.build_global().map_err(|e| anyhow!("cannot start {}: {e}", counted(self.threads, "thread")))?;
         f()
     }
 

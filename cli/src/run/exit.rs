@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Error;
-use engine::nearest::did_you_mean;
+use engine::nearest::nearest_file;
 
 /// An error whose exit code is known where it arises.
 #[derive(Debug, thiserror::Error)]
@@ -101,10 +101,14 @@ pub fn line(error: &Error) -> String {
     line.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Where a file is missing: the one beside it whose name is near.
+/// Where a file to be read is missing: the one beside it whose name is near.
 fn neighbour(error: &Error) -> String {
     let missing = error.chain().find_map(|cause| match cause.downcast_ref::<models::Error>() {
-        Some(models::Error::Io { path, source, .. }) if source.kind() == ErrorKind::NotFound => Some(path),
+        Some(models::Error::Io { action: "open" | "read", path, source })
+            if source.kind() == ErrorKind::NotFound =>
+        {
+            Some(path)
+        }
         _ => None,
     });
     let Some(name) = missing.and_then(|path| path.file_name()?.to_str()) else { return String::new() };
@@ -112,7 +116,8 @@ fn neighbour(error: &Error) -> String {
     let entries = std::fs::read_dir(folder.unwrap_or(Path::new("."))).into_iter().flatten().flatten();
     let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
     names.sort();
-    did_you_mean(name, &names.iter().map(String::as_str).collect::<Vec<_>>())
+    let near = nearest_file(name, &names.iter().map(String::as_str).collect::<Vec<_>>());
+    near.map_or(String::new(), |near| format!("; did you mean `{near}`?"))
 }
 
 fn is_broken_pipe(error: &Error) -> bool {

@@ -121,7 +121,7 @@ pub fn curve(metrics: &[EpochMetrics], test: &str) -> String {
 ///
 /// # Errors
 /// If a step fails.
-pub fn seconds_of_step(mut learner: impl Learner, images: &Loader) -> Result<f64> {
+pub fn seconds_of_step(learner: &mut impl Learner, images: &Loader) -> Result<f64> {
     let mut seconds = 0.0;
     for batch in images.epoch(0).chain(images.epoch(1)).take(2) {
         (_, seconds) = timed(|| Ok(learner.learn(batch)?))?;

@@ -72,9 +72,9 @@ impl Forecast {
         }
         let mib = |bytes: f64| format!("{:.1} MiB", bytes / f64::from(1 << 20));
         context.say(format_args!(
-            "time    about {} with {} threads, from {}",
+            "time    about {} with {}, from {}",
             spoken(seconds),
-            context.threads,
+            counted(context.threads, "thread"),
             self.basis
         ))?;
         let held =
@@ -115,6 +115,11 @@ pub fn spoken(seconds: f64) -> String {
         60..3600 => format!("{} min {} s", whole / 60, whole % 60),
         _ => format!("{} h {} min", whole / 3600, whole % 3600 / 60),
     }
+}
+
+/// `1 epoch`, `2 epochs`.
+pub fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! ([`experiment`], [`fit`]), where they keep it ([`run_folder`]), and how they end ([`exit`], [`interrupt`]).
 
 pub mod algorithm;
+pub mod arguments;
 pub mod assets;
 pub mod context;
 pub mod exit;

@@ -30,7 +30,7 @@ impl Progress {
     pub fn new(context: &Context, what: impl Into<String>, total: usize) -> Self {
         let (what, total) = (what.into(), total as u64);
         let bar = context.bars().then(|| {
-            let style = "{prefix} [{bar:32}] {pos}/{len} {eta} left {msg}";
+            let style = "{prefix} [{bar:32}] {pos}/{len} {msg}";
             let style = ProgressStyle::with_template(style).expect("a valid template");
             let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(8));
             bar.set_style(style.progress_chars("=> "));
@@ -56,14 +56,19 @@ impl Progress {
             self.first.set(Some((done as u64, Instant::now())));
         }
         if let Some(bar) = &self.bar {
+            bar.set_message(self.state());
             bar.set_position(done as u64);
         } else if self.last_line.get().is_some_and(|t| t.elapsed() >= BETWEEN_LINES) {
             self.last_line.set(Some(Instant::now()));
-            let left = self.left().map_or(String::new(), |seconds| format!("{} left ", spoken(seconds)));
-            let message = self.message.borrow();
-            let line = format!("{} {}/{} {left}{message}", self.what, self.done.get(), self.total);
+            let line = format!("{} {}/{} {}", self.what, self.done.get(), self.total, self.state());
             eprintln!("{}", line.trim_end());
         }
+    }
+
+    /// What stands beside the count: the time left, once there is a pace to tell it by, and the message.
+    fn state(&self) -> String {
+        let left = self.left().map_or(String::new(), |seconds| format!("{} left ", spoken(seconds)));
+        format!("{left}{}", self.message.borrow())
     }
 
     /// Seconds left, at the pace since the first report.
@@ -76,11 +81,10 @@ impl Progress {
 
     /// What to show beside the count: the loss, say.
     pub fn message(&self, message: impl Into<String>) {
-        let message = message.into();
+        *self.message.borrow_mut() = message.into();
         if let Some(bar) = &self.bar {
-            bar.set_message(message.clone());
+            bar.set_message(self.state());
         }
-        *self.message.borrow_mut() = message;
     }
 }
 

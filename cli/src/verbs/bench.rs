@@ -29,6 +29,7 @@ use serde_json::json;
 use crate::run::algorithm::AlgorithmChoice;
 use crate::run::context::Context;
 use crate::run::exit::Failure;
+use crate::run::forecast::counted;
 
 /// Settings of `bench`.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
@@ -104,8 +105,7 @@ pub fn run(args: BenchArgs, context: &Context) -> Result<()> {
         return Err(Failure::Usage("--layers: only `bench infer --bits WxAy` measures nodes".into()).into());
     }
     let isa = match &args.isa {
-        Some(name) if !in_integers => Isa::find_family(name)
-            .ok_or_else(|| Failure::Usage(format!("--isa {name}: this machine does not have it")))?,
+        Some(name) if !in_integers => Isa::named("--isa", name).map_err(|e| Failure::Usage(e.to_string()))?,
         _ => Isa::active(),
     };
     match args.what {
@@ -204,12 +204,12 @@ fn images(context: &Context, what: What, isa: Isa, work: &Work, bits: Option<Wid
     let flops = images_per_s * 2.0 * work.multiply_adds as f64;
     let peak = peak(isa, context.threads);
     context.say(format_args!(
-        "{images_per_s:.0} images/s, {:.1} GFLOP/s of direct convolution: {:.0}% of {:.1}, the peak of {} thread(s) \
+        "{images_per_s:.0} images/s, {:.1} GFLOP/s of direct convolution: {:.0}% of {:.1}, the peak of {} \
          with {}",
         flops / 1e9,
         100.0 * flops / peak,
         peak / 1e9,
-        context.threads,
+        counted(context.threads, "thread"),
         isa.name()
     ))?;
     context.result(&json!({
@@ -279,8 +279,8 @@ fn product(args: &BenchArgs, context: &Context) -> Result<()> {
     let gops = 2.0 * (m * n * k) as f64 / seconds / 1e9;
     let share = 100.0 * gops * 1e9 / peak;
     let threads = if args.numbers == Numbers::F32 { 1 } else { context.threads };
-    context
-        .say(format_args!("{gops:.1} GOP/s with {name}, {share:.0}% of the peak of {threads} thread(s)"))?;
+    let of = counted(threads, "thread");
+    context.say(format_args!("{gops:.1} GOP/s with {name}, {share:.0}% of the peak of {of}"))?;
     context.result(&json!({
         "what": args.what,
         "numbers": args.numbers,

@@ -27,11 +27,12 @@ const MEASURED: Duration = Duration::from_millis(100);
 /// Widths of weights, and the largest absolute value that their codes have: kernels are chosen by it.
 const WEIGHTS: [(&str, i32); 3] = [("1-4", 8), ("5-7", 64), ("8", 128)];
 
-/// Looks and prints. What is missing is a line, not an error.
+/// Looks and prints. What is missing of what comes with the program is a line, not an error.
 ///
 /// # Errors
-/// If stdout is closed.
+/// If the data set that was named cannot be read, or stdout is closed.
 pub fn run(args: DoctorArgs, context: &Context) -> Result<()> {
+    let data = data(args.data.as_deref())?;
     let say = |what: &str, found: String| context.say(format_args!("{what:<12}{found}"));
     let (version, arch, system) = (env!("CARGO_PKG_VERSION"), std::env::consts::ARCH, std::env::consts::OS);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -63,7 +64,6 @@ pub fn run(args: DoctorArgs, context: &Context) -> Result<()> {
 
     let network = found(assets::weights(None));
     let model = found(assets::model(None));
-    let data = data(args.data.as_deref());
     say("network", line(&network))?;
     say("model", line(&model))?;
     say("data", line(&data))?;
@@ -98,14 +98,15 @@ fn found(path: Result<PathBuf>) -> Value {
     }
 }
 
-/// How many images there are, or what is wrong with the folder.
-fn data(given: Option<&Path>) -> Value {
+/// How many images there are, or what is wrong with the folder that comes with the program.
+fn data(given: Option<&Path>) -> Result<Value> {
     let opened = assets::data(given).and_then(|folder| Ok(DataSet::open(folder, &mut |_, _| ())?));
     match opened {
         Ok(data) => {
-            json!({"path": data.folder, "train_images": data.train.len(), "test_images": data.test.len()})
+            Ok(json!({"path": data.folder, "train_images": data.train.len(), "test_images": data.test.len()}))
         }
-        Err(error) => json!({"missing": error.to_string()}),
+        Err(error) if given.is_some() => Err(error),
+        Err(error) => Ok(json!({"missing": error.to_string()})),
     }
 }
 

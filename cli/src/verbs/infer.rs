@@ -125,6 +125,10 @@ struct Classifier<'a> {
 
 impl Classifier<'_> {
     fn picture(&mut self, context: &Context, path: &Path) -> Result<()> {
+        if let Some(index) = self.args.index {
+            let text = format!("--index {index}: {} is a picture, which has no records", path.display());
+            return Err(Failure::Usage(text).into());
+        }
         let picture = picture::read(path)?;
         let (w, h) = (picture.width, picture.height);
         if (w, h) != (SIDE, SIDE) {

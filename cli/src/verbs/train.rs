@@ -1,8 +1,8 @@
 //! `train`: a float network, from scratch or from weights that are there.
 //!
-//! The defaults, with more epochs and a cutout, are the recipe of the network that comes with the program: SGD with Nesterov momentum, one epoch
-//! of warm-up, half a cosine down to zero, weight decay on the weights only, label smoothing, an exponential
-//! average of the weights which is what is evaluated and kept.
+//! The defaults are 24 epochs of SGD with Nesterov momentum, one epoch of warm-up, half a cosine down to zero, weight decay
+//! on the weights only, label smoothing, an exponential average of the weights which is what is evaluated and kept. The
+//! network that comes with the program took more epochs, two runs, and a cutout: models/assets/README.md says how.
 //!
 //! A run can be stopped at any step, by Ctrl-C or by force, and continued with `--resume` to the same weights,
 //! bit for bit: order and augmentation of the images are functions of seed, epoch and position, and

@@ -18,7 +18,7 @@ struct Set {
     name: &'static str,
     lanes: usize,
     available: fn() -> bool,
-    /// Sets of integer kernels that extend it, beside those whose name begins with its own.
+    /// Sets of integer kernels that extend it.
     extended_by: &'static [&'static str],
 }
 
@@ -82,8 +82,25 @@ impl Isa {
     /// The instruction set of floats that goes with one of integer kernels (`amx`, `avx512vnni`,
     /// `avxvnni`, `neondot`; or one of floats itself), if this machine has it: the one it extends.
     pub fn find_family(name: &str) -> Option<Self> {
-        let extends = |set: &&Set| name.starts_with(set.name) || set.extended_by.contains(&name);
+        let extends = |set: &&Set| set.name == name || set.extended_by.contains(&name);
         SETS.iter().find(extends).filter(|set| (set.available)()).map(|set| set.isa)
+    }
+
+    /// [`find_family`](Self::find_family) of a name that somebody gave; `given_by` says where: a flag, a variable.
+    ///
+    /// # Errors
+    /// If the name does not exist, with the nearest one that does, or this machine lacks the set.
+    pub fn named(given_by: &'static str, name: &str) -> Result<Self> {
+        let known: Vec<&str> =
+            SETS.iter().flat_map(|set| std::iter::once(&set.name).chain(set.extended_by)).copied().collect();
+        if !known.contains(&name) {
+            return Err(Error::unknown_choice(given_by, "instruction set", name, &known));
+        }
+        Self::find_family(name).ok_or_else(|| {
+            let have: Vec<_> = Self::available().map(Self::name).collect();
+            let text = format!("`{name}` is not available; this machine has {}", have.join(", "));
+            Error::value(given_by, text)
+        })
     }
 
     /// Those this machine has, best first.
@@ -98,15 +115,10 @@ impl Isa {
     /// If `QUANT_ISA` names one that does not exist or that this machine lacks.
     pub fn forced_or_best() -> Result<Self> {
         let best = || Self::available().next().expect("scalar is always available");
-        let Some(forced) = std::env::var_os("QUANT_ISA") else { return Ok(best()) };
-        let forced = forced.to_string_lossy();
-        Self::find_family(&forced).ok_or_else(|| {
-            let have: Vec<_> = Self::available().map(Self::name).collect();
-            Error::value(
-                "QUANT_ISA",
-                format!("`{forced}` is not available; this machine has {}", have.join(", ")),
-            )
-        })
+        match std::env::var_os("QUANT_ISA").filter(|forced| !forced.is_empty()) {
+            Some(forced) => Self::named("QUANT_ISA", &forced.to_string_lossy()),
+            None => Ok(best()),
+        }
     }
 
     /// [`forced_or_best`](Self::forced_or_best), decided once. An impossible `QUANT_ISA` falls back to the
@@ -150,8 +162,11 @@ mod tests {
         ] {
             assert_eq!(Isa::find_family(integers), Isa::find(floats), "{integers}");
         }
-        assert_eq!(Isa::find_family("mmx"), None);
-        assert_eq!(Isa::find_family(""), None);
+        for unknown in ["mmx", "", "avx512vni", "scalars"] {
+            assert_eq!(Isa::find_family(unknown), None, "{unknown}");
+        }
+        let message = Isa::named("--isa", "scalr").unwrap_err().to_string();
+        assert!(message.contains("--isa") && message.contains("did you mean `scalar`?"), "{message}");
     }
 
     /// `max(2 x + 1, 9)` by vectors, to exercise every operation of each `Vector`.

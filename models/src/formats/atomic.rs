@@ -14,13 +14,18 @@ use crate::{Error, Result};
 /// after any crash, finds the old contents or the new, never a part. Nothing is left behind on failure.
 ///
 /// # Errors
-/// If the folder does not exist or cannot be written to, or the disk is full. Where only the last step fails, flushing
+/// If the folder does not exist or cannot be written to, the disk is full, or something is at `path` that would be no file
+/// any more: a device, a pipe. Where only the last step fails, flushing
 /// the new name, the file is the new one already; after a power cut it may be the old one again.
 pub fn write(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     let path = path.as_ref();
     let Some(file_name) = path.file_name() else {
         return Err(Error::malformed(path, "is not a file name"));
     };
+    if fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir()) {
+        let text = "is a device or a pipe, which a file would take the place of; give the name of a file";
+        return Err(Error::malformed(path, text));
+    }
     let mut name = OsString::from(".");
     name.push(file_name);
     name.push(format!(".{}.partial", std::process::id()));
@@ -72,6 +77,17 @@ mod tests {
             let message = write(folder.join("model"), b"x").unwrap_err().to_string();
             assert!(message.contains("cannot write") && message.contains("model"), "{message}");
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_file_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("socket");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        let message = write(&socket, b"x").unwrap_err().to_string();
+        assert!(message.contains("is a device or a pipe"), "{message}");
+        assert!(!fs::metadata(&socket).unwrap().is_file() && fs::read_dir(dir.path()).unwrap().count() == 1);
     }
 
     #[cfg(unix)]

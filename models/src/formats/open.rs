@@ -75,17 +75,40 @@ pub fn open(
 /// # Errors
 /// If the file cannot be read, is broken, or holds another kind of network.
 pub fn load_integers(path: &Path) -> Result<(IntGraph, About)> {
-    if !qlz::is_coded(path) {
-        return int_model::read(path);
-    }
-    match qlz::read(path)? {
-        qlz::Content::Integer(graph, about) => Ok((graph, about)),
-        qlz::Content::Network(_) => {
-            let text =
-                "is a network with layers in floats; an integer-only one is made with `--policy product`";
-            Err(Error::malformed(path, text))
+    let read = if qlz::is_coded(path) {
+        qlz::read(path).map(|content| match content {
+            qlz::Content::Integer(graph, about) => Some((graph, about)),
+            qlz::Content::Network(_) => None,
+        })
+    } else {
+        int_model::read(path).map(Some)
+    };
+    match read {
+        Ok(Some(integers)) => Ok(integers),
+        Ok(None) => {
+            Err(has_floats(path).unwrap_or_else(|| Error::malformed(path, "is not an integer-only network")))
         }
+        Err(error) => Err(has_floats(path).unwrap_or(error)),
     }
+}
+
+/// The error of those who look for an integer-only network where another kind of network is; `None` where none is.
+fn has_floats(path: &Path) -> Option<Error> {
+    let what = match open(path, None, None).ok()?.model {
+        Model::Integer(_) => return None,
+        Model::Float(_) => {
+            "is a float network, not an integer-only network; make one of it with `ptq --policy product --weights FILE`, \
+             or measure this one with `eval --weights FILE`"
+        }
+        Model::Quantized(quantized) if quantized.is_integer_only() => {
+            "has the float weights of an integer-only network, which is the file beside it without `.latent` in its name"
+        }
+        Model::Quantized(_) => {
+            "is a quantized network with a layer in floats (policy course), not an integer-only network; make one with \
+             `--policy product`, or measure this one with `eval --weights FILE`"
+        }
+    };
+    Some(Error::malformed(path, what))
 }
 
 impl Checkpoint {

@@ -22,7 +22,7 @@ impl Place {
     }
 
     /// Whether a user means this place by `key`: its label, or any run of the label's parts.
-    fn is_meant_by(&self, key: &str) -> bool {
+    pub(super) fn is_meant_by(&self, key: &str) -> bool {
         format!(".{}.", self.label()).contains(&format!(".{}.", key.trim_matches('.')))
     }
 

@@ -55,7 +55,7 @@ impl IntEngine {
     /// # Errors
     /// If there is none of this name, or this CPU lacks it.
     pub fn for_isa(graph: IntGraph, isa: &str) -> Result<Self> {
-        let isa = kernel::named(isa)?.isa;
+        let isa = kernel::named("IntEngine", isa)?.isa;
         let (slot_of, slots) = plan(&graph);
         let pack = |op: &Op| Packed::new(&graph, op, isa, |y| slots[slot_of[y]].place());
         let packed = graph.nodes().iter().map(|node| pack(&node.op)).collect::<Result<_>>()?;

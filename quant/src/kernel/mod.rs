@@ -205,23 +205,29 @@ pub fn of_isa(isa: &str, max_weight: i32) -> &'static MicroKernel {
 /// If the name is unknown or this CPU cannot run it.
 pub fn forced() -> Result<Option<&'static MicroKernel>> {
     match std::env::var("QUANT_ISA") {
-        Ok(name) if !name.is_empty() => named(&name).map(Some),
+        Ok(name) if !name.is_empty() => named("QUANT_ISA", &name).map(Some),
         _ => Ok(None),
     }
 }
 
-/// The micro-kernel of this instruction set that takes all weights.
+/// The micro-kernel of this instruction set that takes all weights; `given_by` says who named it: a flag, a variable.
 ///
 /// # Errors
 /// If the name is unknown or this CPU cannot run it.
-pub fn named(name: &str) -> Result<&'static MicroKernel> {
+pub fn named(given_by: &'static str, name: &str) -> Result<&'static MicroKernel> {
     let all = || KERNELS.iter().filter(|k| k.max_weight >= 128);
     match all().find(|k| k.isa == name) {
         Some(kernel) if kernel.available() => Ok(kernel),
-        Some(_) => Err(Error::value("QUANT_ISA", format!("this CPU does not have `{name}`"))),
+        Some(_) => {
+            let have: Vec<_> = all().filter(|k| k.available()).map(|k| k.isa).collect();
+            Err(Error::value(
+                given_by,
+                format!("this CPU does not have `{name}`; it has {}", have.join(", ")),
+            ))
+        }
         None => {
             let known: Vec<_> = all().map(|k| k.isa).collect();
-            Err(Error::unknown_choice("QUANT_ISA", "instruction set", name, &known))
+            Err(Error::unknown_choice(given_by, "instruction set", name, &known))
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use engine::nearest::did_you_mean;
 use engine::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -51,7 +52,7 @@ impl LayerBits {
             let names: Vec<String> = plan.layers().iter().map(|(name, _)| name.clone()).collect();
             let matching: Vec<&String> = names.iter().filter(|name| matches(pattern, name)).collect();
             if matching.is_empty() {
-                plan.set(pattern, None)?; // refuses it, and names the layers that there are
+                return Err(unknown(pattern, &names));
             }
             for name in matching {
                 let widths = match *bits {
@@ -63,6 +64,16 @@ impl LayerBits {
         }
         Ok(())
     }
+}
+
+/// A pattern that matches none of `names`. Near it may be one of them, or a group: `layer1.*`, `layer1.0.*`.
+fn unknown(pattern: &str, names: &[String]) -> Error {
+    let groups =
+        names.iter().flat_map(|name| name.match_indices('.').map(|(i, _)| format!("{}.*", &name[..i])));
+    let known: Vec<String> = names.iter().cloned().chain(groups).collect();
+    let near = did_you_mean(pattern, &known.iter().map(String::as_str).collect::<Vec<_>>());
+    let hint = format!("{near}; layers with weights: {}", names.join(", "));
+    Error::Unknown { kind: "layer", name: pattern.to_owned(), hint }
 }
 
 /// Whether `name` is `pattern`, in which each `*` stands for any text.

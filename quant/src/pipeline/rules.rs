@@ -35,8 +35,7 @@ impl FromStr for ActivationRule {
         Ok(match text {
             "moving_average" => Self::MovingAverage,
             name => Self::Scale(ScaleRule::parse(name).map_err(|_| {
-                let rules = crate::scale::TABLE.iter().map(|rule| rule.name);
-                let known: Vec<_> = std::iter::once("moving_average").chain(rules).collect();
+                let known: Vec<_> = std::iter::once("moving_average").chain(crate::scale::names()).collect();
                 Error::unknown_choice("activation rule", "activation rule", name, &known)
             })?),
         })

@@ -39,6 +39,11 @@ pub const TABLE: [ScaleRule; 6] =
 /// Other names under which people know a rule.
 pub const ALIASES: [(&str, &str); 3] = [("max", "symmetric"), ("max_abs", "symmetric"), ("mse", "heuristic")];
 
+/// Every name under which [`ScaleRule::parse`] finds a rule.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    TABLE.into_iter().map(|rule| rule.name).chain(ALIASES.into_iter().map(|(alias, _)| alias))
+}
+
 /// A way to choose the scale.
 #[derive(Clone, Copy)]
 pub struct ScaleRule {
@@ -71,10 +76,10 @@ impl ScaleRule {
     pub fn parse(name: &str) -> Result<Self> {
         let alias = ALIASES.iter().find(|(alias, _)| *alias == name);
         let name = alias.map_or(name, |(_, name)| name);
-        TABLE.into_iter().find(|rule| rule.name == name).ok_or_else(|| {
-            let known: Vec<_> = TABLE.iter().map(|rule| rule.name).collect();
-            Error::unknown_choice("scale rule", "method", name, &known)
-        })
+        TABLE
+            .into_iter()
+            .find(|rule| rule.name == name)
+            .ok_or_else(|| Error::unknown_choice("scale rule", "method", name, &names().collect::<Vec<_>>()))
     }
 
     /// The scale of `x` on `grid`: positive and finite, whatever the values.

@@ -90,7 +90,8 @@ fn learner(
     Ok((qat, images))
 }
 
-/// Seconds of a step, of which two are taken, and the steps of an epoch.
+/// Seconds of a step, of which two are taken, the steps of an epoch, and the learner: in a run it stays in memory while the
+/// network is measured.
 ///
 /// # Errors
 /// If a step fails.
@@ -99,9 +100,9 @@ pub fn step_seconds(
     setup: &Setup,
     start: &QuantizedNetwork,
     training: &Training,
-) -> Result<(f64, usize)> {
-    let (learner, images) = learner(context, setup, start, training)?;
-    Ok((seconds_of_step(learner, &images)?, images.batches()))
+) -> Result<(f64, usize, QatTrainer)> {
+    let (mut learner, images) = learner(context, setup, start, training)?;
+    Ok((seconds_of_step(&mut learner, &images)?, images.batches(), learner))
 }
 
 /// Trains `start` to the end, from the state in `folder` if there is one.

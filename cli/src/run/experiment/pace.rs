@@ -9,10 +9,10 @@ use super::Training;
 use super::aware::step_seconds;
 use super::{Recipe, Scores, Setup, in_integers};
 use crate::run::context::Context;
-use crate::run::forecast::{Forecast, timed};
+use crate::run::forecast::{Forecast, counted, timed};
 
-/// Images that stand for all.
-pub const SMALL: usize = 64;
+/// Images that stand for all: two whole batches, so that as much memory is held as in a run.
+pub const SMALL: usize = 256;
 /// Updates of each unit that stand for all, in corrections that learn.
 const UPDATES: usize = 5;
 /// Images with which the page looks at each layer.
@@ -104,12 +104,18 @@ impl<'a> Pace<'a> {
         start: &QuantizedNetwork,
         training: &Training,
     ) -> Result<()> {
-        let (step, steps) = step_seconds(&self.context, self.setup, start, training)?;
+        let (step, steps, learner) = step_seconds(&self.context, self.setup, start, training)?;
         let (epochs, all) = (training.epochs, training.epochs * steps);
-        let what = format!("train {epochs} epochs of {steps} steps of {} images", training.batch);
+        let what = format!(
+            "train {} of {} of {}",
+            counted(epochs, "epoch"),
+            counted(steps, "step"),
+            counted(training.batch, "image")
+        );
         forecast.stage(what, step * all as f64);
         let (_, seconds) = timed(|| in_integers(&self.context, start, &self.small))?;
-        let what = format!("accuracy in integers after each of {epochs} epochs");
+        let what = format!("accuracy in integers after each of {}", counted(epochs, "epoch"));
+        drop(learner);
         forecast.stage(what, self.of_all(seconds) * epochs as f64);
         // Weights, velocities and perhaps their average; and the last epoch's network beside the best one's.
         let copies = if training.ema > 0.0 { 3 } else { 2 };

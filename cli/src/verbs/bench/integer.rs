@@ -19,12 +19,13 @@ use super::{BenchArgs, median_seconds};
 use crate::run::assets;
 use crate::run::context::Context;
 use crate::run::exit::Failure;
+use crate::run::forecast::counted;
 use crate::show::text_table::text_table;
 
 /// The kernel of an instruction set, by default the one in use.
 pub fn kernel(isa: Option<&str>) -> Result<&'static MicroKernel> {
     match isa {
-        Some(name) => kernel::named(name).map_err(|e| Failure::Usage(e.to_string()).into()),
+        Some(name) => kernel::named("--isa", name).map_err(|e| Failure::Usage(e.to_string()).into()),
         None => Ok(kernel::active()),
     }
 }
@@ -84,9 +85,10 @@ pub fn infer(args: &BenchArgs, context: &Context, bits: Widths) -> Result<()> {
     let percent = 100.0 * ops / peak;
     context.say(format_args!(
         "{bits}, integers only: {images_per_s:.0} images/s{latency}, {:.1} GOP/s: {percent:.0}% of {:.1}, the peak of \
-         {threads} thread(s) with {}",
+         {} with {}",
         ops / 1e9,
         peak / 1e9,
+        counted(threads, "thread"),
         kernel.name
     ))?;
     let layers =

@@ -8,7 +8,7 @@ use crate::kernel::{Kernel, Vector};
 pub(super) type Floats = F32x16;
 
 /// See `Set`.
-pub(super) const EXTENDED_BY: &[&str] = &["amx"];
+pub(super) const EXTENDED_BY: &[&str] = &["amx", "avx512vnni"];
 
 /// Whether this machine has it.
 pub(super) fn available() -> bool {

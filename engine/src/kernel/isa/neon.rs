@@ -8,7 +8,7 @@ use crate::kernel::{Kernel, Vector};
 pub(super) type Floats = F32x4;
 
 /// See `Set`.
-pub(super) const EXTENDED_BY: &[&str] = &[];
+pub(super) const EXTENDED_BY: &[&str] = &["neondot"];
 
 /// Whether this machine has it.
 pub(super) fn available() -> bool {

@@ -42,6 +42,13 @@ pub(super) fn weights<'a>(
             places.push((Place { path: place.clone(), prefix }, *items));
         }
     }
+    // A dictionary with several names is one network; the name that is meant stands for it.
+    let is_meant = |place: &Place| key.is_none_or(|key| place.is_meant_by(key));
+    if places.iter().any(|(place, _)| is_meant(place)) {
+        let mut seen = HashSet::new();
+        places
+            .retain(|(place, items)| is_meant(place) && seen.insert((items.as_ptr(), place.prefix.clone())));
+    }
     let only_places = places.iter().map(|(place, _)| place.clone()).collect();
     let chosen = state_dict::choose(only_places, key).map_err(|text| Error::malformed(path, text))?;
     if let Some(chosen) = chosen {
@@ -53,25 +60,36 @@ pub(super) fn weights<'a>(
         .map(|items| (items, Found { prefix: String::new(), is_network: false, note: None }))
 }
 
-/// Every dictionary in `root`, once, with the keys that lead to it.
+/// How often something is looked at that was looked at before, under another name: a small file could have more names
+/// than anybody can wait for.
+const AGAIN: usize = 1024;
+
+/// Every dictionary in `root` with the keys that lead to it, once for each way: a script may save one object under two keys.
 fn all(heap: &Heap, root: Value) -> Vec<(String, &Items)> {
-    let (mut found, mut seen) = (Vec::new(), HashSet::new());
-    let mut waiting = vec![(String::new(), root)];
-    while let Some((path, value)) = waiting.pop() {
-        let Value::Object(id) = value else { continue };
-        if !seen.insert(id) {
+    let (mut found, mut seen, mut again) = (Vec::new(), HashSet::new(), 0);
+    // With the objects that each is inside of, so that one inside of itself has an end.
+    let mut waiting = vec![(String::new(), root, Vec::new())];
+    while let Some((path, value, inside)) = waiting.pop() {
+        let (Value::Object(id), Some(Object::Dict(_) | Object::Sequence(_))) = (value, heap.get(value))
+        else {
+            continue;
+        };
+        again += usize::from(!seen.insert(id));
+        if inside.contains(&id) || again > AGAIN {
             continue;
         }
+        let within = || [inside.as_slice(), &[id]].concat();
         let below = |name: String| if path.is_empty() { name } else { format!("{path}.{name}") };
         match heap.get(value) {
             Some(Object::Dict(items)) => {
                 for &(key, value) in items {
-                    waiting.extend(heap.text(key).map(|key| (below(key.to_owned()), value)));
+                    waiting.extend(heap.text(key).map(|key| (below(key.to_owned()), value, within())));
                 }
                 found.push((path, items.as_slice()));
             }
             Some(Object::Sequence(values)) if values.len() <= 64 => {
-                waiting.extend(values.iter().enumerate().map(|(i, &value)| (below(i.to_string()), value)));
+                let below = |(i, &value): (usize, &Value)| (below(i.to_string()), value, within());
+                waiting.extend(values.iter().enumerate().map(below));
             }
             _ => {}
         }
