@@ -30,8 +30,10 @@ fn argument(arg: Arg) -> Arg {
     if arg.is_positional() || takes_path {
         return arg;
     }
-    // `--epochs -1` is a value that --epochs refuses by its name, not a flag `-1`; shells have nothing to offer for it.
-    arg.allow_negative_numbers(true).value_hint(ValueHint::Other)
+    // `--epochs -1` is a value that --epochs refuses by its name, not a flag `-1`.
+    let arg = arg.allow_negative_numbers(true);
+    // Where there are no names, shells have nothing to offer: no files in any case.
+    if arg.get_possible_values().is_empty() { arg.value_hint(ValueHint::Other) } else { arg }
 }
 
 /// Whether the values of `arg` are of type `T`.

@@ -19,7 +19,7 @@ mod training;
 mod widths;
 
 pub use inputs::inputs;
-pub use pace::{BASIS, Pace, SMALL, corrected, float_bytes};
+pub use pace::{BASIS, Pace, SMALL, corrected, few, float_bytes};
 pub use recipe::{CalibrationSource, Recipe, correction_bars};
 pub use scores::{Scores, in_integers};
 pub use setup::Setup;

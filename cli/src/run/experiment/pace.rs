@@ -7,12 +7,13 @@ use quant::Sequence;
 
 use super::Training;
 use super::aware::step_seconds;
-use super::{Recipe, Scores, Setup, in_integers};
+use super::setup::{BATCH, measure};
+use super::{Recipe, Scores, Setup, in_integers, inputs};
 use crate::run::context::Context;
 use crate::run::forecast::{Forecast, counted, timed};
 
-/// Images that stand for all: two whole batches, so that as much memory is held as in a run.
-pub const SMALL: usize = 256;
+/// Images that stand for all where only time counts.
+pub const SMALL: usize = BATCH;
 /// Updates of each unit that stand for all, in corrections that learn.
 const UPDATES: usize = 5;
 /// Images with which the page looks at each layer.
@@ -33,7 +34,8 @@ pub struct Pace<'a> {
 
 impl<'a> Pace<'a> {
     pub fn new(context: &Context, setup: &'a Setup) -> Self {
-        let few = setup.test.indices.iter().copied().take(SMALL).collect::<Vec<_>>();
+        let few = few(setup.test.images());
+        let few = setup.test.indices.iter().copied().take(few).collect::<Vec<_>>();
         Self { context: context.quietly(), setup, small: setup.test.clone().over(few) }
     }
 
@@ -123,19 +125,32 @@ impl<'a> Pace<'a> {
         Self::saved(forecast, start)
     }
 
-    /// Adds the page's look at each layer.
+    /// Adds the page's look at each layer: at what it sees, in floats and quantized, and at the network with it alone
+    /// quantized.
     ///
     /// # Errors
     /// If the network cannot be simulated.
     pub fn page(&self, forecast: &mut Forecast, quantized: &QuantizedNetwork) -> Result<()> {
-        let mut hook = quantized.quantization.simulated();
-        let (_, seconds) =
-            timed(|| super::setup::measure(&self.context, "", &quantized.network, &self.small, &mut hook))?;
-        let layers = quantized.network.graph.weighted().count();
-        let seconds = seconds * PAGE_IMAGES as f64 / self.small.images() as f64 * (layers + 2) as f64;
+        let QuantizedNetwork { network, quantization } = quantized;
+        let images = (Some(self.setup.data.folder.as_path()), PAGE_IMAGES);
+        let seen = || -> Result<_> {
+            let float = inputs(&self.context, images, &self.setup.network, None)?;
+            Ok([float, inputs(&self.context, images, network, Some(quantization.simulated()))?])
+        };
+        let (_seen, looked) = timed(seen)?; // held while layers are measured, as the page does
+        let mut hook = quantization.simulated();
+        let (_, seconds) = timed(|| measure(&self.context, "", network, &self.small, &mut hook))?;
+        let layers = network.graph.weighted().count();
+        let seconds = looked + seconds * (PAGE_IMAGES * layers) as f64 / self.small.images() as f64;
         forecast.stage(format!("report: {layers} layers, each alone, on {PAGE_IMAGES} images"), seconds);
         Ok(())
     }
+}
+
+/// As many of `images` as stand for all: a whole batch, and the last one, which is shorter. Buffers of every length are kept for
+/// the next tensor of that length, so that these two take the memory of all.
+pub fn few(images: usize) -> usize {
+    if images <= BATCH { images } else { BATCH + images % BATCH }
 }
 
 /// What `make(images, iterations)` gives of few of both, and the seconds that all images and iterations of the
@@ -148,7 +163,7 @@ pub fn corrected(
     (correction, images, iterations): (&Sequence, usize, Option<usize>),
     make: impl Fn(usize, Option<usize>) -> Result<QuantizedNetwork>,
 ) -> Result<(QuantizedNetwork, f64)> {
-    let few = images.min(SMALL);
+    let few = few(images);
     let methods: Vec<_> = correction.steps().iter().filter_map(|step| step.method()).collect();
     let (quantized, once) = timed(|| make(few, (!methods.is_empty()).then_some(1)))?;
     let mut seconds = once * images as f64 / few as f64;

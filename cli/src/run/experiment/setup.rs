@@ -18,7 +18,7 @@ use crate::run::input::InputArgs;
 use crate::run::progress::Progress;
 
 /// Images computed at once in calibration and evaluation.
-const BATCH: usize = 128;
+pub(super) const BATCH: usize = 128;
 
 /// Where every experiment starts.
 pub struct Setup {

@@ -7,7 +7,7 @@ use models::{Network, Trainer, evaluate};
 
 use super::TrainArgs;
 use crate::run::context::Context;
-use crate::run::experiment::float_bytes;
+use crate::run::experiment::{few, float_bytes};
 use crate::run::fit::seconds_of_step;
 use crate::run::forecast::{Forecast, counted, timed};
 
@@ -22,8 +22,7 @@ pub(super) fn show(
     mut trainer: Trainer,
     (train, test): (&Loader, &Loader),
 ) -> Result<()> {
-    let mut forecast =
-        Forecast::new("the second of two steps and two batches of test images, just done here");
+    let mut forecast = Forecast::new("the second of two steps and a few test images, just done here");
     let step = seconds_of_step(&mut trainer, train)?;
     let (epochs, steps) = (args.epochs, train.batches());
     let what = format!(
@@ -34,7 +33,7 @@ pub(super) fn show(
         counted(args.batch, "image")
     );
     forecast.stage(what, step * (epochs * steps) as f64);
-    let few: Vec<usize> = test.indices.iter().copied().take(2 * test.batch_size).collect();
+    let few: Vec<usize> = test.indices.iter().copied().take(few(test.images())).collect();
     let part = few.len() as f64 / test.images() as f64;
     let few = test.clone().over(few);
     // While the trainer is there, as in a run.
