@@ -74,10 +74,24 @@ const EXAMPLES: &[Examples] = &[
         ],
     ),
     (
+        "search merge",
+        [
+            ("s1 s2 s3 --out whole", "three shards of a search, and its end"),
+            ("shards/1 shards/2 --out whole --json", "two, for a script"),
+        ],
+    ),
+    (
         "table",
         [
             ("--bits W8A8,W4A4 --epochs 1", "a short one"),
             ("--resume run", "what is missing in a table that was stopped"),
+        ],
+    ),
+    (
+        "table merge",
+        [
+            ("t1 t2 t3 --out table", "three shards of a table, and the page of the whole"),
+            ("shards/1 shards/2 --out table --json", "two, for a script"),
         ],
     ),
     (

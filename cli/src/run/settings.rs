@@ -15,6 +15,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use toml::{Table, Value};
 
 use crate::run::exit::Failure;
+use crate::run::program;
 
 /// Name of the settings' file in a run folder.
 pub const FILE_NAME: &str = "config.toml";
@@ -247,12 +248,12 @@ fn flags<S: Args + FromArgMatches + Serialize>(settings: &S) -> Result<Vec<(Stri
     Ok(flags)
 }
 
-/// The command that repeats a run.
+/// The command that repeats a run, by the name under which the program was started.
 ///
 /// # Errors
 /// If the settings cannot be written as TOML.
 pub fn command<S: Args + FromArgMatches + Serialize>(verb: &str, seed: u64, settings: &S) -> Result<String> {
-    let mut words = vec!["cli".to_string(), verb.to_string()];
+    let mut words = vec![program::name().to_string(), verb.to_string()];
     if seed != 1 {
         words.push(format!("--seed {seed}"));
     }

@@ -33,7 +33,7 @@ pub struct InferArgs {
     /// 32x32, the middle square is averaged down to it
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
-    /// The integer-only network [default: the one that comes with the program]
+    /// The integer-only network, as `--policy product` makes it [default: the one that comes with the program]
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
     /// Classes to show, the most probable ones
