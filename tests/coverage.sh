@@ -37,7 +37,9 @@ if command -v taskset >/dev/null; then
     variable="CARGO_TARGET_$(printf '%s' "$host" | tr 'a-z-' 'A-Z_')_RUNNER"
     export "$variable=taskset -c 0"
 fi
-cargo test --locked "${packages[@]}" --lib --bins --tests --no-fail-fast >"$folder/tests.log" 2>&1 ||
+# Every code of the network, once more by the plain reference, takes too long under counters and runs no line that others do not.
+cargo test --locked "${packages[@]}" --lib --bins --tests --no-fail-fast -- \
+    --skip the_engine_computes_every_code_of_the_specification >"$folder/tests.log" 2>&1 ||
     printf 'some tests failed under the counters: %s/tests.log\n' "$folder"
 "$tools/llvm-profdata" merge -sparse -o "$folder/all.profdata" "$folder"/counters/*.profraw
 

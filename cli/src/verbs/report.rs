@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::report::past_run::PastRun;
 use crate::report::{Sources, page};
 use crate::run::context::Context;
+use crate::run::forecast::counted;
 
 /// Arguments of `report`.
 #[derive(Args, Clone, Debug)]
@@ -41,7 +42,8 @@ pub fn run(args: ReportArgs, context: &Context) -> Result<()> {
     let page = page(context, &runs, &sources)?;
     atomic::write(&args.out, page.as_bytes())?;
     let kib = page.len() as f64 / 1024.0;
-    context.say(format_args!("report {} ({} runs, {kib:.0} KiB)", args.out.display(), runs.len()))?;
+    let count = counted(runs.len(), "run");
+    context.say(format_args!("report {} ({count}, {kib:.0} KiB)", args.out.display()))?;
     let names: Vec<&str> = runs.iter().map(|run| run.name.as_str()).collect();
     context.result(&json!({"report": args.out, "runs": names, "bytes": page.len()}))
 }
