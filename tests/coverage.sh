@@ -37,7 +37,7 @@ if command -v taskset >/dev/null; then
     variable="CARGO_TARGET_$(printf '%s' "$host" | tr 'a-z-' 'A-Z_')_RUNNER"
     export "$variable=taskset -c 0"
 fi
-# Every code of the network, once more by the plain reference, takes too long under counters and runs no line that others do not.
+# Every code of the network, computed by the plain reference too, takes too long under counters.
 cargo test --locked "${packages[@]}" --lib --bins --tests --no-fail-fast -- \
     --skip the_engine_computes_every_code_of_the_specification >"$folder/tests.log" 2>&1 ||
     printf 'some tests failed under the counters: %s/tests.log\n' "$folder"

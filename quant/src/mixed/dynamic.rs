@@ -40,7 +40,6 @@ impl Searcher for Dynamic {
     fn run(&self, trials: &mut Trials<'_>) -> Option<()> {
         let (costs, allowed) = Sensitivity::costs(trials)?;
         let table = Allocations::new(trials.layers, trials.limits.min_bits, &costs);
-        let steps = table.steps();
         if let Goal::MostAccurate { limit } = trials.limits.goal {
             let share = |i: u32| (1.0 - FINE_STRIDE).powi(i as i32);
             let shares = (0..).map(share).take_while(|share| *share > 2.0 / 3.0);
@@ -49,6 +48,7 @@ impl Searcher for Dynamic {
             trials.announce(below.clone())?;
             return below.iter().try_for_each(|bits| trials.accuracy(bits).map(|_| ()));
         }
+        let steps = table.steps();
         trials.bound = allowed.and_then(|allowed| steps.iter().find(|s| s.1 <= allowed).map(|s| s.0));
         // Bisection as if accuracy grew with the size.
         let (mut low, mut high) = (0, steps.len() - 1);

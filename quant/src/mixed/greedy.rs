@@ -17,6 +17,9 @@
 use super::sensitivity::Sensitivity;
 use super::{Goal, Searcher, Trials};
 
+/// From a careless to a careful price of (6b), in decades of bytes per unit of cost.
+const PRICES: (f64, f64) = (-6.0, 9.0);
+
 /// Sensitivity, allocation at a price, descent, exchange.
 pub struct Greedy;
 
@@ -65,8 +68,7 @@ pub fn at_price(trials: &Trials<'_>, drops: &[Vec<f64>], lambda: f64) -> Vec<u32
 
 /// Step 2: bisection over lambda.
 fn allocate(trials: &mut Trials<'_>, drops: &[Vec<f64>], full: Vec<u32>) -> Option<Vec<u32>> {
-    // In decades of bytes per unit of cost.
-    let (mut careless, mut careful) = (-6.0f64, 9.0f64);
+    let (mut careless, mut careful) = PRICES;
     let mut found = full;
     for _ in 0..16 {
         let middle = 0.5 * (careless + careful);
@@ -138,7 +140,7 @@ fn exchange(trials: &mut Trials<'_>, drops: &[Vec<f64>], best: Vec<u32>) -> Opti
 
 /// The search under a limit of the size.
 fn most_accurate(trials: &mut Trials<'_>, drops: &[Vec<f64>], limit: usize) -> Option<()> {
-    let (mut careless, mut careful) = (-6.0f64, 9.0f64);
+    let (mut careless, mut careful) = PRICES;
     let mut bits = trials.uniform(trials.limits.min_bits);
     for _ in 0..32 {
         let middle = 0.5 * (careless + careful);

@@ -47,7 +47,6 @@ impl Searcher for Random {
             }
             announced -= 1;
             let bits = draw(trials, &mut rng, best, spread);
-            trials.accuracy(&bits)?;
             if trials.holds(&bits)? && trials.size(&bits) < best && spread > 0.0 {
                 (best, announced) = (trials.size(&bits), 0);
             }

@@ -153,12 +153,10 @@ impl Trials<'_> {
         Some(Point { bits: bits.to_vec(), size: self.size(bits), accuracy })
     }
 
-    /// Whether `bits` keep to the bound; a limit of the size costs no measurement.
+    /// Whether `bits` keep to the bound.
     pub fn holds(&mut self, bits: &[u32]) -> Option<bool> {
-        match self.limits.goal {
-            Goal::Smallest { floor } => Some(self.accuracy(bits)? >= floor),
-            Goal::MostAccurate { limit } => Some(self.size(bits) <= limit),
-        }
+        let accuracy = self.accuracy(bits)?;
+        Some(self.limits.goal.admits(self.size(bits), accuracy))
     }
 
     /// Measurements left.
