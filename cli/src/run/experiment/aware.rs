@@ -145,11 +145,14 @@ pub fn train(
         ));
     }
     let learned_bits = (!widths.is_empty()).then(|| widths.layer_bits());
-    Ok(Outcome { metrics, best: best(&model)?, last, model, what, learned_bits })
+    Ok(Outcome { metrics, best: saved(&model)?, last, model, what, learned_bits })
 }
 
-/// The network of the best epoch, from its latent weights.
-fn best(model: &Path) -> Result<QuantizedNetwork> {
+/// The network that was saved as `model`, from its latent weights.
+///
+/// # Errors
+/// If their file is not there or is damaged.
+pub fn saved(model: &Path) -> Result<QuantizedNetwork> {
     let latent = latent_path(model);
     let lost = || Failure::BadInput(format!("{}: holds no quantized network", latent.display()));
     Ok(QuantizedNetwork::from_checkpoint(&Checkpoint::read(&latent)?, None)?.ok_or_else(lost)?)

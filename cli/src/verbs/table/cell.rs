@@ -6,14 +6,13 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use models::formats::latent_path;
-use models::{Checkpoint, QuantizedNetwork};
 use quant::Widths;
 use serde::{Deserialize, Serialize};
 
 use super::{CellMode, Place, TableArgs};
 use crate::run::context::Context;
 use crate::run::exit::Failure;
-use crate::run::experiment::aware::{Commands, train};
+use crate::run::experiment::aware::{Commands, saved, train};
 use crate::run::experiment::{Pace, Scores, Setup, file_bytes, model_name, page};
 use crate::run::forecast::Forecast;
 use crate::run::run_folder::RunFolder;
@@ -59,9 +58,7 @@ impl Cell {
         if !latent.exists() {
             return Ok(None);
         }
-        let Some(network) = QuantizedNetwork::from_checkpoint(&Checkpoint::read(&latent)?, None)? else {
-            return Ok(None);
-        };
+        let network = saved(&self.model)?;
         let (scores, answers) = Scores::with_answers(context, &network, &setup.test)?;
         let name = format!("{} {} {}", self.mode.name(), self.bits, self.method);
         let rule = network.quantization.config.weight_rule;
