@@ -149,3 +149,22 @@ fn what_is_flipped_and_balanced_rounds_as_the_corrections_do() {
         }
     }
 }
+
+/// At 0 bits a layer is dropped: no network if nothing goes around it.
+#[test]
+fn what_nothing_goes_around_is_no_network() {
+    let (Network { graph, params, .. }, batches, mut images) = setup();
+    let layers = evaluator(0).layers().len();
+    for layer in 0..layers {
+        let bits: Vec<u32> = (0..layers).map(|l| if l == layer { 0 } else { 4 }).collect();
+        // The classes it is asked for are those that it gives, so that a network is right about all.
+        images.labels = evaluator(0).logits(&bits).unwrap().data().chunks(10).map(ops::argmax).collect();
+        let calibration = batches.clone();
+        let mut evaluator = Evaluator::new(&graph, &params, ROUNDING, calibration, &images, 0).unwrap();
+        let name = evaluator.layers()[layer].name.clone();
+        let quantizer =
+            Quantizer::new(QuantConfig::default()).with_layer_bits(format!("{name}=0").parse().unwrap());
+        let expected = if quantizer.plan(&graph).is_ok() { 100.0 } else { 0.0 };
+        assert_eq!(evaluator.accuracy(&bits).unwrap(), expected, "{name}");
+    }
+}

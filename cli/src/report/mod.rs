@@ -117,20 +117,16 @@ fn tiles(runs: &[PastRun]) -> Vec<Tile> {
         let those = all.iter().filter(|shown| shown.measured.is_quantized() == quantized);
         those.max_by(|a, b| a.measured.top1.total_cmp(&b.measured.top1))
     };
+    let top1 = |top1: f64, of: String| (format!("{top1:.2}%"), format!("top-1 of {of}"));
     let best = best_of(true);
+    let float = match best.and_then(|best| best.float) {
+        Some(float) => Some(top1(float.top1, "its float network".into())),
+        None => best_of(false).map(|float| top1(float.measured.top1, float.name.clone())),
+    };
     let mut tiles: Vec<Tile> = Vec::new();
-    match (best.map(|best| best.float), best_of(false)) {
-        (Some(Some(float)), _) => {
-            tiles.push((format!("{:.2}%", float.top1), "top-1 of its float network".into()));
-        }
-        (_, Some(float)) => {
-            tiles.push((format!("{:.2}%", float.measured.top1), format!("top-1 of {}", float.name)));
-        }
-        _ => {}
-    }
+    tiles.extend(best.map(|best| top1(best.measured.top1, format!("{} in integers", best.name))));
+    tiles.extend(float);
     if let Some(best) = best {
-        let name = format!("top-1 of {} in integers", best.name);
-        tiles.insert(0, (format!("{:.2}%", best.measured.top1), name));
         if let Some(agreement) = best.measured.agreement {
             tiles.push((format!("{agreement:.2}%"), "same class in integers and simulated".into()));
         }

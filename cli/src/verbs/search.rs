@@ -194,7 +194,7 @@ fn begin(args: &SearchArgs, context: &Context) -> Result<()> {
         return shard::run((args, shard), context, &folder, ledger, &mut candidates);
     }
     let (outcome, rate) = search(args, context, &mut ledger, &mut candidates)?;
-    let uniform = (args.min_bits..=args.max_bits).map(|b| {
+    let uniform = (args.min_bits.max(1)..=args.max_bits).map(|b| {
         let bits = vec![b; candidates.sizes().len()];
         let accuracy =
             ledger.accuracy(Of::Candidate, &bits, |bits| Ok(candidates.evaluator.accuracy(bits)?))?;

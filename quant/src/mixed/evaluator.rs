@@ -20,6 +20,7 @@ use engine::{Error, Graph, Layer, Params, Result, Tensor, ops};
 use super::stage::{Stage, Values};
 use super::{LayerSize, proxy};
 use crate::equalize::flip::{change_signs, flips};
+use crate::network::plan::leads_into_a_sum;
 use crate::rounding::units::blocks;
 use crate::{
     Granularity, Grid, ScaleRule, Symmetry, fake_quantize, reset_scale_and_zero_point,
@@ -89,6 +90,8 @@ pub struct Evaluator {
     rounding: Rounding,
     stages: Vec<Stage>,
     layers: Vec<LayerSize>,
+    /// Whether something goes around the layer, so that it can have 0 bits.
+    droppable: Vec<bool>,
     batches: Vec<Tensor>,
     labels: Vec<usize>,
     /// Number of calibration images.
@@ -145,6 +148,10 @@ impl Evaluator {
             params: params.clone(),
             rounding,
             layers: names.iter().map(size).collect::<Result<_>>()?,
+            droppable: (graph.nodes().iter().enumerate())
+                .filter(|(_, node)| node.layer.has_weight())
+                .map(|(id, _)| leads_into_a_sum(graph, id))
+                .collect(),
             stages,
             labels: images.labels.clone(),
             calibration: count - images.labels.len(),
@@ -177,11 +184,16 @@ impl Evaluator {
         &self.labels
     }
 
-    /// Percent of the images classified correctly with layer `i` at `bits[i]` bits.
+    /// Percent of the images classified correctly with layer `i` at `bits[i]` bits; 0 for what is no network, because a
+    /// layer at 0 bits is dropped and nothing goes around it.
     ///
     /// # Errors
     /// If a width is more than 16.
     pub fn accuracy(&mut self, bits: &[u32]) -> Result<f64> {
+        let mut layers = bits.iter().zip(&self.droppable);
+        if layers.any(|(b, droppable)| *b == 0 && !droppable) {
+            return Ok(0.0);
+        }
         let logits = self.logits(bits)?;
         Ok(100.0 * ops::accuracy(&logits, &self.labels) as f64 / self.labels.len() as f64)
     }
@@ -222,12 +234,18 @@ impl Evaluator {
         Tensor::from_vec([logits.len() / classes, classes], logits)
     }
 
-    /// A stand-in for what each layer costs: see [`proxy`]. `[layer][b - min]`.
+    /// A stand-in for what each layer costs: see [`proxy`]. `[layer][b - min]`; infinite where a layer cannot be dropped.
     ///
     /// # Errors
     /// If a width is more than 16.
     pub fn costs(&self, kind: proxy::Proxy, widths: std::ops::RangeInclusive<u32>) -> Result<Vec<Vec<f64>>> {
-        proxy::costs(kind, (&self.graph, &self.params), self.rounding, self.batches.first(), widths)
+        let (network, batch, none) =
+            ((&self.graph, &self.params), self.batches.first(), *widths.start() == 0);
+        let mut costs = proxy::costs(kind, network, self.rounding, batch, widths)?;
+        for (row, _) in costs.iter_mut().zip(&self.droppable).filter(|(_, droppable)| none && !**droppable) {
+            row[0] = f64::INFINITY;
+        }
+        Ok(costs)
     }
 
     fn mean_logits(&self, images: &Tensor) -> Vec<f64> {

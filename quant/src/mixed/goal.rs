@@ -18,12 +18,14 @@ pub enum Goal {
 }
 
 impl Goal {
-    /// Whether a network of this size and accuracy keeps to the bound.
+    /// Whether a network of this size and accuracy keeps to the bound. An accuracy of 0 is that of
+    /// [no network](super::search).
     pub fn admits(self, size: usize, accuracy: f64) -> bool {
-        match self {
+        let within = match self {
             Self::Smallest { floor } => accuracy >= floor,
             Self::MostAccurate { limit } => size <= limit,
-        }
+        };
+        within && accuracy > 0.0
     }
 
     /// The answer among the points of a front, which are in the order of their sizes.
@@ -35,6 +37,7 @@ impl Goal {
     /// assert_eq!(Goal::Smallest { floor: 80.0 }.best(&front), Some(&front[1]));
     /// assert_eq!(Goal::MostAccurate { limit: 4 }.best(&front), Some(&front[1]));
     /// assert_eq!(Goal::MostAccurate { limit: 0 }.best(&front), None);
+    /// assert!(!Goal::Smallest { floor: 0.0 }.admits(1, 0.0));
     /// ```
     pub fn best(self, front: &[Point]) -> Option<&Point> {
         let mut admitted = front.iter().filter(|p| self.admits(p.size, p.accuracy));

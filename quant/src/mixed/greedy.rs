@@ -66,22 +66,37 @@ pub fn at_price(trials: &Trials<'_>, drops: &[Vec<f64>], lambda: f64) -> Vec<u32
     (0..trials.layers.len()).map(|layer| cheapest(layer).expect("min_bits <= max_bits")).collect()
 }
 
-/// Step 2: bisection over lambda.
-fn allocate(trials: &mut Trials<'_>, drops: &[Vec<f64>], full: Vec<u32>) -> Option<Vec<u32>> {
+/// Step 2: bisection over lambda. `halve` looks at an allocation and says whether the next price is to be a more careless
+/// one.
+fn bisect(
+    trials: &mut Trials<'_>,
+    drops: &[Vec<f64>],
+    steps: u32,
+    mut halve: impl FnMut(&mut Trials<'_>, Vec<u32>) -> Option<bool>,
+) -> Option<()> {
     let (mut careless, mut careful) = PRICES;
-    let mut found = full;
-    for _ in 0..16 {
+    for _ in 0..steps {
         let middle = 0.5 * (careless + careful);
         let bits = at_price(trials, drops, 10f64.powf(middle));
-        if trials.holds(&bits)? {
+        if halve(trials, bits)? {
             careful = middle;
-            if trials.size(&bits) < trials.size(&found) {
-                found = bits;
-            }
         } else {
             careless = middle;
         }
     }
+    Some(())
+}
+
+/// The smallest allocation that stays above the floor.
+fn allocate(trials: &mut Trials<'_>, drops: &[Vec<f64>], full: Vec<u32>) -> Option<Vec<u32>> {
+    let mut found = full;
+    bisect(trials, drops, 16, |trials, bits| {
+        let held = trials.holds(&bits)?;
+        if held && trials.size(&bits) < trials.size(&found) {
+            found = bits;
+        }
+        Some(held)
+    })?;
     Some(found)
 }
 
@@ -140,17 +155,15 @@ fn exchange(trials: &mut Trials<'_>, drops: &[Vec<f64>], best: Vec<u32>) -> Opti
 
 /// The search under a limit of the size.
 fn most_accurate(trials: &mut Trials<'_>, drops: &[Vec<f64>], limit: usize) -> Option<()> {
-    let (mut careless, mut careful) = PRICES;
     let mut bits = trials.uniform(trials.limits.min_bits);
-    for _ in 0..32 {
-        let middle = 0.5 * (careless + careful);
-        let at = at_price(trials, drops, 10f64.powf(middle));
-        if trials.size(&at) <= limit {
-            (bits, careless) = (at, middle);
-        } else {
-            careful = middle;
+    // No network is measured here: the steps are as good as free.
+    bisect(trials, drops, 32, |trials, at| {
+        let fits = trials.size(&at) <= limit;
+        if fits {
+            bits = at;
         }
-    }
+        Some(!fits)
+    })?;
     let mut best = trials.point(&bits)?;
     loop {
         let mut better = None;

@@ -73,7 +73,7 @@ pub fn of_size(trials: &Trials<'_>, rng: &mut Rng, target: f64) -> Vec<u32> {
         }
         let layer = rng.below(bits.len());
         if size > target {
-            bits[layer] = (bits[layer] - 1).max(min);
+            bits[layer] = bits[layer].saturating_sub(1).max(min);
         } else {
             bits[layer] = (bits[layer] + 1).min(max);
         }

@@ -10,7 +10,7 @@ use super::{Goal, Trials};
 pub struct Sensitivity {
     /// Accuracy with every layer at the most bits.
     pub baseline: f64,
-    /// `drops[layer][b - min_bits]`, never negative.
+    /// `drops[layer][b - min_bits]`, never negative; infinite for what is [no network](super::search).
     pub drops: Vec<Vec<f64>>,
 }
 
@@ -29,7 +29,10 @@ impl Sensitivity {
         let baseline = trials.accuracy(&full)?;
         let mut drops = Vec::new();
         for layer in 0..full.len() {
-            let mut drop = |b| Some((baseline - trials.accuracy(&alone((layer, b)))?).max(0.0));
+            let mut drop = |b| match trials.accuracy(&alone((layer, b)))? {
+                0.0 => Some(f64::INFINITY),
+                accuracy => Some((baseline - accuracy).max(0.0)),
+            };
             drops.push(widths.clone().map(&mut drop).collect::<Option<Vec<f64>>>()?);
         }
         Some(Self { baseline, drops })

@@ -32,7 +32,7 @@ pub struct Outcome {
     pub best: Option<Point>,
     /// What no other measured candidate beats in both size and accuracy, by size.
     pub front: Vec<Point>,
-    /// Everything measured, in the order of its bits.
+    /// Every network measured, in the order of its bits.
     pub points: Vec<Point>,
     /// The smallest size that could hold the floor if the measured drops of single layers added up, where the searcher
     /// has computed it: see [`dynamic`](super::dynamic).
@@ -41,7 +41,8 @@ pub struct Outcome {
 
 /// Searches the bits of each layer for what [`Limits::goal`] says.
 ///
-/// `measure` must give the same accuracy for the same bits; it is never asked twice. `costs[layer][b - min_bits]`, if
+/// `measure` must give the same accuracy for the same bits; it is never asked twice. An accuracy of 0 says that there is no
+/// such network, as without a layer that nothing goes around: it is never an answer, and no point. `costs[layer][b - min_bits]`, if
 /// given, is a cheap stand-in for what a layer at `b` bits costs: a searcher that wants such a table takes it instead
 /// of spending measurements on one.
 ///
@@ -184,14 +185,14 @@ impl Trials<'_> {
         Rng::at(self.limits.seed, Purpose::Search, 0, stream)
     }
 
-    /// Everything measured, in the order of its bits.
+    /// Every network measured, in the order of its bits.
     pub fn points(&self) -> Vec<Point> {
         let point = |(bits, &accuracy): (&Vec<u32>, &f64)| Point {
             size: self.size(bits),
             bits: bits.clone(),
             accuracy,
         };
-        self.measured.iter().map(point).collect()
+        self.measured.iter().filter(|(_, accuracy)| **accuracy > 0.0).map(point).collect()
     }
 
     /// The uniform width at the bound, for searchers that begin there: the smallest at the floor, found by bisection as if

@@ -148,7 +148,7 @@ impl Plan {
 
 /// Whether the result of `id` goes one way only, through convolutions, batch norms and ReLUs, and that way ends in a residual
 /// sum.
-fn leads_into_a_sum(graph: &Graph, id: NodeId) -> bool {
+pub(crate) fn leads_into_a_sum(graph: &Graph, id: NodeId) -> bool {
     match graph.readers(id).collect::<Vec<_>>()[..] {
         [(reader, node)] => match node.layer {
             Layer::Add => true,

@@ -87,11 +87,15 @@ pub(super) fn picture(bytes: &[u8]) {
 }
 
 /// The settings of a run, of the verb that the first byte chooses.
+#[cfg(feature = "cli")]
 pub(super) fn config(bytes: &[u8]) {
     let Some((&verb, text)) = bytes.split_first() else { return };
     let verb = cli::CONFIGURED[usize::from(verb) % cli::CONFIGURED.len()];
     in_file(text, |path| _ = one_line(cli::check_config(verb, path)));
 }
+
+#[cfg(not(feature = "cli"))]
+pub(super) fn config(_: &[u8]) {}
 
 /// The JSON in a checkpoint's metadata that says how a network is quantized.
 pub(super) fn metadata(bytes: &[u8]) {

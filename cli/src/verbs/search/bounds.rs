@@ -36,13 +36,18 @@ impl SearchArgs {
                 )
             }
             Some(limit) => {
-                let least = uniform.first().map_or(0, |(_, size, _)| *size);
+                let (bits, least) = uniform.first().map_or((self.min_bits, 0), |(b, size, _)| (*b, *size));
                 let (objective, unit) = (self.minimize, self.minimize.unit());
-                format!(
-                    "no network has at most {limit} {unit}: with {} bits everywhere it has {:.1}; raise --at-most",
-                    self.min_bits,
-                    objective.shown(objective.whole(least))
-                )
+                let least = objective.shown(objective.whole(least));
+                match self.min_bits {
+                    0 => format!(
+                        "no network of at most {limit} {unit} was found, where with {bits} bits everywhere it has {least:.1}; \
+                         raise --at-most or --evaluations"
+                    ),
+                    _ => format!(
+                        "no network has at most {limit} {unit}: with {bits} bits everywhere it has {least:.1}; raise --at-most"
+                    ),
+                }
             }
         })
     }
