@@ -144,23 +144,40 @@ fn a_batch_gives_the_same_logits_for_any_number_of_threads() {
     assert!(engine.run(&images[..100]).unwrap_err().to_string().contains("3072 bytes each"));
 }
 
+/// Logits of the integer network and of its float simulation: how many of all are more than a fiftieth of the largest apart.
+fn far_from_the_simulation(quantized: &QuantizedNetwork) -> (usize, usize) {
+    let set = noise_images(64, 4, &Normalization::TRUE, 1).unwrap();
+    let loader = Loader::evaluation(&set, 16, quantized.network.normalization);
+    let (graph, params) = (&quantized.network.graph, &quantized.network.params);
+    let mut hook = quantized.quantization.simulated();
+    let simulated = evaluate(graph, params, loader.epoch(0), &mut hook, |_| {}).unwrap();
+    let engine = IntEngine::new(quantized.lower().unwrap()).unwrap();
+    let images: Vec<u8> =
+        (0..set.len()).flat_map(|i| models::data::cifar10::interleave(set.image(i))).collect();
+    let logits = engine.run(&images).unwrap();
+    let real: Vec<f32> = logits.chunks(10).flat_map(|l| engine.graph().real_logits(l)).collect();
+    let spread = simulated.logits.iter().fold(0f32, |a, l| a.max(l.abs()));
+    let far = real.iter().zip(&simulated.logits).filter(|(a, b)| (*a - *b).abs() > 0.02 * spread).count();
+    (far, real.len())
+}
+
 #[test]
 fn the_float_simulation_gives_the_same_classes_and_nearly_the_same_logits() {
     for (bits, stream) in [("W8A8", 8), ("W4A4", 8), ("W4A4", 16)] {
         let quantized = network(bits, stream, Shortcut::B, Granularity::PerTensor, 5);
-        let set = noise_images(64, 4, &Normalization::TRUE, 1).unwrap();
-        let loader = Loader::evaluation(&set, 16, quantized.network.normalization);
-        let (graph, params) = (&quantized.network.graph, &quantized.network.params);
-        let mut hook = quantized.quantization.simulated();
-        let simulated = evaluate(graph, params, loader.epoch(0), &mut hook, |_| {}).unwrap();
-        let engine = IntEngine::new(quantized.lower().unwrap()).unwrap();
-        let images: Vec<u8> =
-            (0..set.len()).flat_map(|i| models::data::cifar10::interleave(set.image(i))).collect();
-        let logits = engine.run(&images).unwrap();
-        let real: Vec<f32> = logits.chunks(10).flat_map(|l| engine.graph().real_logits(l)).collect();
-        let spread = simulated.logits.iter().fold(0f32, |a, l| a.max(l.abs()));
-        let far = real.iter().zip(&simulated.logits).filter(|(a, b)| (*a - *b).abs() > 0.02 * spread).count();
-        assert!(far * 50 <= real.len(), "{bits}: {far} of {} logits differ", real.len());
+        let (far, all) = far_from_the_simulation(&quantized);
+        assert!(far * 50 <= all, "{bits}: {far} of {all} logits differ");
+    }
+}
+
+/// Ranges that begin below zero have a zero point everywhere, behind a ReLU and in residual sums too.
+#[test]
+fn zero_points_everywhere() {
+    for shortcut in [Shortcut::A, Shortcut::B] {
+        let mut quantized = network("W8A8", 8, shortcut, Granularity::PerTensor, 5);
+        quantized.quantization.ranges.0.values_mut().for_each(|range| range.min = -0.4 * range.max);
+        let (far, all) = far_from_the_simulation(&quantized);
+        assert!(far * 50 <= all, "{shortcut}: {far} of {all} logits differ");
     }
 }
 
@@ -222,4 +239,19 @@ fn the_courses_policy_has_no_integer_only_form() {
         Policy::Course.plan(&quantized.network.graph, quantized.quantization.config.bits);
     let e = quantized.lower().unwrap_err().to_string();
     assert!(e.contains("stays float under policy `course`"), "{e}");
+}
+
+/// The bias is at the scale of the sums: a large one beside small weights has more steps than 32 bits hold.
+#[test]
+fn a_bias_beyond_32_bits_is_refused_by_name() {
+    let quantized = network("W8A8", 8, Shortcut::B, Granularity::PerTensor, 1);
+    let scale = IntEngine::new(quantized.lower().unwrap()).unwrap().graph().logit_scale()[3];
+    for (steps, refused) in [(0.9, false), (-0.9, false), (0.9999999, true), (-0.9999999, true)] {
+        let mut quantized = quantized.clone();
+        quantized.network.params.get_mut("fc.bias").unwrap().data_mut()[3] = steps * scale * 2f32.powi(31);
+        let result = quantized.lower().map(|_| ()).map_err(|e| e.to_string());
+        let named = |e: &String| e.contains("layer `fc`: class 3 has a bias of");
+        assert_eq!(result.as_ref().is_err_and(named), refused, "{steps}: {result:?}");
+        assert_eq!(result.is_err(), refused, "{steps}: {result:?}");
+    }
 }

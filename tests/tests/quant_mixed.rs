@@ -72,7 +72,7 @@ fn finds_the_most_accurate_within_a_size() {
     for limit in [1_500, 2_000, 3_001] {
         let optimum = every().filter(|b| size_bytes(&layers, b) <= limit).map(|b| accuracy(&b));
         let optimum = optimum.fold(0.0, f64::max);
-        let best = |name| run(name, &layers, within(limit, 1, 400), &accuracy).best.unwrap();
+        let best = |name| run(name, &layers, within(limit, 1, 400), accuracy).best.unwrap();
         for name in ["greedy", "dynamic", "nsga2", "annealing"] {
             let best = best(name);
             assert!(best.size <= limit, "{name}: {best:?}");
