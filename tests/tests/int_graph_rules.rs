@@ -318,7 +318,8 @@ fn what_a_convolution_makes() {
 #[test]
 fn a_shortcut_without_weights() {
     let reason = "the shape and grid of its input";
-    let changes: [(fn(&mut Net), &str); 11] = [
+    type Change = fn(&mut Net);
+    let changes: [(Change, &str); 11] = [
         (|net| *field!(net, 3, SubsamplePad.stride) = 0, reason),
         (|net| *field!(net, 3, SubsamplePad.stride) = 3, SOUND), // ceil(4 / 3)
         (|net| *field!(net, 3, SubsamplePad.stride) = 1, reason),
