@@ -66,7 +66,7 @@ for group in "${groups[@]}"; do
             --test quant_scale -- --skip kernel:: ;;
         scale) run scale 'quant/src/scale/*.rs' -- --test quant_scale --test quant_observer -- --skip kernel:: ;;
         requantize) run requantize quant/src/requantize.rs -- --test int_graph -- --skip kernel::tests ;;
-        network) run network quant/src/int_graph/validate.rs 'quant/src/int_graph/lower*' 'quant/src/int_graph/lower/*' \
-            -- --test int_graph_rules --test int_graph --test quant_network --test seeds -- --skip kernel:: ;;
+        network) run network quant/src/int_graph/validate.rs quant/src/int_graph/lower.rs quant/src/int_graph/lower/source.rs \
+            -- --test int_graph_rules --test dropped --test int_graph --test quant_network --test seeds -- --skip kernel:: ;;
     esac
 done

@@ -255,3 +255,18 @@ fn a_bias_beyond_32_bits_is_refused_by_name() {
         assert_eq!(result.is_err(), refused, "{steps}: {result:?}");
     }
 }
+
+#[test]
+fn an_image_has_at_most_8_bits() {
+    for (bits, refused) in [("W8A7", false), ("W8A8", false), ("W8A9", true)] {
+        let mut quantized = network("W8A8", 8, Shortcut::B, Granularity::PerTensor, 1);
+        quantized.quantization.plan.set("conv1", Some(bits.parse().unwrap())).unwrap();
+        let result = quantized.lower().map(|_| ()).map_err(|e| e.to_string());
+        let named = |e: &String| e.contains("the image takes at most 8 bits");
+        assert_eq!(
+            (result.is_err(), result.as_ref().is_err_and(named)),
+            (refused, refused),
+            "{bits}: {result:?}"
+        );
+    }
+}
