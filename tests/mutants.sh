@@ -42,31 +42,35 @@ mkdir -p "$copy"
 git ls-files -z | xargs -0 cp --parents -t "$copy"
 # Building takes longer than testing: little is optimized, and what a change in `quant` does not need is left out.
 export CARGO_TARGET_DIR="$folder/build" CARGO_PROFILE_DEV_OPT_LEVEL=1 CARGO_PROFILE_DEV_DEBUG=0 PROPTEST_RNG_SEED=1
+export NETWORKS="${NETWORKS:-20}"
 
-# run GROUP FILE... -- CARGO-TEST-ARGUMENTS...
+# run GROUP FILE... -- TARGET...: the changes of these files, and the tests that are to see them.
 run() {
-    local group="$1" files=()
+    local group="$1" files=() targets=()
     shift
     while [ "$1" != -- ]; do
         files+=(--file "$1")
         shift
     done
     shift
+    for target in "$@"; do
+        targets+=(--cargo-arg="$target")
+    done
     mkdir -p "$folder/$group"
-    (cd "$copy" && cargo-mutants mutants --in-place --package quant "${files[@]}" --cargo-arg=--package=tests \
-        --no-default-features --output "$folder/$group" --minimum-test-timeout 60 --colors never --no-times \
-        "${options[@]}" -- --lib "$@") || [ $? -le 3 ] || exit 1
+    (cd "$copy" && cargo-mutants mutants --in-place --package quant "${files[@]}" --no-default-features \
+        --cargo-arg=--package=tests "${targets[@]}" --output "$folder/$group" --minimum-test-timeout 60 \
+        --colors never --no-times "${options[@]}" -- -- --skip kernel::tests) || [ $? -le 3 ] || exit 1
 }
 
 options=("$@")
 for group in "${groups[@]}"; do
     printf -- '--- %s\n' "$group"
     case "$group" in
-        numbers) run numbers 'quant/src/numbers/*.rs' -- --test quant_uniform --test quant_observer \
-            --test quant_scale -- --skip kernel:: ;;
-        scale) run scale 'quant/src/scale/*.rs' -- --test quant_scale --test quant_observer -- --skip kernel:: ;;
-        requantize) run requantize quant/src/requantize.rs -- --test int_graph -- --skip kernel::tests ;;
-        network) run network quant/src/int_graph/validate.rs quant/src/int_graph/lower.rs quant/src/int_graph/lower/source.rs \
-            -- --test int_graph_rules --test dropped --test int_graph --test quant_network --test seeds -- --skip kernel:: ;;
+        numbers) run numbers 'quant/src/numbers/*.rs' -- --test=quant_uniform --test=quant_observer --test=quant_scale ;;
+        scale) run scale 'quant/src/scale/*.rs' -- --lib --test=quant_scale --test=quant_observer ;;
+        requantize) run requantize quant/src/requantize.rs -- --lib --test=int_graph ;;
+        network) run network quant/src/int_graph/validate.rs quant/src/int_graph/lower.rs \
+            quant/src/int_graph/lower/source.rs -- --test=int_graph_rules --test=int_graph --test=dropped \
+            --test=quant_network --test=seeds ;;
     esac
 done

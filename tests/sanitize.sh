@@ -82,8 +82,8 @@ thread() {
         return 0
     fi
     TSAN_OPTIONS="suppressions=$(pwd)/tests/thread.supp:${TSAN_OPTIONS:-}" run thread -Zbuild-std \
-        -p engine -p quant -p tests --lib --test checksum --test determinism --test inference --test int_graph \
-        --test quant_integer --test quant_fused
+        -p engine -p quant -p tests --no-default-features --lib --test checksum --test determinism --test inference \
+        --test int_graph --test quant_integer --test quant_fused
     unset __CARGO_TESTS_ONLY_SRC_ROOT
 }
 
