@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::convert::Infallible;
 
-use quant::mixed::{Goal, LayerSize, Limits, Outcome, SEARCHERS, search, searcher, size_bytes};
+use quant::mixed::{Goal, LayerSize, Limits, NO_NETWORK, Outcome, SEARCHERS, search, searcher, size_bytes};
 
 fn layers(weights: &[usize]) -> Vec<LayerSize> {
     let layer = |(i, &weights): (usize, &usize)| LayerSize { name: format!("layer{i}"), weights, scales: 1 };
@@ -26,7 +26,7 @@ fn run(name: &str, layers: &[LayerSize], limits: Limits, f: impl Fn(&[u32]) -> f
         Ok::<_, Infallible>(f(bits))
     });
     let outcome = outcome.unwrap();
-    assert_eq!(outcome.points.len(), asked.iter().filter(|bits| f(bits) > 0.0).count());
+    assert_eq!(outcome.points.len(), asked.iter().filter(|bits| f(bits) > NO_NETWORK).count());
     assert!(asked.len() <= limits.budget, "{name}: {} of {}", asked.len(), limits.budget);
     outcome
 }
@@ -65,7 +65,7 @@ fn finds_what_exhaustion_finds() {
 
 #[test]
 fn finds_the_most_accurate_within_a_size() {
-    // Far from 0, which would be no network.
+    // Far above what would be no network.
     let (layers, additive) = (layers(&WEIGHTS), additive(&SENSITIVITY));
     let accuracy = |bits: &[u32]| 300.0 + additive(bits);
     let every = || (0..4096u32).map(|i| [i % 8 + 1, i / 8 % 8 + 1, i / 64 % 8 + 1, i / 512 + 1]);
@@ -192,11 +192,11 @@ fn a_failed_evaluation_ends_the_search() {
     }
 }
 
-/// The first layer cannot be dropped, and is told apart from a bad network by an accuracy of 0.
+/// The first layer cannot be dropped; a network that is always wrong is one nevertheless.
 #[test]
 fn what_is_no_network_is_no_answer() {
     let layers = layers(&WEIGHTS);
-    let accuracy = |bits: &[u32]| if bits[0] == 0 { 0.0 } else { 10.0 };
+    let accuracy = |bits: &[u32]| if bits[0] == 0 { NO_NETWORK } else { 0.0 };
     for name in SEARCHERS.map(|searcher| searcher.name()) {
         for limits in [limits(0.0, 0, 200), within(3000, 0, 200)] {
             let outcome = run(name, &layers, limits, accuracy);

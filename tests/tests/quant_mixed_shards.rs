@@ -19,7 +19,7 @@ fn layers() -> Vec<LayerSize> {
 
 fn accuracy(bits: &[u32]) -> f64 {
     let drops = [400.0, 20.0, 90.0, 5.0, 60.0].iter().zip(bits).map(|(s, &b)| s * 0.25f64.powi(b as i32));
-    395.0 - drops.sum::<f64>() // far from 0, which would be no network
+    395.0 - drops.sum::<f64>() // far above what would be no network
 }
 
 /// What shard `own` measures in a round that begins with `known`.

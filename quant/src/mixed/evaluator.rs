@@ -18,7 +18,7 @@ use std::sync::Arc;
 use engine::{Error, Graph, Layer, Params, Result, Tensor, ops};
 
 use super::stage::{Stage, Values};
-use super::{LayerSize, proxy};
+use super::{LayerSize, NO_NETWORK, proxy};
 use crate::equalize::flip::{change_signs, flips};
 use crate::network::plan::leads_into_a_sum;
 use crate::rounding::units::blocks;
@@ -184,15 +184,15 @@ impl Evaluator {
         &self.labels
     }
 
-    /// Percent of the images classified correctly with layer `i` at `bits[i]` bits; 0 for what is no network, because a
-    /// layer at 0 bits is dropped and nothing goes around it.
+    /// Percent of the images classified correctly with layer `i` at `bits[i]` bits; [`NO_NETWORK`] where nothing
+    /// goes around a layer that 0 bits drop.
     ///
     /// # Errors
     /// If a width is more than 16.
     pub fn accuracy(&mut self, bits: &[u32]) -> Result<f64> {
         let mut layers = bits.iter().zip(&self.droppable);
         if layers.any(|(b, droppable)| *b == 0 && !droppable) {
-            return Ok(0.0);
+            return Ok(NO_NETWORK);
         }
         let logits = self.logits(bits)?;
         Ok(100.0 * ops::accuracy(&logits, &self.labels) as f64 / self.labels.len() as f64)

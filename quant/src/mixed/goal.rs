@@ -1,6 +1,6 @@
 //! What a search is for: a floor under the accuracy, or a limit of the size.
 
-use super::Point;
+use super::{NO_NETWORK, Point};
 
 /// What a search is for. The two are each other's dual: along the front both size and accuracy grow.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -18,14 +18,13 @@ pub enum Goal {
 }
 
 impl Goal {
-    /// Whether a network of this size and accuracy keeps to the bound. An accuracy of 0 is that of
-    /// [no network](super::search).
+    /// Whether a network of this size and accuracy keeps to the bound; [`NO_NETWORK`](super::NO_NETWORK) does not.
     pub fn admits(self, size: usize, accuracy: f64) -> bool {
         let within = match self {
             Self::Smallest { floor } => accuracy >= floor,
             Self::MostAccurate { limit } => size <= limit,
         };
-        within && accuracy > 0.0
+        within && accuracy > NO_NETWORK
     }
 
     /// The answer among the points of a front, which are in the order of their sizes.
@@ -37,7 +36,7 @@ impl Goal {
     /// assert_eq!(Goal::Smallest { floor: 80.0 }.best(&front), Some(&front[1]));
     /// assert_eq!(Goal::MostAccurate { limit: 4 }.best(&front), Some(&front[1]));
     /// assert_eq!(Goal::MostAccurate { limit: 0 }.best(&front), None);
-    /// assert!(!Goal::Smallest { floor: 0.0 }.admits(1, 0.0));
+    /// assert!(!Goal::MostAccurate { limit: 4 }.admits(1, quant::mixed::NO_NETWORK));
     /// ```
     pub fn best(self, front: &[Point]) -> Option<&Point> {
         let mut admitted = front.iter().filter(|p| self.admits(p.size, p.accuracy));

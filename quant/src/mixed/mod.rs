@@ -35,6 +35,9 @@ pub use front::{Point, front};
 pub use goal::Goal;
 pub use trials::{Limits, Outcome, Trials, search, search_ahead};
 
+/// The accuracy of bits that no network can have, as 0 for a layer that nothing goes around: below that of every network.
+pub const NO_NETWORK: f64 = -1.0;
+
 /// A layer as the search sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LayerSize {

@@ -4,13 +4,13 @@
 //! drop[l][b]  =  accuracy(all at max)  -  accuracy(layer l at b, the others at max)
 //! ```
 
-use super::{Goal, Trials};
+use super::{Goal, NO_NETWORK, Trials};
 
 /// The measured table.
 pub struct Sensitivity {
     /// Accuracy with every layer at the most bits.
     pub baseline: f64,
-    /// `drops[layer][b - min_bits]`, never negative; infinite for what is [no network](super::search).
+    /// `drops[layer][b - min_bits]`, never negative; infinite where there is [no network](super::NO_NETWORK).
     pub drops: Vec<Vec<f64>>,
 }
 
@@ -30,7 +30,7 @@ impl Sensitivity {
         let mut drops = Vec::new();
         for layer in 0..full.len() {
             let mut drop = |b| match trials.accuracy(&alone((layer, b)))? {
-                0.0 => Some(f64::INFINITY),
+                NO_NETWORK => Some(f64::INFINITY),
                 accuracy => Some((baseline - accuracy).max(0.0)),
             };
             drops.push(widths.clone().map(&mut drop).collect::<Option<Vec<f64>>>()?);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use engine::rng::{Purpose, Rng};
 
-use super::{Goal, LayerSize, Point, Searcher, front, size_bytes};
+use super::{Goal, LayerSize, NO_NETWORK, Point, Searcher, front, size_bytes};
 
 /// A searcher that comes back to what it knows already is ended after this many questions for each measurement.
 const PATIENCE: usize = 100;
@@ -41,8 +41,8 @@ pub struct Outcome {
 
 /// Searches the bits of each layer for what [`Limits::goal`] says.
 ///
-/// `measure` must give the same accuracy for the same bits; it is never asked twice. An accuracy of 0 says that there is no
-/// such network, as without a layer that nothing goes around: it is never an answer, and no point. `costs[layer][b - min_bits]`, if
+/// `measure` must give the same accuracy for the same bits; it is never asked twice. [`NO_NETWORK`] says that there is
+/// none with these bits: they are never an answer, and no point. `costs[layer][b - min_bits]`, if
 /// given, is a cheap stand-in for what a layer at `b` bits costs: a searcher that wants such a table takes it instead
 /// of spending measurements on one.
 ///
@@ -192,7 +192,7 @@ impl Trials<'_> {
             bits: bits.clone(),
             accuracy,
         };
-        self.measured.iter().filter(|(_, accuracy)| **accuracy > 0.0).map(point).collect()
+        self.measured.iter().filter(|(_, accuracy)| **accuracy > NO_NETWORK).map(point).collect()
     }
 
     /// The uniform width at the bound, for searchers that begin there: the smallest at the floor, found by bisection as if
