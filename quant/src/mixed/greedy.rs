@@ -66,22 +66,21 @@ pub fn at_price(trials: &Trials<'_>, drops: &[Vec<f64>], lambda: f64) -> Vec<u32
     (0..trials.layers.len()).map(|layer| cheapest(layer).expect("min_bits <= max_bits")).collect()
 }
 
-/// Step 2: bisection over lambda. `halve` looks at an allocation and says whether the next price is to be a more careless
-/// one.
+/// Step 2: bisection over lambda. `careful` looks at an allocation and says whether a more careless one is to be next.
 fn bisect(
     trials: &mut Trials<'_>,
     drops: &[Vec<f64>],
     steps: u32,
-    mut halve: impl FnMut(&mut Trials<'_>, Vec<u32>) -> Option<bool>,
+    mut careful: impl FnMut(&mut Trials<'_>, Vec<u32>) -> Option<bool>,
 ) -> Option<()> {
-    let (mut careless, mut careful) = PRICES;
+    let (mut low, mut high) = PRICES;
     for _ in 0..steps {
-        let middle = 0.5 * (careless + careful);
+        let middle = 0.5 * (low + high);
         let bits = at_price(trials, drops, 10f64.powf(middle));
-        if halve(trials, bits)? {
-            careful = middle;
+        if careful(trials, bits)? {
+            high = middle;
         } else {
-            careless = middle;
+            low = middle;
         }
     }
     Some(())

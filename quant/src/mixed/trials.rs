@@ -42,9 +42,9 @@ pub struct Outcome {
 /// Searches the bits of each layer for what [`Limits::goal`] says.
 ///
 /// `measure` must give the same accuracy for the same bits; it is never asked twice. [`NO_NETWORK`] says that there is
-/// none with these bits: they are never an answer, and no point. `costs[layer][b - min_bits]`, if
-/// given, is a cheap stand-in for what a layer at `b` bits costs: a searcher that wants such a table takes it instead
-/// of spending measurements on one.
+/// none with these bits: they are never an answer, and no point. `costs[layer][b - min_bits]`, if given, is a cheap
+/// stand-in for what a layer at `b` bits costs: a searcher that wants such a table takes it instead of spending
+/// measurements on one.
 ///
 /// # Errors
 /// Whatever `measure` fails with.
