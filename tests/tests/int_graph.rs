@@ -181,6 +181,21 @@ fn zero_points_everywhere() {
     }
 }
 
+/// Variances as small as what is added to them before the root is taken, and gammas that make up for it.
+#[test]
+fn variances_near_zero() {
+    let mut quantized = network("W8A8", 8, Shortcut::B, Granularity::PerTensor, 5);
+    for p in quantized.network.params.iter_mut().filter(|p| p.role == Role::Norm) {
+        let factor = if p.name.ends_with("weight") { (3e-5f32 / 1.00001).sqrt() } else { 1.0 };
+        p.value.data_mut().iter_mut().for_each(|v| *v *= factor);
+    }
+    for p in quantized.network.params.iter_mut().filter(|p| p.name.ends_with("running_var")) {
+        p.value.data_mut().fill(2e-5);
+    }
+    let (far, all) = far_from_the_simulation(&quantized);
+    assert!(far * 50 <= all, "{far} of {all} logits differ");
+}
+
 #[test]
 fn a_model_file_brings_back_every_number_and_is_as_small_as_its_weights() {
     for (graph, what) in cases() {
