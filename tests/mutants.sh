@@ -11,7 +11,8 @@
 # cargo-mutants puts another operator, a constant or nothing in the place of each expression and function of these files,
 # one at a time, and runs the tests of the group. A line for each change that no test sees; the lists of all are in the
 # folder mutants/GROUP beside cargo's target folder. Options behind `--` are for cargo-mutants: `-- --shard 0/4` takes a
-# quarter, `-- --iterate` what the last time has not caught. Works on a copy of what git has, 5 to 15 s for each change.
+# quarter, `-- --iterate` what the last time has not caught. Works on a copy of what git has, about 10 s
+# for each change on one core.
 #
 # Prints a line beginning `SKIPPED: ` where cargo-mutants is missing (`cargo install cargo-mutants`) and exits 0.
 set -euo pipefail

@@ -3,7 +3,10 @@
 use std::collections::HashSet;
 use std::convert::Infallible;
 
-use quant::mixed::{Goal, LayerSize, Limits, NO_NETWORK, Outcome, SEARCHERS, search, searcher, size_bytes};
+use quant::mixed::sensitivity::Sensitivity;
+use quant::mixed::{
+    Goal, LayerSize, Limits, NO_NETWORK, Outcome, SEARCHERS, Searcher, Trials, search, searcher, size_bytes,
+};
 
 fn layers(weights: &[usize]) -> Vec<LayerSize> {
     let layer = |(i, &weights): (usize, &usize)| LayerSize { name: format!("layer{i}"), weights, scales: 1 };
@@ -206,4 +209,28 @@ fn what_is_no_network_is_no_answer() {
         let smallest = run(name, &layers, limits(0.0, 0, 200), accuracy).best.expect(name);
         assert!(smallest.size < size_bytes(&layers, &[8; 4]) / 2, "{name}: {smallest:?}");
     }
+}
+
+/// Whoever plans by what each layer costs alone is told so.
+#[test]
+fn what_is_no_network_costs_infinitely_much() {
+    struct Probe;
+    impl Searcher for Probe {
+        fn name(&self) -> &'static str {
+            "probe"
+        }
+        fn summary(&self) -> &'static str {
+            "looks at the costs"
+        }
+        fn run(&self, trials: &mut Trials<'_>) -> Option<()> {
+            let (costs, _) = Sensitivity::costs(trials)?;
+            let infinite = |row: &Vec<f64>| row.iter().filter(|cost| cost.is_infinite()).count();
+            assert_eq!(costs.iter().map(infinite).collect::<Vec<_>>(), [1, 0, 0, 0]);
+            assert!(costs[0][0].is_infinite());
+            Some(())
+        }
+    }
+    let accuracy = |bits: &[u32]| Ok::<_, Infallible>(if bits[0] == 0 { NO_NETWORK } else { 50.0 });
+    let points = search(&Probe, &layers(&WEIGHTS), limits(0.0, 0, 200), None, accuracy).unwrap().points;
+    assert_eq!(points.len(), 4 * 8, "all at 8 bits, each layer at 0 to 7, but for the first at 0");
 }

@@ -166,5 +166,7 @@ fn what_nothing_goes_around_is_no_network() {
             Quantizer::new(QuantConfig::default()).with_layer_bits(format!("{name}=0").parse().unwrap());
         let expected = if quantizer.plan(&graph).is_ok() { 100.0 } else { NO_NETWORK };
         assert_eq!(evaluator.accuracy(&bits).unwrap(), expected, "{name}");
+        let cost = evaluator.costs(Proxy::Sqnr, 0..=2).unwrap()[layer][0];
+        assert_eq!(cost.is_infinite(), expected == NO_NETWORK, "{name}");
     }
 }

@@ -239,11 +239,12 @@ impl Evaluator {
     /// # Errors
     /// If a width is more than 16.
     pub fn costs(&self, kind: proxy::Proxy, widths: std::ops::RangeInclusive<u32>) -> Result<Vec<Vec<f64>>> {
-        let (network, batch, none) =
-            ((&self.graph, &self.params), self.batches.first(), *widths.start() == 0);
-        let mut costs = proxy::costs(kind, network, self.rounding, batch, widths)?;
-        for (row, _) in costs.iter_mut().zip(&self.droppable).filter(|(_, droppable)| none && !**droppable) {
-            row[0] = f64::INFINITY;
+        let (network, from) = ((&self.graph, &self.params), *widths.start());
+        let mut costs = proxy::costs(kind, network, self.rounding, self.batches.first(), widths)?;
+        for (row, droppable) in costs.iter_mut().zip(&self.droppable) {
+            if from == 0 && !droppable {
+                row[0] = f64::INFINITY;
+            }
         }
         Ok(costs)
     }
