@@ -21,11 +21,13 @@
 //! int32 at scale `s_x s_w`: a step of that scale is `|M|` codes, which is not little at 2 bits, and rounding batch
 //! norm's shift to it would move results by up to half of that.
 //!
-//! `M` counts as 0 where `acc` can be nothing but 0: a channel whose weights all round to zero. `k` is 0 unless some `|M| >= 1/2`, `t` as large as `|m| < 2^31` allows: the largest channel keeps all 31 bits. One
-//! `k` and one `t` per layer; a channel whose `M` is `2^j` times smaller keeps `31 - j` bits.
+//! `M` counts as 0 where `acc` can be nothing but 0: a channel whose weights all round to zero. `k` is 0 unless some
+//! `|M| >= 1/2`, `t` as large as `|m| < 2^31` allows: the largest channel keeps all 31 bits. One `k` and one `t` per
+//! layer; a channel whose `M` is `2^j` times smaller keeps `31 - j` bits.
 //!
-//! The division is by `2^32` first and then by `2^t`, so that what lies between the two is a 32-bit number. Related: Jacob et al., "Quantization and training of neural networks for efficient
-//! integer-arithmetic-only inference" (CVPR 2018), its formula 6, with one multiplier per layer and the bias in int32.
+//! The division is by `2^32` first and then by `2^t`, so that what lies between the two is a 32-bit number. Related:
+//! Jacob et al., "Quantization and training of neural networks for efficient integer-arithmetic-only inference"
+//! (CVPR 2018), its formula 6, with one multiplier per layer and the bias in int32.
 
 use engine::{Error, Result};
 
@@ -203,6 +205,14 @@ mod tests {
     }
 
     #[test]
+    fn a_residual_has_a_left_shift_of_its_own() {
+        let q = Requantize::new(&map(2f64.powi(-9), Some(1.0), 0.0), &bounds(1000), 0, 255).unwrap();
+        assert_eq!((q.left, q.shift), (0, 7), "the residual takes no bits from the accumulator's multiplier");
+        assert_eq!(q.residual, Some((9, 1 << 30)));
+        assert_eq!(q.apply_ref(0, 512, 3), 4);
+    }
+
+    #[test]
     fn a_channel_whose_sum_is_always_zero_does_not_spoil_the_others() {
         let map = RealMap { per_acc: vec![1e9, 0.25], per_residual: None, offset: vec![3.0, 0.0] };
         let bounds = Bounds { acc: vec![0, 1 << 20], residual: 0 };
@@ -215,11 +225,54 @@ mod tests {
     }
 
     #[test]
+    fn safe_up_to_the_last_sum_below_2_63() {
+        let q = |m: i32, m_r: i32, b: i64| Requantize {
+            left: 0,
+            shift: 0,
+            multiplier: vec![m],
+            bias: vec![b],
+            residual: Some((0, m_r)),
+            lo: 0,
+            hi: 255,
+        };
+        let bounds = Bounds { acc: vec![1 << 32], residual: 1 << 30 };
+        let rest = (1 << 62) - (1 << 60);
+        for sign in [1, -1] {
+            assert!(
+                !q(sign << 30, sign << 30, i64::from(sign) * rest).is_safe(&bounds),
+                "2^62 + 2^60 + rest = 2^63"
+            );
+            assert!(q(sign << 30, sign << 30, i64::from(sign) * (rest - 1)).is_safe(&bounds));
+        }
+        // Shifted, sums and residuals have 32 bits; the shifts themselves have ends.
+        let shifted = |left, shift, acc, k_r, residual| {
+            Requantize { left, shift, residual: Some((k_r, 1)), ..q(1, 1, 0) }
+                .is_safe(&Bounds { acc: vec![acc], residual })
+        };
+        assert!(
+            shifted(0, 0, 1 << 31, 0, 0)
+                && shifted(1, 0, (1 << 30) - 1, 0, 0)
+                && !shifted(1, 0, 1 << 30, 0, 0)
+        );
+        assert!(
+            shifted(0, 0, 1, 1, (1 << 30) - 1)
+                && !shifted(0, 0, 1, 1, 1 << 30)
+                && !shifted(0, 0, 1, 0, 1 << 31)
+        );
+        assert!(shifted(31, 31, 0, 0, 0) && !shifted(32, 31, 0, 0, 0) && !shifted(31, 32, 0, 0, 0));
+    }
+
+    #[test]
     fn what_cannot_be_exact_is_refused() {
         let new = |m, b, acc| Requantize::new(&map(m, None, b), &bounds(acc), 0, 255).map(|_| ());
         assert!(new(4.0, 0.0, i64::from(i32::MAX)).is_err(), "acc << k needs more than 32 bits");
         assert!(new(1e12, 0.0, 10).is_err());
         assert!(new(0.1, 1e12, 10).is_err());
+        let half = 2f64.powi(30);
+        assert!(
+            new(0.3, half - 0.5, 10).is_err() && new(0.3, half - 1.0, 10).is_ok(),
+            "a bias of 2^62, and just below"
+        );
         assert!(new(f64::NAN, 0.0, 10).is_err());
     }
 }

@@ -109,6 +109,29 @@ fn guessed_costs_fall_with_every_bit() {
     }
 }
 
+/// In a block with a shortcut layers are computed in another order than they have in the network.
+#[test]
+fn a_guessed_cost_is_that_of_the_layer_at_its_place() {
+    let (Network { graph, mut params, .. }, batches, images) = setup();
+    for exact in ["layer2.0.conv2", "layer2.0.downsample.0"] {
+        // Of one size, so that two bits lose nothing.
+        let float = params.get(&format!("{exact}.weight")).unwrap().clone();
+        params
+            .get_mut(&format!("{exact}.weight"))
+            .unwrap()
+            .data_mut()
+            .iter_mut()
+            .for_each(|w| *w = w.signum());
+        let evaluator = Evaluator::new(&graph, &params, ROUNDING, batches.clone(), &images, 0).unwrap();
+        for proxy in [Proxy::Sqnr, Proxy::Output] {
+            for (layer, row) in evaluator.layers().iter().zip(evaluator.costs(proxy, 2..=3).unwrap()) {
+                assert_eq!(row[0] < 1e-9, layer.name == exact, "{proxy:?}: {} costs {row:?}", layer.name);
+            }
+        }
+        *params.get_mut(&format!("{exact}.weight")).unwrap() = float;
+    }
+}
+
 #[test]
 fn sizes_are_those_of_the_stored_scales() {
     let (Network { graph, params, .. }, batches, images) = setup();

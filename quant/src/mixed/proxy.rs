@@ -11,6 +11,7 @@
 //!
 //! How well the sum over layers orders networks is measured, not assumed: [`rank`](super::rank).
 
+use std::collections::HashMap;
 use std::ops::RangeInclusive;
 
 use engine::fast::{Algorithm, conv2d};
@@ -47,11 +48,11 @@ pub(super) fn costs(
             graph.weighted().map(of_layer).collect()
         }
         Proxy::Output => {
-            let mut hook = Outputs { rounding, widths, costs: Vec::new() };
-            if let Some(batch) = batch {
-                graph.infer(params, batch.clone(), &mut hook)?;
-            }
-            Ok(hook.costs)
+            let mut hook = Outputs { rounding, widths, costs: HashMap::new() };
+            let Some(batch) = batch else { return Ok(Vec::new()) };
+            graph.infer(params, batch.clone(), &mut hook)?;
+            // A shortcut's convolution may be computed before the one that stands before it in the network.
+            Ok(graph.weighted().filter_map(|node| hook.costs.remove(&node.name)).collect())
         }
     }
 }
@@ -67,7 +68,8 @@ fn noise(a: &[f32], a_hat: &[f32]) -> f64 {
 struct Outputs {
     rounding: Rounding,
     widths: RangeInclusive<u32>,
-    costs: Vec<Vec<f64>>,
+    /// By the layer's name.
+    costs: HashMap<String, Vec<f64>>,
 }
 
 impl Hook for Outputs {
@@ -77,7 +79,7 @@ impl Hook for Outputs {
         for bits in self.widths.clone() {
             cost.push(lost_spread(&y, &output(node, x, &self.rounding.round(&node.layer, w, bits)?, b)?));
         }
-        self.costs.push(cost);
+        self.costs.insert(node.name.clone(), cost);
         Ok(Some(y))
     }
 }
