@@ -131,7 +131,7 @@ fn dispatch(verb: Verb, context: &Context) -> anyhow::Result<()> {
         Verb::Table(args) => table::run(context.settings(args)?, context),
         Verb::Inspect(args) => inspect::run(context.settings(args)?, context),
         Verb::Report(args) => context.without_settings().and_then(|()| verbs::report::run(args, context)),
-        Verb::Bench(args) => bench::run(context.settings(args)?, context),
+        Verb::Bench(args) => context.without_settings().and_then(|()| bench::run(args, context)),
         Verb::Export(args) => context.without_settings().and_then(|()| export::run(args, context)),
         Verb::Data(args) => context.without_settings().and_then(|()| data::run(args, context)),
         Verb::Doctor(args) => context.without_settings().and_then(|()| doctor::run(args, context)),

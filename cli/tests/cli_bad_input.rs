@@ -63,6 +63,9 @@ fn a_file_that_differs_from_its_checksum() {
         run_in(dir.path(), &["data", "verify", text(&slice), "--json"]).json()["files"][0]["listed"],
         true
     );
+    run_in(dir.path(), &arguments).refused(3, &["slice: is not empty"]);
+    let onto_itself = ["data", "slice", "--data", text(&source), "--out", text(&source)];
+    run_in(dir.path(), &onto_itself).refused(3, &["is not empty; choose another folder"]);
     let path = slice.join("data_batch_1.bin");
     let mut bytes = fs::read(&path).unwrap();
     bytes[7] ^= 1;
@@ -239,5 +242,8 @@ fn configurations() {
     refused("input = \"x.npy\"\nsets = [\"A\"]", &["calibrate"], &["c.toml", "cannot be used with"]);
     run_in(dir.path(), &["train", "--config", "absent.toml"]).refused(3, &["cannot read absent.toml"]);
     run_in(dir.path(), &["data", "verify", "--config", text(&file)]).refused(2, &["takes no --config"]);
+    fs::write(&file, "batch = 64").unwrap();
+    run_in(dir.path(), &["bench", "train", "--config", text(&file)])
+        .refused(2, &["`bench` takes no --config"]);
     assert!(!dir.path().join("runs").exists());
 }

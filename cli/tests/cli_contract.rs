@@ -210,6 +210,9 @@ fn a_name_that_is_mistyped_is_answered_with_the_nearest() {
         (&["ptq", "--normalization", "imgnet"], 2, ["--normalization", "did you mean `imagenet`?"]),
         (&["bench", "infer", "--isa", "scalr"], 2, ["--isa", "did you mean `scalar`?"]),
         (&["bench", "gemm", "--isa", "scalr"], 2, ["--isa", "did you mean `scalar`?"]),
+        (&["bench", "train", "--isa", "scalar"], 2, ["--isa", "only `bench infer`"]),
+        (&["bench", "gemm", "--numbers", "f32", "--isa", "scalar"], 2, ["--isa", "--numbers int8"]),
+        (&["bench", "gemm", "--shape", "8,abc,8,8"], 2, ["8,abc,8,8", "expected M,N,K"]),
     ] {
         run_in(dir.path(), arguments).refused(code, &texts);
     }

@@ -1,9 +1,11 @@
 //! `qat` with images held out: epochs are compared on them, the network at the end is measured on the test images.
+//! What it may start and learn from.
 
 mod common;
 
-use common::run_in;
-use models::Checkpoint;
+use common::{data, network, records, run_in, text};
+use models::data::augment::Normalization;
+use models::{Checkpoint, Network, Shortcut};
 
 const SMALL: [&str; 13] = [
     "qat",
@@ -58,4 +60,48 @@ fn epochs_are_compared_on_the_images_held_out() {
     let table = ["table", "--limit", "64", "--test-limit", "10", "--bits", "W4A4", "--methods", "sawb"];
     run_in(dir.path(), &[&table[..], &["--modes", "qat", "--recipes", "recipes"]].concat())
         .refused(2, &["qat_w4a4_sawb.toml", "leave hold_out away"]);
+}
+
+#[test]
+fn a_start_and_a_teacher_see_the_same_pixels_and_a_start_is_of_the_same_kind() {
+    let dir = tempfile::tempdir().unwrap();
+    let weights = network(dir.path());
+    let set = data(dir.path(), &records(32), &records(10));
+    let other = |name: &str, depth, shortcut, normalization| {
+        let network = Network::fresh(depth, shortcut, normalization, 5).unwrap();
+        let path = dir.path().join(name);
+        network.checkpoint(&network.params).write(&path).unwrap();
+        path
+    };
+    let pixels = other("pixels.safetensors", 8, Shortcut::B, Normalization::TRUE);
+    let deep = other("deep.safetensors", 14, Shortcut::B, Normalization::COURSE);
+    let plain = other("plain.safetensors", 8, Shortcut::A, Normalization::COURSE);
+    let qat = |more: &[&str]| {
+        let small = ["qat", "--weights", text(&weights), "--data", text(&set), "--calibration-images", "16"];
+        run_in(dir.path(), &[&small[..], &["--batch", "16", "--epochs", "1"], more].concat())
+    };
+    for flag in ["--init", "--teacher"] {
+        let refused = qat(&[flag, text(&pixels), "--out", "p"]);
+        refused.refused(
+            3,
+            &[flag, "pixels.safetensors: its pixels are normalised by", "networks of one run must agree"],
+        );
+        std::fs::remove_dir_all(dir.path().join("p")).ok();
+    }
+    for (file, what) in [(&deep, "is a ResNet-14 option B"), (&plain, "is a ResNet-8 option A")] {
+        qat(&["--init", text(file), "--out", "k"])
+            .refused(3, &["--init", what, "network.safetensors a ResNet-8 option B"]);
+        std::fs::remove_dir_all(dir.path().join("k")).unwrap();
+    }
+    // A teacher may be of another kind; and a run's folder stands for the network that it ended with.
+    assert_eq!(qat(&["--teacher", text(&deep), "--bits", "W8A8", "--out", "wide"]).code, 0);
+    qat(&["--init", "wide", "--bits", "W4A4", "--out", "narrow", "--json"]).json();
+    let inputs = std::fs::read_to_string(dir.path().join("narrow/inputs.json")).unwrap();
+    assert!(inputs.contains("wide/last/ResNet8_W8A8.latent.safetensors"), "{inputs}");
+    qat(&["--init", "data", "--out", "x"])
+        .refused(3, &["--init data: holds neither last/*.latent.safetensors"]);
+    for (flag, value) in [("--teacher-share", "1.5"), ("--temperature", "0")] {
+        qat(&[flag, value, "--out", "y"]).refused(2, &[flag, value, "expected"]);
+    }
+    assert!(!dir.path().join("y").exists());
 }

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Child, Stdio};
 
-use common::{changed_network, data, network, records, run_in, signal, start, text, wait_for};
+use common::{changed_network, cli, data, network, records, run_in, signal, start, text, wait_for};
 use serde_json::Value;
 
 /// A tiny run that takes a while: ResNet-8, three steps an epoch.
@@ -143,6 +143,10 @@ fn a_folder_without_results_is_used_again() {
     let folder = dir.path().join("t");
     fs::create_dir(&folder).unwrap();
     fs::write(folder.join("config.toml"), "verb = \"train\"\n").unwrap();
+    // Of a run that was killed before its first checkpoint; the new one begins with other files.
+    let of_another =
+        r#"[{"role": "data", "path": "data_batch_1.bin", "bytes": 1, "sha256": "0000000000000"}]"#;
+    fs::write(folder.join("inputs.json"), of_another).unwrap();
     let train =
         ["train", "--depth", "8", "--limit", "32", "--test-limit", "10", "--batch", "16", "--epochs", "1"];
     run_in(dir.path(), &[&train[..], &["--out", "t", "--json"]].concat()).json();
@@ -211,6 +215,24 @@ fn every_long_verb_says_what_it_has_saved() {
     assert_eq!(child.try_wait().unwrap(), None);
     child.kill().unwrap();
     child.wait().unwrap();
+}
+
+#[test]
+fn nobody_has_to_listen() {
+    let dir = tempfile::tempdir().unwrap();
+    let deaf = |arguments: &[&str]| {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        cli(arguments).current_dir(dir.path()).stdout(Stdio::null()).stderr(writer).spawn().unwrap()
+    };
+    assert_eq!(deaf(&["train", "--depth", "21"]).wait().unwrap().code(), Some(2));
+    for (verb, folder) in [("ptq", "p"), ("search", "s")] {
+        let mut child = deaf(&[verb, "--out", folder]);
+        wait_for(&mut child, &dir.path().join(folder).join("config.toml"));
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        signal(&child, "INT");
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{verb}");
+    }
 }
 
 #[test]

@@ -99,6 +99,13 @@ fn the_most_accurate_within_a_size_is_within_it() {
     assert_eq!(json["best"]["bit_operations"], MULTIPLICATIONS * 16 * 7);
     let json = search(&[&operations[..5], &["4.5"]].concat());
     json.refused(1, &["no network has at most 4.5 G bit operations", "7 bits everywhere", "--at-most"]);
+
+    // Five candidates do not measure what each of 22 layers costs.
+    let ended = search(&["--at-most", "250", "--out", "ended"]);
+    ended.refused(
+        1,
+        &["no network of at most 250 KiB was found in 5 candidates", "--evaluations", "--costs output"],
+    );
 }
 
 #[test]

@@ -78,6 +78,9 @@ fn three_shards_of_a_search_are_the_search() {
     let merge =
         |shards: &[&str]| run_in(dir.path(), &[&["search", "merge"], shards, &["--out", "x"]].concat());
     merge(&["s1", "other"]).refused(3, &["other: is no shard of the same run as s1"]);
+    let known = format!("{search} --known other --out k");
+    run_in(dir.path(), &known.split(' ').collect::<Vec<_>>())
+        .refused(3, &["other: is no shard of the same run as k"]);
     merge(&["nowhere"]).refused(3, &["nowhere"]);
     run_in(dir.path(), &["search", "--shard", "4/3"]).refused(2, &["i from 1 to n"]);
 }

@@ -147,14 +147,14 @@ impl Context {
     /// A line about what is going on, to stderr; dropped with `--quiet`.
     pub fn note(&self, line: impl Display) {
         if !self.quiet {
-            writeln!(std::io::stderr(), "{line}").ok();
+            to_stderr(line);
         }
     }
 
     /// A line for those who asked for more with `-v`, to stderr.
     pub fn detail(&self, line: impl Display) {
         if self.verbose > 0 {
-            writeln!(std::io::stderr(), "{line}").ok();
+            to_stderr(line);
         }
     }
 
@@ -174,4 +174,10 @@ impl Context {
     pub fn bars(&self) -> bool {
         !self.quiet && std::io::stderr().is_terminal()
     }
+}
+
+/// A line to stderr, lost if nobody reads it any more: `cli train 2>&1 | head` and a `tee` that Ctrl-C ended first must not
+/// end a run, as `eprintln!` would, which panics.
+pub fn to_stderr(line: impl Display) {
+    writeln!(std::io::stderr(), "{line}").ok();
 }

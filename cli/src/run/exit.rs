@@ -10,6 +10,8 @@ use std::process::ExitCode;
 use anyhow::Error;
 use engine::nearest::nearest_file;
 
+use crate::run::context::to_stderr;
+
 /// An error whose exit code is known where it arises.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -81,8 +83,8 @@ pub fn report(error: &Error) -> ExitCode {
     }
     let line = format!("{}{}", line(error), neighbour(error));
     match code(error) {
-        130 => eprintln!("interrupted: {line}"),
-        _ => eprintln!("error: {line}"),
+        130 => to_stderr(format_args!("interrupted: {line}")),
+        _ => to_stderr(format_args!("error: {line}")),
     }
     ExitCode::from(code(error))
 }

@@ -7,6 +7,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, Once};
 
+use crate::run::context::to_stderr;
 use crate::run::exit::Failure;
 
 static ASKED: AtomicBool = AtomicBool::new(false);
@@ -35,16 +36,16 @@ fn install() {
         let set = ctrlc::set_handler(|| {
             let sentence = SENTENCE.lock().ok().and_then(|sentence| sentence.clone());
             if let Some(sentence) = sentence {
-                eprintln!("interrupted: {sentence}");
+                to_stderr(format_args!("interrupted: {sentence}"));
                 std::process::exit(130);
             }
             if ASKED.swap(true, Ordering::SeqCst) {
                 std::process::exit(130);
             }
-            eprintln!("finishing the step and saving; once more to stop at once");
+            to_stderr("finishing the step and saving; once more to stop at once");
         });
         if let Err(e) = set {
-            eprintln!("Ctrl-C will not save: {e}");
+            to_stderr(format_args!("Ctrl-C will not save: {e}"));
         }
     });
 }

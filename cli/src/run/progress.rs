@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::run::context::Context;
+use crate::run::context::{Context, to_stderr};
 use crate::run::forecast::spoken;
 
 /// Without a terminal, a line this often.
@@ -61,7 +61,7 @@ impl Progress {
         } else if self.last_line.get().is_some_and(|t| t.elapsed() >= BETWEEN_LINES) {
             self.last_line.set(Some(Instant::now()));
             let line = format!("{} {}/{} {}", self.what, self.done.get(), self.total, self.state());
-            eprintln!("{}", line.trim_end());
+            to_stderr(line.trim_end());
         }
     }
 

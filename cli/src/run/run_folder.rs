@@ -59,6 +59,8 @@ impl RunFolder {
         fs::create_dir_all(&folder).map_err(|e| models::Error::io("create", &folder, e))?;
         let run = Self { _lock: Lock::take(&folder)?, folder };
         run.clear(context)?;
+        // Of a run that was ended before it had anything to go on with: the new one may begin with other files.
+        fs::remove_file(run.path(inputs::NAME)).ok();
         run.write(settings::FILE_NAME, settings::to_text(&context.verb, context.seed, settings)?.as_bytes())?;
         Ok(run)
     }
@@ -129,7 +131,8 @@ impl RunFolder {
 
     /// The command that goes on with the run, of the program as it was started.
     pub fn resume(&self, context: &Context) -> String {
-        format!("{} {} --resume {}", program::name(), context.verb, self.folder.display())
+        let folder = program::word(&self.folder.to_string_lossy());
+        format!("{} {} --resume {folder}", program::name(), context.verb)
     }
 
     /// Checks that the run in `other` began with the same files as this one, by their checksums.

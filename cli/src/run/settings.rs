@@ -259,7 +259,7 @@ pub fn command<S: Args + FromArgMatches + Serialize>(verb: &str, seed: u64, sett
     }
     for (flag, value) in flags(settings)? {
         words.push(flag);
-        words.extend(value);
+        words.extend(value.as_deref().map(program::word));
     }
     Ok(words.join(" "))
 }

@@ -101,21 +101,45 @@ impl MergeArgs {
             let text = settings::to_text(verb, seed, &found)?;
             match &first {
                 None => first = Some((found, seed, text)),
-                Some((_, _, known)) => {
-                    let differs = text.lines().find(|line| known.lines().all(|other| other != *line));
-                    if let Some(line) = differs.or((text.len() != known.len()).then_some("fewer settings")) {
-                        let text = format!(
-                            "{}: is no shard of the same run as {}: it has {line}",
-                            folder.display(),
-                            self.shards[0].display()
-                        );
-                        return Err(Failure::BadInput(text).into());
-                    }
-                }
+                Some((_, _, known)) => same((&self.shards[0], known), (folder, &text))?,
             }
         }
         let (settings, seed, _) = first.expect("the command line demands a folder");
         Ok((settings, seed))
+    }
+}
+
+/// Refuses the measurements of `other`, a run of `verb`, for a run in `folder` with these settings and this seed, if it had
+/// others; `whole` takes out what shards may differ in.
+///
+/// # Errors
+/// If there is no run of this verb, or it has other settings.
+pub fn expect_same<S>(
+    (verb, seed): (&str, u64),
+    (folder, settings): (&Path, &S),
+    other: &Path,
+    whole: impl Fn(&mut S),
+) -> Result<()>
+where
+    S: Args + FromArgMatches + Serialize + DeserializeOwned + Clone,
+{
+    let (mut here, (mut there, other_seed)) = (settings.clone(), of_run::<S>(verb, other)?);
+    whole(&mut here);
+    whole(&mut there);
+    let text = |seed, settings: &S| settings::to_text(verb, seed, settings);
+    same((folder, &text(seed, &here)?), (other, &text(other_seed, &there)?))
+}
+
+/// Refuses two folders whose settings, as text, differ.
+fn same((first, known): (&Path, &str), (folder, text): (&Path, &str)) -> Result<()> {
+    let differs = text.lines().find(|line| known.lines().all(|other| other != *line));
+    match differs.or((text.len() != known.len()).then_some("fewer settings")) {
+        Some(line) => {
+            let (folder, first) = (folder.display(), first.display());
+            let text = format!("{folder}: is no shard of the same run as {first}: it has {line}");
+            Err(Failure::BadInput(text).into())
+        }
+        None => Ok(()),
     }
 }
 

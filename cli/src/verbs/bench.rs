@@ -23,7 +23,7 @@ use quant::integer::linear::integer_matmul;
 use quant::kernel::plane::Plane;
 use quant::{FakeQuantHook, IntTensor, PackedWeights, Policy, QuantConfig, Quantization, Widths};
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::json;
 
 use crate::run::algorithm::AlgorithmChoice;
@@ -32,7 +32,7 @@ use crate::run::exit::Failure;
 use crate::run::forecast::counted;
 
 /// Settings of `bench`.
-#[derive(Args, Clone, Debug, Serialize, Deserialize)]
+#[derive(Args, Clone, Debug)]
 pub struct BenchArgs {
     /// What to measure
     #[arg(value_enum)]
@@ -65,7 +65,7 @@ pub struct BenchArgs {
 }
 
 /// What to measure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum What {
     /// A training step of ResNet-20 in floats
@@ -79,7 +79,7 @@ enum What {
 }
 
 /// Numbers of a matrix product.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Numbers {
     /// f32 x f32 -> f32
@@ -105,6 +105,12 @@ pub fn run(args: BenchArgs, context: &Context) -> Result<()> {
         return Err(Failure::Usage("--layers: only `bench infer --bits WxAy` measures nodes".into()).into());
     }
     let isa = match &args.isa {
+        // Training and the float product run on what the machine has.
+        Some(_) if !(in_integers && args.numbers == Numbers::Int8) && args.what != What::Infer => {
+            let text =
+                "--isa: only `bench infer` and `bench gemm --numbers int8` run on another instruction set";
+            return Err(Failure::Usage(text.into()).into());
+        }
         Some(name) if !in_integers => Isa::named("--isa", name).map_err(|e| Failure::Usage(e.to_string()))?,
         _ => Isa::active(),
     };
@@ -225,8 +231,8 @@ fn images(context: &Context, what: What, isa: Isa, work: &Work, bits: Option<Wid
 }
 
 fn product(args: &BenchArgs, context: &Context) -> Result<()> {
-    let shape: Vec<usize> = args.shape.split(',').filter_map(|s| s.trim().parse().ok()).collect();
-    let &[m, n, k] = shape.as_slice() else {
+    let shape: Option<Vec<usize>> = args.shape.split(',').map(|s| s.trim().parse().ok()).collect();
+    let Some(&[m, n, k]) = shape.as_deref() else {
         return Err(Failure::Usage(format!("--shape `{}`: expected M,N,K", args.shape)).into());
     };
     if [m, n, k].contains(&0) {

@@ -53,8 +53,8 @@ pub struct QatArgs {
     /// Re-estimate batch norms on N training images before the network is measured or kept; 0: not
     #[arg(long, value_name = "N", default_value_t = 0)]
     reestimate_images: usize,
-    /// Start from this network: a float one, or one trained under quantization (its .latent file) [default: --weights]
-    #[arg(long, value_name = "FILE")]
+    /// Start from this network: a float one, or one trained under quantization (its .latent file, or the folder of its run) [default: --weights]
+    #[arg(long, value_name = "FILE|DIR")]
     init: Option<PathBuf>,
     /// Learn from this float network's logits too; float: the network of --weights
     #[arg(long, value_name = "FILE|float")]
@@ -130,6 +130,13 @@ impl QatArgs {
 
     /// Refuses rules without meaning, and rules that do not go together.
     fn check(&self) -> Result<()> {
+        let refuse = |text: String| Err(Failure::Usage(text).into());
+        if !(0.0..=1.0).contains(&self.teacher_share) {
+            return refuse(format!("--teacher-share {}: expected 0 to 1", self.teacher_share));
+        }
+        if !(self.temperature > 0.0 && self.temperature.is_finite()) {
+            return refuse(format!("--temperature {}: expected a number above 0", self.temperature));
+        }
         self.rules.check()?;
         self.learn_bits.check(self.rules.weight_step)
     }
@@ -180,7 +187,8 @@ pub fn run(args: QatArgs, context: &Context) -> Result<()> {
     };
     interrupt::at_once(format!("what was saved before stays; continue with `{}`", folder.resume(context)));
     let mut files = setup.files();
-    files.extend(args.init.as_deref().map(|file| ("init", file)));
+    let init = args.init_file()?;
+    files.extend(init.as_deref().map(|file| ("init", file)));
     let other = args.teacher.as_deref().filter(|file| file.as_os_str() != TEACHER_IS_START);
     files.extend(other.map(|file| ("teacher", file)));
     folder.pin(context, &files)?;

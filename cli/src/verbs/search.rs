@@ -188,7 +188,7 @@ fn begin(args: &SearchArgs, context: &Context) -> Result<()> {
     interrupt::at_once(format!("all candidates measured are saved; continue with `{resume}`"));
     folder.pin(context, &setup.files())?;
     let mut ledger = Ledger::open(&folder)?;
-    shard::take_in(&mut ledger, &folder, args.known.iter().map(PathBuf::as_path))?;
+    shard::take_in(&mut ledger, (context, &folder), args)?;
     let mut candidates = Candidates::new(&setup, args, context)?;
     if let Some(shard) = args.shard {
         return shard::run((args, shard), context, &folder, ledger, &mut candidates);

@@ -29,7 +29,7 @@ pub use recipe::TrainArgs;
 use recipe::{loaders, network, trainer};
 
 /// What a run makes.
-const WEIGHTS: &str = "weights.safetensors";
+pub(super) const WEIGHTS: &str = "weights.safetensors";
 
 /// Trains to the end, or until Ctrl-C.
 ///

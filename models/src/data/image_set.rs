@@ -81,17 +81,20 @@ impl ImageSet {
     /// # Errors
     /// If the length is wrong or a label is above 9.
     pub fn from_records(name: &str, records: Vec<u8>) -> Result<Self> {
-        Self::from_classes(name, records, Classes::cifar10())
+        Self::in_memory(name, records, RecordFormat::CIFAR10, Classes::cifar10())
     }
 
-    /// Records like CIFAR-10's in memory, of other classes and of any number.
+    /// Records like CIFAR-10's in memory, of any classes and of any number.
     ///
     /// # Errors
     /// If the length is wrong or a label is that of no class.
     pub fn from_classes(name: &str, records: Vec<u8>, classes: Classes) -> Result<Self> {
         let format =
             RecordFormat { most: usize::MAX / RecordFormat::CIFAR10.record_bytes(), ..RecordFormat::CIFAR10 };
-        let format = if classes == Classes::cifar10() { RecordFormat::CIFAR10 } else { format };
+        Self::in_memory(name, records, format, classes)
+    }
+
+    fn in_memory(name: &str, records: Vec<u8>, format: RecordFormat, classes: Classes) -> Result<Self> {
         let len = check_records(Path::new(name), &records, format, &classes)?;
         let files = vec![Records { bytes: Bytes::Owned(records), start: 0 }].into();
         Ok(Self { files, len, format, classes })
@@ -188,4 +191,18 @@ fn check_records(path: &Path, bytes: &[u8], format: RecordFormat, classes: &Clas
         }
     }
     Ok(records)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pictures_of_cifars_own_classes_may_be_more_than_one_of_its_files_holds() {
+        let records = vec![0; (RecordFormat::CIFAR10.most + 1) * RecordFormat::CIFAR10.record_bytes()];
+        let set = ImageSet::from_classes("pictures", records.clone(), Classes::cifar10()).unwrap();
+        assert_eq!(set.len(), 10_001);
+        let error = ImageSet::from_records("data_batch_1.bin", records).unwrap_err().to_string();
+        assert!(error.contains("too many"), "{error}");
+    }
 }

@@ -121,7 +121,20 @@ pub fn check(before: &[InputFile], now: &[InputFile]) -> Result<()> {
             Failure::BadInput(format!("cannot resume: {what}; put it back, or start a new run")).into()
         );
     }
-    Ok(())
+    let count = |all: &[InputFile], role: &str| all.iter().filter(|input| input.role == role).count();
+    let added = now.iter().find(|new| {
+        let then = count(before, &new.role);
+        then > 0 && count(now, &new.role) > then && before.iter().all(|old| name(old) != name(new))
+    });
+    match added {
+        Some(new) => Err(Failure::BadInput(format!(
+            "cannot resume: {} ({}) was not there when the run began; take it away, or start a new run",
+            new.path.display(),
+            new.role
+        ))
+        .into()),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -158,6 +171,9 @@ mod tests {
         fs::write(dir.path().join("c.bin"), "c").unwrap();
         let text = check(&before, &InputFile::all("data", dir.path()).unwrap()).unwrap_err().to_string();
         assert!(text.contains("b.bin (data), with which the run began, is gone"), "{text}");
+        fs::write(dir.path().join("b.bin"), "b.bin").unwrap();
+        let text = check(&before, &InputFile::all("data", dir.path()).unwrap()).unwrap_err().to_string();
+        assert!(text.contains("c.bin (data) was not there when the run began"), "{text}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `data slice`: a small, class-balanced data set out of a large one.
 
+use std::fs;
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -10,6 +11,7 @@ use serde_json::json;
 
 use super::sums;
 use crate::run::context::Context;
+use crate::run::exit::Failure;
 
 /// Arguments of `data slice`.
 #[derive(Args, Clone, Debug)]
@@ -17,7 +19,7 @@ pub struct SliceArgs {
     /// The large data set
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
-    /// The folder of the small one
+    /// The folder of the small one, which must be empty or not exist
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Training images of each class
@@ -36,6 +38,11 @@ pub struct SliceArgs {
 /// # Errors
 /// If the data or the list cannot be read, a class has too few images, or the folder cannot be written to.
 pub fn run(args: &SliceArgs, context: &Context) -> Result<()> {
+    // A part of the large set in its place would be lost, and what is left of another would be taken for the small one's.
+    if fs::read_dir(&args.out).is_ok_and(|mut entries| entries.next().is_some()) {
+        let text = format!("{}: is not empty; choose another folder with --out", args.out.display());
+        return Err(Failure::BadInput(text).into());
+    }
     let source = Cifar10::open(&args.data)?;
     let excluded = args.exclude.as_ref().map(Exclusions::read).transpose()?.unwrap_or_default();
     write(&source, &args.out, args.train, args.test, &excluded)?;

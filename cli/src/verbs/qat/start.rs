@@ -6,29 +6,32 @@ use anyhow::Result;
 use engine::ops::Distillation;
 use models::data::cifar10::SIDE;
 use models::formats::{Model, open};
-use models::{QuantizedNetwork, Teacher};
+use models::{Network, QuantizedNetwork, Teacher};
 
 use super::{QatArgs, TEACHER_IS_START};
 use crate::run::assets;
 use crate::run::context::Context;
 use crate::run::exit::Failure;
 use crate::run::experiment::{Recipe, Setup, Training};
+use crate::verbs::train::WEIGHTS;
 
 impl QatArgs {
     /// Where training starts.
     pub(crate) fn start(&self, context: &Context, setup: &Setup) -> Result<QuantizedNetwork> {
         let recipe = Recipe { activation_rule: self.activation_rule, ..self.post_training() };
-        let mut start = match &self.init {
+        let mut start = match &self.init_file()? {
             Some(file) => {
-                let opened = open::open(file, None, Some(setup.network.normalization))?;
+                // A file that does not say how its pixels were normalised is taken to agree.
+                let says = open::open(file, None, None)?.metadata.contains_key("mean");
+                let opened = open::open(file, None, (!says).then_some(setup.network.normalization))?;
                 opened.notes.iter().for_each(|note| context.note(format_args!("{}: {note}", file.display())));
                 match opened.model {
                     Model::Float(network) => {
-                        setup.expect_classes(context, file, &network)?;
+                        expect_kin(context, setup, file, &network)?;
                         recipe.quantize_network(context, setup, &network)?
                     }
                     Model::Quantized(start) => {
-                        setup.expect_classes(context, file, &start.network)?;
+                        expect_kin(context, setup, file, &start.network)?;
                         recipe.continue_from(setup, start)?
                     }
                     Model::Integer(_) => return Err(no_weights(file)),
@@ -38,6 +41,25 @@ impl QatArgs {
         };
         self.rules.apply(&mut start.quantization.config);
         Ok(start)
+    }
+
+    /// The file of `--init`; a run's folder stands for what it made last: the latent weights of `qat`, the weights of `train`.
+    pub(super) fn init_file(&self) -> Result<Option<PathBuf>> {
+        let Some(init) = &self.init else { return Ok(None) };
+        if !init.is_dir() {
+            return Ok(Some(init.clone()));
+        }
+        let latent = std::fs::read_dir(init.join("last")).into_iter().flatten().flatten();
+        let mut latent = latent.map(|entry| entry.path()).filter(|path| is_latent(path));
+        let found = latent.next().or_else(|| Some(init.join(WEIGHTS)).filter(|path| path.exists()));
+        found.map(Some).ok_or_else(|| {
+            let text = format!(
+                "--init {}: holds neither last/*.latent.safetensors, which `qat` leaves, nor {WEIGHTS}, which `train` does; \
+                 name a file",
+                init.display()
+            );
+            Failure::BadInput(text).into()
+        })
     }
 
     /// How to train.
@@ -53,6 +75,7 @@ impl QatArgs {
             let normalization = assets::normalization(self.input.normalization.as_deref())?;
             let (path, network) = assets::load_network(context, file, key, normalization)?;
             setup.expect_classes(context, &path, &network)?;
+            expect_pixels("--teacher", setup, &path, &network)?;
             Ok(Teacher::new(&network.graph, &network.params, [SIDE, SIDE, 3], how)?)
         };
         Ok(Training {
@@ -69,6 +92,44 @@ impl QatArgs {
             size_goal: self.learn_bits.goal(),
         })
     }
+}
+
+fn is_latent(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().ends_with(".latent.safetensors"))
+}
+
+/// Refuses a start that the float network of the run could not be compared with.
+fn expect_kin(context: &Context, setup: &Setup, file: &Path, start: &Network) -> Result<()> {
+    setup.expect_classes(context, file, start)?;
+    expect_pixels("--init", setup, file, start)?;
+    let float = &setup.network;
+    if (start.depth, start.shortcut) != (float.depth, float.shortcut) {
+        let text = format!(
+            "--init {}: is a ResNet-{} option {}, {} a ResNet-{} option {}; give --weights the float network it came from",
+            file.display(),
+            start.depth,
+            start.shortcut,
+            setup.weights.display(),
+            float.depth,
+            float.shortcut
+        );
+        return Err(Failure::BadInput(text).into());
+    }
+    Ok(())
+}
+
+/// All networks of a run are shown the same pixels.
+fn expect_pixels(flag: &str, setup: &Setup, file: &Path, network: &Network) -> Result<()> {
+    let (its, ours) = (network.normalization, setup.network.normalization);
+    if its == ours {
+        return Ok(());
+    }
+    let text = format!(
+        "{flag} {}: its pixels are normalised by {its}, those of {} by {ours}; networks of one run must agree",
+        file.display(),
+        setup.weights.display()
+    );
+    Err(Failure::BadInput(text).into())
 }
 
 /// The file holds codes only.

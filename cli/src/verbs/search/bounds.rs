@@ -44,6 +44,12 @@ impl SearchArgs {
                         "no network of at most {limit} {unit} was found, where with {bits} bits everywhere it has {least:.1}; \
                          raise --at-most or --evaluations"
                     ),
+                    // The smallest of all would have kept to the limit: the search never came to it.
+                    _ if least <= limit => format!(
+                        "no network of at most {limit} {unit} was found in {} candidates, most of which measure what each \
+                         layer costs; raise --evaluations, or guess those costs with --costs output",
+                        self.evaluations
+                    ),
                     _ => format!(
                         "no network has at most {limit} {unit}: with {bits} bits everywhere it has {least:.1}; raise --at-most"
                     ),

@@ -7,8 +7,6 @@
 //! other decides (descent, exchange, annealing) is nobody's share: `merge` does it, which is the search itself on everything
 //! measured so far, without measuring anything of it again.
 
-use std::path::Path;
-
 use anyhow::Result;
 use quant::mixed;
 use serde_json::json;
@@ -19,7 +17,7 @@ use super::ledger::{Ledger, Of};
 use crate::run::context::Context;
 use crate::run::progress::Progress;
 use crate::run::run_folder::RunFolder;
-use crate::run::shard::Shard;
+use crate::run::shard::{Shard, expect_same};
 
 /// The search asked for what has not been measured.
 #[derive(Debug, thiserror::Error)]
@@ -73,13 +71,14 @@ pub(super) fn run(
 /// Takes in the measurements of other shards.
 ///
 /// # Errors
-/// If a folder holds no search of the same files, or its measurements cannot be read.
-pub(super) fn take_in<'a>(
+/// If a folder holds no search of the same files with the same settings and seed, or its measurements cannot be read.
+pub(super) fn take_in(
     ledger: &mut Ledger<'_>,
-    folder: &RunFolder,
-    others: impl Iterator<Item = &'a Path>,
+    (context, folder): (&Context, &RunFolder),
+    args: &SearchArgs,
 ) -> Result<()> {
-    for other in others {
+    for other in &args.known {
+        expect_same(("search", context.seed), (folder.folder(), args), other, |args| args.shard = None)?;
         folder.began_as(other)?;
         ledger.take_in(other)?;
     }
