@@ -82,6 +82,21 @@ fn adaround_beats_rounding_to_nearest_on_images_it_has_not_seen() {
     assert!(moved > 0, "some weight is rounded to the farther side");
 }
 
+#[test]
+fn reconstruction_of_blocks_beats_rounding_to_nearest_on_images_it_has_not_seen() {
+    let (graph, params, images) = two_layers();
+    let (seen, unseen) = images.split_at(3);
+    for (name, method) in [("brecq", Method::BRECQ), ("qdrop", Method::QDROP), ("adaquant", Method::ADAQUANT)]
+    {
+        let mut network = quantized(&graph, &params, seen, "W3A4");
+        let nearest = error(&network, &params, unseen);
+        let method = Method { iterations: 400, batch: 16, views: 1, ..method };
+        reconstruct(&mut network, &params, seen.iter().cloned(), &method, 1, &mut |_| {}).unwrap();
+        let learned = error(&network, &params, unseen);
+        assert!(learned < 0.8 * nearest, "{name}: learned {learned}, nearest {nearest}");
+    }
+}
+
 fn small_network(granularity: Granularity) -> (Network, Quantized, Loader) {
     let network = Network::fresh(8, Shortcut::B, Normalization::TRUE, 3).unwrap();
     let set = noise_images(16, 4, &Normalization::TRUE, 1).unwrap();

@@ -67,7 +67,8 @@ impl Method {
         warm_up: 0.2,
         views: 1,
     };
-    /// BRECQ: each block, with the steps of activations.
+    /// BRECQ: each block, with the steps of activations. Errors of a block's output count alike here; the paper weighs them
+    /// by the diagonal of the Fisher information, which takes labels or the network's own answers, and a backward pass.
     pub const BRECQ: Self = Self { units: UnitRule::Blocks, steps: true, ..Self::ADAROUND };
     /// QDrop: as BRECQ, with activations that stay float now and then.
     pub const QDROP: Self = Self { drop: true, ..Self::BRECQ };
