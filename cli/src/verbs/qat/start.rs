@@ -55,7 +55,12 @@ impl QatArgs {
             setup.expect_classes(context, &path, &network)?;
             Ok(Teacher::new(&network.graph, &network.params, [SIDE, SIDE, 3], how)?)
         };
-        Ok(Training {
+        Ok(Training { teacher: self.teacher.as_ref().map(teacher).transpose()?, ..self.without_teacher() })
+    }
+
+    /// The same, learning from the labels alone.
+    pub(super) fn without_teacher(&self) -> Training {
+        Training {
             epochs: self.epochs,
             batch: self.batch,
             lr: self.lr,
@@ -63,11 +68,11 @@ impl QatArgs {
             smoothing: self.smoothing,
             ema: self.ema,
             checkpoint_every: self.checkpoint_every,
-            teacher: self.teacher.as_ref().map(teacher).transpose()?,
+            teacher: None,
             frozen_epochs: self.frozen_epochs,
             reestimate_images: self.reestimate_images,
             size_goal: self.learn_bits.goal(),
-        })
+        }
     }
 }
 
