@@ -1,9 +1,12 @@
 //! `qat` as a cell of a table: the settings are those of a recipe, the policy is the table's.
 
+use std::path::Path;
+
 use anyhow::Result;
+use models::Network;
 use quant::Policy;
 
-use super::QatArgs;
+use super::{QatArgs, TEACHER_IS_START};
 
 impl QatArgs {
     /// The same under the policy of a table, checked before any cell is computed.
@@ -15,6 +18,21 @@ impl QatArgs {
         args.post_training().check()?;
         args.without_teacher().check()?;
         Ok(args)
+    }
+
+    /// Refuses layers that `network` does not have.
+    ///
+    /// # Errors
+    /// Naming the layer.
+    pub(crate) fn check_layers(&self, network: &Network) -> Result<()> {
+        self.post_training().check_layers(network)
+    }
+
+    /// The files that it reads beside weights and data, each with its role.
+    pub(crate) fn files(&self) -> Vec<(&'static str, &Path)> {
+        let init = self.init.as_deref().map(|file| ("init", file));
+        let teacher = self.teacher.as_deref().filter(|file| file.as_os_str() != TEACHER_IS_START);
+        init.into_iter().chain(teacher.map(|file| ("teacher", file))).collect()
     }
 }
 
@@ -48,5 +66,13 @@ mod tests {
             let error = recipe(text).in_table(Policy::Course, None).unwrap_err();
             assert!(error.to_string().contains(refused) && exit::code(&error) == 2, "{error}");
         }
+    }
+
+    #[test]
+    fn the_network_itself_is_no_file_to_learn_from() {
+        let args = recipe("teacher = \"float\"\n");
+        assert_eq!(args.files(), []);
+        let args = recipe("init = \"a.pt\"\nteacher = \"b.pt\"\n");
+        assert_eq!(args.files(), [("init", Path::new("a.pt")), ("teacher", Path::new("b.pt"))]);
     }
 }
