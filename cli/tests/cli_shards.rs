@@ -114,3 +114,17 @@ fn three_shards_of_a_table_are_the_table() {
         assert!(bytes("one") == bytes("all"), "{model}");
     }
 }
+
+#[test]
+fn a_merge_takes_settings_and_seed_from_its_shards() {
+    let dir = tempfile::tempdir().unwrap();
+    // Settings that no run begins with: a merge that is forgotten ends at once, with another message.
+    for (verb, setting) in [("search", "floor = 101.0"), ("table", "epochs = 0")] {
+        std::fs::write(dir.path().join("c.toml"), format!("verb = \"{verb}\"\n{setting}\n")).unwrap();
+        for (flag, value) in [("--config", "c.toml"), ("--seed", "2")] {
+            let texts = [&format!("{flag}: `{verb} merge`")[..], &format!("leave {flag} out")[..]];
+            run_in(dir.path(), &[verb, "merge", "s1", flag, value]).refused(2, &texts);
+            run_in(dir.path(), &[flag, value, verb, "merge", "s1"]).refused(2, &texts);
+        }
+    }
+}

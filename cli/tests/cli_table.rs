@@ -79,3 +79,20 @@ fn a_folder_of_recipes_gives_each_width_its_method() {
     run_in(dir.path(), &[&["table", "--methods", "nothing", "--out", "x"][..], &small].concat())
         .refused(3, &["recipes/ptq_w8a8_nothing.toml: no such recipe"]);
 }
+
+#[test]
+fn what_cannot_be_is_refused_by_the_flags_of_the_verb() {
+    let dir = tempfile::tempdir().unwrap();
+    let table = |flag: &str, value: &str| run_in(dir.path(), &["table", flag, value, "--dry-run"]);
+    // The same run twice would be shown as two seeds that agree.
+    for (flag, list, twice) in [
+        ("--bits", "W4A4,W2A2,W4A4", "W4A4 stands there twice; give each width once"),
+        ("--methods", "sawb,sawb", "sawb stands there twice; give each method once"),
+        ("--modes", "qat,ptq,qat", "qat stands there twice; give each mode once"),
+    ] {
+        table(flag, list).refused(2, &[&format!("{flag}: {twice}")]);
+    }
+    let epochs = table("--epochs", "0");
+    epochs.refused(2, &["--epochs must be at least 1"]);
+    assert!(!epochs.stderr.contains("--batch"), "{epochs:?}");
+}

@@ -93,7 +93,7 @@ fn reconstruction_of_blocks_beats_rounding_to_nearest_on_images_it_has_not_seen(
         let method = Method { iterations: 400, batch: 16, views: 1, ..method };
         reconstruct(&mut network, &params, seen.iter().cloned(), &method, 1, &mut |_| {}).unwrap();
         let learned = error(&network, &params, unseen);
-        assert!(learned < 0.8 * nearest, "{name}: learned {learned}, nearest {nearest}");
+        assert!(learned < 0.85 * nearest, "{name}: learned {learned}, nearest {nearest}");
     }
 }
 

@@ -16,6 +16,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::run::exit::Failure;
 use crate::run::forecast::counted;
 use crate::run::settings::Sources;
+use crate::run::shard::check_merge;
 
 /// Options that every verb takes.
 #[derive(Args, Clone, Debug)]
@@ -69,6 +70,7 @@ impl Context {
         // The sets of integer kernels first: the variable takes their names, all of which floats know too.
         quant::kernel::forced().map_err(|e| Failure::Usage(e.to_string()))?;
         engine::kernel::Isa::forced_or_best().map_err(|e| Failure::Usage(e.to_string()))?;
+        check_merge(verb, matches)?;
         let sources = Sources::new(verb, matches, global.config.as_deref())?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {

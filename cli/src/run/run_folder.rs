@@ -28,6 +28,7 @@ use crate::run::context::Context;
 use crate::run::exit::Failure;
 use crate::run::{program, settings};
 use inputs::InputFile;
+pub use inputs::RECIPE;
 use lock::Lock;
 use name::{timestamp, unused};
 

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::Result;
-use clap::{Args, FromArgMatches};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, FromArgMatches};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::run::exit::Failure;
@@ -141,6 +142,22 @@ fn same((first, known): (&Path, &str), (folder, text): (&Path, &str)) -> Result<
         }
         None => Ok(()),
     }
+}
+
+/// Refuses `--config` and `--seed` beside `merge`: the shards say what was asked and with which seed, and a second answer
+/// would be dropped without a word, or forget the merge.
+///
+/// # Errors
+/// Naming the flag.
+pub fn check_merge(verb: &str, matches: &ArgMatches) -> Result<()> {
+    if matches.subcommand_name() != Some("merge") {
+        return Ok(());
+    }
+    let given = |flag: &&str| matches.value_source(flag) == Some(ValueSource::CommandLine);
+    let Some(flag) = ["config", "seed"].into_iter().find(given) else { return Ok(()) };
+    let text =
+        format!("--{flag}: `{verb} merge` takes settings and seed from the shards; leave --{flag} out");
+    Err(Failure::Usage(text).into())
 }
 
 /// Settings and seed of the run in `folder`.

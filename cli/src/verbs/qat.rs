@@ -6,6 +6,7 @@
 
 mod end;
 mod forecast;
+mod in_table;
 mod learn_bits;
 mod rules;
 mod start;

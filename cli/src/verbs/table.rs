@@ -4,13 +4,17 @@
 //! FOLDER/
 //!     config.toml                   the settings; `--resume FOLDER` fills the cells that are missing
 //!     cells/QAT_W4A4_sawb.json      a finished cell, written as a whole
-//!     cells/QAT_W4A4_sawb/          the cell's run: state and metrics of QAT, the model
+//!     cells/QAT_W4A4_sawb/          the cell's run: state and metrics of QAT, the model, its recipe (recipe.toml)
 //!     table.md  table.json          all finished cells
 //! ```
 //!
 //! A column is a scale rule of the weights, trained as the flags say; or, with `--recipes DIR`, any NAME for which there are
 //! files `DIR/qat_w4a4_NAME.toml` or `DIR/ptq_w4a4_NAME.toml`, settings of `cli qat` and `cli ptq`: that is how each width
 //! gets the method that suits it best. A second table says which that was, without training and with it.
+//!
+//! A table has one policy. It replaces that of a recipe, whose other settings hold; bits of single layers (`layer_bits`) are
+//! exceptions from either. Recipes, and the networks that they start or learn from, are among the files that a table began
+//! with: others are refused by `--resume` and `merge`.
 //!
 //! PTQ comes in two recipes. `--ptq plain` is the assignment's: activations by their largest value, nothing corrected.
 //! `--ptq best` clips activations for the least squared error and shifts the batch norms' statistics by what rounding did.
@@ -19,6 +23,7 @@ mod cell;
 mod checks;
 mod layout;
 mod merge;
+mod written;
 
 use std::path::PathBuf;
 
@@ -35,9 +40,8 @@ use crate::run::forecast::Forecast;
 use crate::run::input::InputArgs;
 use crate::run::run_folder::RunFolder;
 use crate::run::shard::{MergeArgs, Shard};
-use crate::show::text_table::text_table;
 use crate::{run::interrupt, run::settings};
-use cell::{Cell, cell};
+use cell::{cell, pin, planned};
 
 /// What else `table` does.
 #[derive(Subcommand, Clone, Debug)]
@@ -62,10 +66,11 @@ pub struct TableArgs {
     /// Columns: with or without training
     #[arg(long, value_enum, value_delimiter = ',', default_value = "ptq,qat")]
     modes: Vec<CellMode>,
-    /// course: all layers but the first; product: all layers, the first and the last with 8 bits
+    /// course: all layers but the first; product: all layers, the first and the last with 8 bits. Of every cell, whatever
+    /// its recipe says
     #[arg(long, value_name = "NAME", default_value = "course")]
     policy: Policy,
-    /// Bits of residual sums and the average pool, for policy product [default: 8]
+    /// Bits of residual sums and the average pool, for policy product [default: the recipe's, else 8]
     #[arg(long, alias = "stream-bits", value_name = "N", value_parser = residual_bits())]
     residual_bits: Option<u32>,
     /// How PTQ calibrates
@@ -79,7 +84,8 @@ pub struct TableArgs {
           value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))] // TOML's largest integer
     #[serde(default)]
     seeds: Vec<u64>,
-    /// Folder of recipes: a cell takes its settings from qat_WxAy_NAME.toml or ptq_WxAy_NAME.toml, not from the flags below
+    /// Folder of recipes: a cell takes its settings, but for the policy, from qat_WxAy_NAME.toml or ptq_WxAy_NAME.toml, not
+    /// from the flags below
     #[arg(long, value_name = "DIR")]
     recipes: Option<PathBuf>,
     /// Passes over the training images of each QAT cell
@@ -210,6 +216,8 @@ pub fn run(args: TableArgs, context: &Context) -> Result<()> {
 fn fill(args: &TableArgs, context: &Context, shards: &[PathBuf]) -> Result<()> {
     checks::check(args, context)?;
     let setup = Setup::open(context, &args.input, args.limit, args.test_limit)?;
+    let plan = planned(args, context.seed)?;
+    plan.iter().try_for_each(|cell| cell.check_layers(&setup.network))?;
     if args.dry_run {
         return forecast(args, context, &setup);
     }
@@ -219,23 +227,22 @@ fn fill(args: &TableArgs, context: &Context, shards: &[PathBuf]) -> Result<()> {
     };
     let resume = folder.resume(context);
     interrupt::at_once(format!("finished cells are saved; continue with `{resume}`"));
-    folder.pin(context, &setup.files())?;
+    pin(&plan, context, &setup, &folder)?;
     shards.iter().try_for_each(|shard| merge::take_cells(&folder, shard))?;
     let float = setup.float(context)?;
     let top1_float = float.top1();
     context.note(format_args!("float top-1 {top1_float:.2}%"));
     let mut cells = Vec::new();
-    for (number, place) in args.places(context.seed).into_iter().enumerate() {
+    for (number, planned) in plan.into_iter().enumerate() {
         if args.shard.is_some_and(|shard| !shard.takes(number)) {
             continue;
         }
-        let Some(cell) = cell(args, context, &setup, &folder, place)? else { continue };
-        let (bits, mode, method, _) = place;
-        context.note(format_args!("{} {bits} {method}: {:.2}%", mode.name(), cell.top1));
+        let Some(cell) = cell(args, context, &setup, &folder, planned)? else { continue };
+        context.note(format_args!("{} {} {}: {:.2}%", cell.mode.name(), cell.bits, cell.method, cell.top1));
         cells.push(cell);
-        write(args, context, &folder, top1_float, &cells)?;
+        written::write(args, context, &folder, top1_float, &cells)?;
     }
-    context.say(text(args, top1_float, &cells))?;
+    context.say(written::text(args, top1_float, &cells))?;
     let command = settings::command(&context.verb, context.seed, args)?;
     let mut rows = vec![page::Row::float(&float, &setup.network)];
     if let Some(best) = cells.iter().max_by(|a, b| a.top1.total_cmp(&b.top1)) {
@@ -252,43 +259,4 @@ fn fill(args: &TableArgs, context: &Context, shards: &[PathBuf]) -> Result<()> {
         "report": report,
         "run": folder.folder(),
     }))
-}
-
-/// Both tables, for people.
-fn text(args: &TableArgs, top1_float: f64, cells: &[Cell]) -> String {
-    let aligned = |(head, rows): (Vec<String>, Vec<Vec<String>>)| {
-        text_table(&head.iter().map(String::as_str).collect::<Vec<_>>(), 1, &rows)
-    };
-    let images = cells.first().map_or(0, |c| c.images);
-    format!(
-        "top-1 % in integers on {images} test images, of QAT after the last epoch (after the best, chosen on these \
-         images); float {top1_float:.2}%\n{}\nbest method of each width\n{}",
-        aligned(layout::grid(args, cells)),
-        aligned(layout::best(args, cells))
-    )
-}
-
-/// `table.md` and `table.json`, replaced as a whole.
-fn write(
-    args: &TableArgs,
-    context: &Context,
-    folder: &RunFolder,
-    top1_float: f64,
-    cells: &[Cell],
-) -> Result<()> {
-    let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
-    let table = |(head, rows): (Vec<String>, Vec<Vec<String>>)| {
-        let rows: String = rows.iter().map(|row| line(row)).collect();
-        line(&head) + &line(&vec!["---".to_string(); head.len()]) + &rows
-    };
-    let markdown = format!(
-        "{}\nFloat: {top1_float:.2}%. QAT: last epoch (best epoch). Policy {}, seed {}.\n\nBest method of each width:\n\n{}",
-        table(layout::grid(args, cells)),
-        args.policy,
-        context.seed,
-        table(layout::best(args, cells))
-    );
-    folder.write("table.md", markdown.as_bytes())?;
-    folder.write("table.json", serde_json::to_string_pretty(&json!({ "cells": cells }))?.as_bytes())?;
-    Ok(())
 }

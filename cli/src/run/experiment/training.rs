@@ -48,8 +48,10 @@ impl Training {
     /// # Errors
     /// Naming the flag.
     pub fn check(&self) -> Result<()> {
-        if self.epochs == 0 || self.batch == 0 {
-            return Err(Failure::Usage("--epochs and --batch must be at least 1".into()).into());
+        for (flag, value) in [("--epochs", self.epochs), ("--batch", self.batch)] {
+            if value == 0 {
+                return Err(Failure::Usage(format!("{flag} must be at least 1")).into());
+            }
         }
         if self.frozen_epochs > self.epochs {
             let text =

@@ -26,7 +26,38 @@ pub struct WidthArgs {
     pub residual_bits: Option<u32>,
 }
 
+impl WidthArgs {
+    /// The same with the policy of a table. Bits of single layers stay: they are exceptions from whatever policy there is.
+    /// Bits of residual sums are the table's if it gives any; else those that are set here, if the policy rounds such sums.
+    pub fn under(self, policy: Policy, residual_bits: Option<u32>) -> Self {
+        let set = self.residual_bits.filter(|_| policy == Policy::Product);
+        Self { policy, residual_bits: residual_bits.or(set), ..self }
+    }
+}
+
 /// Reads `--residual-bits`.
 pub fn residual_bits() -> impl TypedValueParser<Value = u32> {
     PossibleValuesParser::new(["8", "16"]).map(|bits| bits.parse::<u32>().expect("8 and 16 are numbers"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_policy_of_a_table_goes_before_ones_own_and_exceptions_stay() {
+        let of = |policy, residual_bits| WidthArgs {
+            bits: "W2A16".parse().unwrap(),
+            layer_bits: Some("*=2,fc=8".parse().unwrap()),
+            method: ScaleRule::HEURISTIC,
+            policy,
+            residual_bits,
+        };
+        let (course, product) = (Policy::Course, Policy::Product);
+        assert_eq!(of(course, None).under(product, None), of(product, None));
+        assert_eq!(of(product, Some(16)).under(product, None), of(product, Some(16)));
+        assert_eq!(of(product, Some(16)).under(product, Some(8)), of(product, Some(8)));
+        // The policy of the course has no such sums to round.
+        assert_eq!(of(product, Some(16)).under(course, None), of(course, None));
+    }
 }

@@ -15,6 +15,9 @@ use crate::run::exit::Failure;
 
 /// Name of the file in a run folder.
 pub const NAME: &str = "inputs.json";
+/// The role of a recipe, the one file that may be missing: the cell of a table goes by the flags then. That it was missing is
+/// noted as contents would be, for a recipe that comes later makes another cell.
+pub const RECIPE: &str = "recipe";
 
 /// One file that the run reads.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,7 +28,7 @@ pub struct InputFile {
     pub path: PathBuf,
     /// Its size.
     pub bytes: u64,
-    /// Its checksum, in hexadecimal digits.
+    /// Its checksum, in hexadecimal digits; empty of a recipe that was missing.
     pub sha256: String,
 }
 
@@ -36,6 +39,10 @@ impl InputFile {
     /// # Errors
     /// If something cannot be read.
     pub fn all(role: &str, path: &Path) -> Result<Vec<Self>> {
+        if role == RECIPE && !path.is_file() {
+            let (role, path) = (role.to_owned(), path.to_path_buf());
+            return Ok(vec![Self { role, path, bytes: 0, sha256: String::new() }]);
+        }
         if !path.is_dir() {
             return Ok(vec![Self::file(role, path)?]);
         }
@@ -88,6 +95,9 @@ impl InputFile {
 
     /// `1096123 bytes, SHA-256 0123456789ab`.
     fn description(&self) -> String {
+        if self.sha256.is_empty() {
+            return "none".into();
+        }
         format!("{} bytes, SHA-256 {}", self.bytes, &self.sha256[..12.min(self.sha256.len())])
     }
 }
@@ -117,9 +127,8 @@ pub fn check(before: &[InputFile], now: &[InputFile]) -> Result<()> {
             ),
             None => format!("{} ({}), with which the run began, is gone", old.path.display(), old.role),
         };
-        return Err(
-            Failure::BadInput(format!("cannot resume: {what}; put it back, or start a new run")).into()
-        );
+        let advice = if old.sha256.is_empty() { "take it away" } else { "put it back" };
+        return Err(Failure::BadInput(format!("cannot resume: {what}; {advice}, or start a new run")).into());
     }
     let count = |all: &[InputFile], role: &str| all.iter().filter(|input| input.role == role).count();
     let added = now.iter().find(|new| {
@@ -157,6 +166,23 @@ mod tests {
             text.contains("moved.pt (weights) is not the file") && text.contains("3 bytes, SHA-256 ba7816bf"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_recipe_that_comes_or_goes_is_another_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("qat_w4a4_sawb.toml");
+        let now = || InputFile::all(RECIPE, &path).unwrap();
+        let without = now();
+        check(&without, &now()).unwrap();
+        fs::write(&path, "").unwrap();
+        let with = now();
+        for (before, now, text) in
+            [(&without, &with, "SHA-256 e3b0c44298fc now, none then"), (&with, &without, "none now")]
+        {
+            let error = check(before, now).unwrap_err().to_string();
+            assert!(error.contains("qat_w4a4_sawb.toml (recipe)") && error.contains(text), "{error}");
+        }
     }
 
     #[test]

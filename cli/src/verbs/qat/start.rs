@@ -78,7 +78,12 @@ impl QatArgs {
             expect_pixels("--teacher", setup, &path, &network)?;
             Ok(Teacher::new(&network.graph, &network.params, [SIDE, SIDE, 3], how)?)
         };
-        Ok(Training {
+        Ok(Training { teacher: self.teacher.as_ref().map(teacher).transpose()?, ..self.without_teacher() })
+    }
+
+    /// The same, learning from the labels alone.
+    pub(super) fn without_teacher(&self) -> Training {
+        Training {
             epochs: self.epochs,
             batch: self.batch,
             lr: self.lr,
@@ -86,11 +91,11 @@ impl QatArgs {
             smoothing: self.smoothing,
             ema: self.ema,
             checkpoint_every: self.checkpoint_every,
-            teacher: self.teacher.as_ref().map(teacher).transpose()?,
+            teacher: None,
             frozen_epochs: self.frozen_epochs,
             reestimate_images: self.reestimate_images,
             size_goal: self.learn_bits.goal(),
-        })
+        }
     }
 }
 

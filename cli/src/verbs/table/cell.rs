@@ -1,5 +1,6 @@
 //! One cell of Table 1: quantized, trained where the cell says so, measured in integers, saved.
 
+mod plan;
 mod work;
 
 use std::path::PathBuf;
@@ -17,6 +18,8 @@ use crate::run::experiment::{Pace, Scores, Setup, file_bytes, model_name, page};
 use crate::run::forecast::Forecast;
 use crate::run::run_folder::RunFolder;
 use crate::{run::interrupt, run::settings};
+use plan::Planned;
+pub(super) use plan::{pin, planned};
 use work::Work;
 
 /// A finished cell.
@@ -89,6 +92,9 @@ pub(super) fn forecast(
     }
 }
 
+/// The recipe by which a cell was computed, as it was written, in the cell's folder.
+const RECIPE_COPY: &str = "recipe.toml";
+
 /// A cell: read back where it is finished, else computed. `None` if there is no such cell: a method that is no scale rule is
 /// one of training only.
 pub(super) fn cell(
@@ -96,8 +102,9 @@ pub(super) fn cell(
     context: &Context,
     setup: &Setup,
     folder: &RunFolder,
-    (bits, mode, method, seed): Place<'_>,
+    planned: Planned<'_>,
 ) -> Result<Option<Cell>> {
+    let Planned { place: (bits, mode, method, seed), work, text, .. } = planned;
     let context = &context.with_seed(seed);
     let more = if args.seeds.contains(&seed) { format!("_seed{seed}") } else { String::new() };
     let name = format!("{}_{bits}_{method}{more}", mode.name());
@@ -106,13 +113,16 @@ pub(super) fn cell(
         let broken = |e| Failure::BadInput(format!("{}: {e}; delete it", folder.path(&file).display()));
         return Ok(Some(serde_json::from_str(&text).map_err(broken)?));
     }
-    let Some(work) = Work::of(args, bits, mode, method)? else { return Ok(None) };
+    let Some(work) = work else { return Ok(None) };
     let place = folder.path(PathBuf::from("cells").join(&name));
     let run = if place.join("config.toml").exists() {
         RunFolder::open(&place)?
     } else {
         RunFolder::create(context, Some(&place), args)?
     };
+    if let Some(recipe) = text {
+        run.write(RECIPE_COPY, recipe.as_bytes())?;
+    }
     let resume = folder.resume(context);
     let stopped = format!("finished cells and epochs are saved; continue with `{resume}`");
     interrupt::at_once(&stopped);

@@ -1,25 +1,38 @@
 //! What a table refuses before it computes anything.
 
+use std::fmt::Display;
+
 use anyhow::Result;
+use quant::Policy;
 
 use super::{TableArgs, cell};
 use crate::run::context::Context;
 use crate::run::exit::Failure;
 
-/// Refuses seeds that would count twice, and cells that cannot be.
+/// Refuses what would count twice, and cells that cannot be.
 ///
 /// # Errors
 /// Saying which.
 pub(super) fn check(args: &TableArgs, context: &Context) -> Result<()> {
-    for (i, seed) in args.seeds.iter().enumerate() {
-        let text = match *seed {
-            _ if *seed == context.seed => format!("--seeds: {seed} is the table's own --seed already"),
-            _ if args.seeds[..i].contains(seed) => {
-                format!("--seeds: {seed} stands there twice; give each seed once")
-            }
-            _ => continue,
-        };
+    let modes: Vec<String> = args.modes.iter().map(|mode| mode.name().to_lowercase()).collect();
+    once("--bits", "width", &args.bits)?;
+    once("--methods", "method", &args.methods)?;
+    once("--modes", "mode", &modes)?;
+    if args.seeds.contains(&context.seed) {
+        let text = format!("--seeds: {} is the table's own --seed already", context.seed);
         return Err(Failure::Usage(text).into());
     }
+    once("--seeds", "seed", &args.seeds)?;
+    if args.residual_bits.is_some() && args.policy != Policy::Product {
+        let text = "--residual-bits: only --policy product quantizes the residual stream";
+        return Err(Failure::Usage(text.into()).into());
+    }
     args.places(context.seed).into_iter().try_for_each(|place| cell::check(args, place))
+}
+
+/// Refuses a value that stands twice in the list of `flag`: the same run shown twice would pass for two that agree.
+fn once<T: PartialEq + Display>(flag: &str, what: &str, values: &[T]) -> Result<()> {
+    let twice = values.iter().enumerate().find(|(i, value)| values[..*i].contains(value));
+    let Some((_, value)) = twice else { return Ok(()) };
+    Err(Failure::Usage(format!("{flag}: {value} stands there twice; give each {what} once")).into())
 }

@@ -1,6 +1,9 @@
 //! What a cell of the table has to do, by the flags or by a recipe's file, read once.
+//!
+//! A table has one policy, and a recipe does not decide it: what the file says of the method and the training holds, under the
+//! policy of the table. So `models/recipes`, which say `course`, make a table of policy `product` too.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use models::QuantizedNetwork;
@@ -32,30 +35,15 @@ impl Work {
     /// # Errors
     /// If the recipe is missing, broken or meant for other widths, or if `name` is neither a rule nor a recipe.
     pub(super) fn of(args: &TableArgs, bits: Widths, mode: CellMode, name: &str) -> Result<Option<Self>> {
-        let file = |verb: &str| {
-            let name = format!("{verb}_{}_{name}.toml", bits.to_string().to_lowercase());
-            args.recipes.as_ref().map(|folder| folder.join(name))
-        };
-        let (ptq, qat) = (file("ptq"), file("qat"));
-        match (mode, ptq, qat) {
-            (CellMode::Qat, _, Some(file)) if file.is_file() => {
-                let qat = QatArgs::of_recipe(&file, &args.input)?;
-                meant_for(qat.asks_for().0, bits, &file)?;
-                return Ok(Some(Self::Qat(Box::new(qat))));
+        if let Some(file) = recipe_file(args, bits, mode, name) {
+            if file.is_file() {
+                return Self::by_recipe(args, bits, mode, &file).map(Some);
             }
-            (CellMode::Ptq, Some(file), _) if file.is_file() => {
-                let recipe = PtqArgs::of_recipe(&file, &args.input)?.recipe();
-                meant_for(recipe.widths.bits, bits, &file)?;
-                recipe.check()?;
-                return Ok(Some(Self::Quantize(recipe)));
+            let is_rule = ScaleRule::parse(name).is_ok();
+            if !is_rule || mode == CellMode::Qat {
+                let elsewhere = !is_rule && has_recipe(args, name);
+                return if elsewhere { Ok(None) } else { Err(missing(&file)) };
             }
-            (CellMode::Ptq, Some(_), Some(_)) if ScaleRule::parse(name).is_ok() => {}
-            (_, Some(ptq), Some(qat)) => {
-                let elsewhere = ScaleRule::parse(name).is_err() && has_recipe(args, name);
-                let wanted = if mode == CellMode::Qat { qat } else { ptq };
-                return if elsewhere { Ok(None) } else { Err(missing(&wanted)) };
-            }
-            _ => {}
         }
         let rule = ScaleRule::parse(name)
             .map_err(|e| Failure::Usage(format!("--methods: {e}; others need --recipes")))?;
@@ -69,6 +57,27 @@ impl Work {
                 Self::Train(recipe, training)
             }
         }))
+    }
+
+    /// What the recipe in `file` says, under the table's policy.
+    fn by_recipe(args: &TableArgs, bits: Widths, mode: CellMode, file: &Path) -> Result<Self> {
+        let of_file = |e: anyhow::Error| e.context(file.display().to_string());
+        Ok(match mode {
+            CellMode::Qat => {
+                let qat = QatArgs::of_recipe(file, &args.input)?;
+                meant_for(qat.asks_for().0, bits, file)?;
+                let qat = qat.in_table(args.policy, args.residual_bits).map_err(of_file)?;
+                Self::Qat(Box::new(qat))
+            }
+            CellMode::Ptq => {
+                let recipe = PtqArgs::of_recipe(file, &args.input)?.recipe();
+                meant_for(recipe.widths.bits, bits, file)?;
+                let widths = recipe.widths.under(args.policy, args.residual_bits);
+                let recipe = Recipe { widths, ..recipe };
+                recipe.check().map_err(of_file)?;
+                Self::Quantize(recipe)
+            }
+        })
     }
 
     /// Adds what there is to do.
@@ -113,6 +122,12 @@ impl Work {
             }
         })
     }
+}
+
+/// The file that a cell's recipe would have, whether it is there or not; `None` without `--recipes`.
+pub(super) fn recipe_file(args: &TableArgs, bits: Widths, mode: CellMode, name: &str) -> Option<PathBuf> {
+    let file = format!("{}_{bits}", mode.name()).to_lowercase();
+    args.recipes.as_ref().map(|folder| folder.join(format!("{file}_{name}.toml")))
 }
 
 /// The table's own recipe for a scale rule of the weights.
