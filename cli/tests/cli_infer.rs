@@ -70,22 +70,25 @@ fn policy_product_saves_a_small_file_that_gives_what_was_measured() {
 }
 
 #[test]
-fn qat_keeps_the_best_epochs_integer_only_network() {
+fn qat_gives_the_last_epochs_integer_only_network_and_keeps_the_best_ones() {
     let dir = tempfile::tempdir().unwrap();
     let folder = data(dir.path(), &records(60), &records(40));
     let weights = network(dir.path());
     let base = ["qat", "--json", "--policy", "product", "--epochs", "2", "--batch", "20", "--out", "q"];
     let arguments = [&base[..], &["--weights", text(&weights), "--data", text(&folder)]].concat();
     let json = run_in(dir.path(), &arguments).json();
-    assert_eq!(json["top1_int"], json["top1_best"]);
     assert!(json["top1_layers"].is_number() && dir.path().join(json["latent"].as_str().unwrap()).exists());
-    let model = dir.path().join(json["model"].as_str().unwrap());
-    let eval = ["eval", "--weights", text(&model), "--data", text(&folder), "--json"];
-    let eval = run_in(dir.path(), &eval).json();
-    assert_eq!(
-        (&eval["top1"], &eval["about"]["epoch"]),
-        (&json["top1_best"], &json["epoch_best"].to_string().into())
-    );
+    for (file, top1, epoch) in
+        [("model", "top1_int", "2".to_string()), ("model_best", "top1_best", json["epoch_best"].to_string())]
+    {
+        let model = dir.path().join(json[file].as_str().unwrap());
+        assert_eq!(model.parent().unwrap().ends_with("last"), file == "model", "{json}");
+        let eval = ["eval", "--weights", text(&model), "--data", text(&folder), "--json"];
+        let eval = run_in(dir.path(), &eval).json();
+        assert_eq!((&eval["top1"], &eval["about"]["epoch"]), (&json[top1], &epoch.into()), "{file}");
+        let size = fs::metadata(&model).unwrap().len();
+        assert!(file == "model_best" || json["model_bytes"] == size, "{json}");
+    }
 }
 
 #[test]

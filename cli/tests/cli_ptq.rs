@@ -10,8 +10,9 @@ const SMALL: [&str; 6] = ["--limit", "32", "--calibration-images", "32", "--iter
 fn an_ablation_measures_each_correction_alone_and_in_sequence() {
     let dir = tempfile::tempdir().unwrap();
     let names = "equalize,balance,bias-analytic,batch-norm,adaround";
-    let arguments = ["--json", "ptq", "--ablation", "--bits", "W4A4", "--correction", names];
-    let result = run_in(dir.path(), &[&arguments[..], &SMALL].concat()).json();
+    let arguments = ["--json", "ptq", "--ablation", "--bits", "W4A4", "--out", "run", "--correction", names];
+    let arguments = [&arguments[..], &SMALL].concat();
+    let result = run_in(dir.path(), &arguments).json();
     let rows = result["ablation"].as_array().unwrap();
     let listed: Vec<_> = rows.iter().map(|row| row["correction"].as_str().unwrap()).collect();
     assert_eq!(listed, ["equalize", "balance", "bias_analytic", "batch_norm", "adaround"]);
@@ -22,6 +23,33 @@ fn an_ablation_measures_each_correction_alone_and_in_sequence() {
         assert_eq!(number(row, "adds"), number(row, "in_sequence") - before);
         before = number(row, "in_sequence");
     }
+    // The run's folder has it too: as numbers, and on a page of its own and of others.
+    let file = |name: &str| std::fs::read_to_string(dir.path().join("run").join(name)).unwrap();
+    let saved: serde_json::Value = serde_json::from_str(&file("ablation.json")).unwrap();
+    for (key, value) in saved.as_object().unwrap() {
+        assert_eq!(*value, result[key], "{key}");
+    }
+    assert_eq!((&saved["ablation"], &saved["bits"]), (&result["ablation"], &"W4A4".into()));
+    let results: serde_json::Value = serde_json::from_str(&file("results.json")).unwrap();
+    assert_eq!(results["networks"][0]["top1"], result["top1_float"]);
+    assert_eq!(result["report"], "run/report.html");
+    assert_eq!(run_in(dir.path(), &["report", "run", "run", "--out", "both.html"]).code, 0);
+    for page in [file("report.html"), std::fs::read_to_string(dir.path().join("both.html")).unwrap()] {
+        assert!(page.contains("What each correction adds"), "{page}");
+        assert!(listed.iter().all(|name| page.contains(&format!("<td>{name}</td>"))), "{page}");
+    }
+    run_in(dir.path(), &arguments).refused(3, &["run: holds a run already", "--out"]);
+}
+
+#[test]
+fn a_run_without_an_ablation_shows_none() {
+    let dir = tempfile::tempdir().unwrap();
+    // What a run that failed before its end has left.
+    std::fs::create_dir(dir.path().join("run")).unwrap();
+    std::fs::write(dir.path().join("run/ablation.json"), "{").unwrap();
+    run_in(dir.path(), &[&["ptq", "--out", "run", "--json"][..], &SMALL[..4]].concat()).json();
+    let page = std::fs::read_to_string(dir.path().join("run/report.html")).unwrap();
+    assert!(!page.contains("What each correction adds"), "{page}");
 }
 
 #[test]

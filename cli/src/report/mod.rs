@@ -1,12 +1,13 @@
 //! The page about runs: what `cli report` writes of any of them, and every verb of its own.
 //!
-//! 1. [`results`]: what a verb leaves in its folder for the page, [`machine`] included.
+//! 1. [`results`]: what a verb leaves in its folder for the page, [`machine`] included; [`ablation`]: what `ptq --ablation` does.
 //! 2. [`past_run`]: a run's folder read back, whatever of it is there.
 //! 3. [`shown`]: the networks that were measured, each beside its own run's float network.
 //! 4. [`subject`]: a quantized network beside the float one it comes from, layer by layer.
 //! 5. [`sections`]: one file for each part of the page. A part that no run has something for says which command would
-//!    provide it.
+//!    provide it; the ablation's is there only where a run has one.
 
+pub mod ablation;
 pub mod machine;
 pub mod past_run;
 pub mod results;
@@ -61,6 +62,7 @@ pub fn page(context: &Context, runs: &[PastRun], sources: &Sources) -> Result<St
     let mut page = Report::new(&title(runs));
     page.lead(&lead(runs), &tiles(runs));
     sections::accuracy::section(&mut page, runs);
+    sections::ablation::section(&mut page, runs);
     sections::training::section(&mut page, runs);
     sections::layers::section(&mut page, &subjects);
     sections::histograms::section(&mut page, &subjects);

@@ -8,6 +8,7 @@ use models::EpochMetrics;
 use serde_json::Value;
 use toml::Table;
 
+use super::ablation::Ablation;
 use super::results::Results;
 use crate::run::exit::Failure;
 use crate::run::run_folder::{METRICS, metrics_in};
@@ -30,6 +31,8 @@ pub struct PastRun {
     settings: Table,
     /// Its end, if it came to one.
     pub results: Option<Results>,
+    /// What each correction adds, if it measured that.
+    pub ablation: Option<Ablation>,
     /// Its epochs.
     pub epochs: Vec<EpochMetrics>,
     /// Of a table: its cells.
@@ -65,6 +68,7 @@ impl PastRun {
             config: String::new(),
             settings: Table::new(),
             results: None,
+            ablation: None,
             epochs,
             cells: Vec::new(),
             cell_epochs: Vec::new(),
@@ -95,6 +99,9 @@ impl PastRun {
             return bad(format!("a run of `{verb}`; `report` takes runs of {}", VERBS.join(", ")));
         }
         run.results = Results::read(path)?;
+        if run.setting("ablation").as_deref() == Some("true") {
+            run.ablation = Ablation::read(path)?;
+        }
         if run.verb == "table" {
             run.read_cells()?;
         }

@@ -176,8 +176,8 @@ impl Subject {
 }
 
 fn picture(layer: &str, float: &Tensor, after: &Tensor, q: &QParams) -> Result<Plot> {
-    let after: [Named<'_>; 1] = [("quantized", after, q.clone())];
-    before_and_after(layer, ("float", float), &after, Size::SMALL)
+    let after: Named<'_> = ("quantized".into(), Some((after, q.clone())));
+    before_and_after(layer, ("float", float), vec![after], Size::SMALL)
 }
 
 /// The float network that a run began with, as the run prepared it; `None` if it is not there any more.

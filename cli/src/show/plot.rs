@@ -53,28 +53,37 @@ pub struct QuantizedLevels {
     pub levels: Vec<(f64, f64)>,
 }
 
-/// A distribution, what quantizers make of it, and vertical rules at named places. A rule of a quantizer's name (where it
-/// clips) has its colour.
+/// What a quantizer makes of a distribution, as it is drawn: under one name, in one colour.
+#[derive(Clone, Debug, Default)]
+pub struct After {
+    /// In the legend.
+    pub name: String,
+    /// Outlined, if there are levels to draw.
+    pub levels: Option<QuantizedLevels>,
+    /// Where it clips: a vertical rule each.
+    pub clips: Vec<f64>,
+}
+
+/// A distribution, and what quantizers make of it. Their colours go by their places, so that names that are alike are still
+/// told apart, and each clips in its own colour.
 ///
 /// All are drawn as densities, so that equal areas mean equal numbers of values: a bar of a bin's width for the values
-/// before, an outline as wide as a step around each level for those after.
-pub fn histogram(
-    title: &str,
-    (name, before): (&str, &Histogram),
-    after: &[(String, QuantizedLevels)],
-    rules: &[(String, f64)],
-    size: Size,
-) -> Plot {
+/// before, an outline as wide as a step around each level for those after. The axis reaches over the values and over where
+/// they are clipped, which may be wider.
+pub fn histogram(title: &str, (name, before): (&str, &Histogram), after: &[After], size: Size) -> Plot {
     let total = before.total().max(1) as f64;
     let density = |count: u64| count as f64 / total / before.width();
     let mut bins: Vec<f64> = before.counts.iter().map(|&c| density(c)).collect();
     bins.sort_by(|a, b| b.total_cmp(a));
     // A bin or level that holds nearly everything (zero after a ReLU) would flatten all others: it leaves the frame.
     let highest = if bins.len() > 2 && bins[0] > 3.0 * bins[1] { 1.5 * bins[1] } else { bins[0] };
-    let levels = after.iter().flat_map(|(_, q)| q.levels.iter().map(|l| l.1 / q.step));
+    let drawn = || after.iter().filter_map(|after| after.levels.as_ref());
+    let levels = drawn().flat_map(|q| q.levels.iter().map(|l| l.1 / q.step));
     let top = highest.max(levels.fold(0.0, f64::max).min(1.5 * highest));
     let (x_label, y_label) = if size == Size::SMALL { ("", "") } else { ("value", "density") };
-    let x = Axis::over(x_label, [before.lo, before.hi]);
+    let clips = after.iter().flat_map(|after| after.clips.iter().copied());
+    let x = Axis::over(x_label, [before.lo, before.hi].into_iter().chain(clips));
+    let (left, right) = (x.lo, x.hi);
     let y = Axis::over(y_label, [0.0, top.max(f64::MIN_POSITIVE)]).headroom();
     let limit = y.hi;
     let mut frame = Frame::sized(title, x, y, size);
@@ -84,13 +93,12 @@ pub fn histogram(
         (left, left + before.width() * 0.96, density(count).min(limit))
     });
     frame.bars(bars, "s0 soft");
-    let mut classes = SERIES[1..].iter().cycle();
-    let mut named: Vec<(&str, &'static str)> = Vec::new();
-    for ((name, q), class) in after.iter().zip(&mut classes) {
-        frame.legend(name, class);
-        named.push((name, class));
+    let coloured = || after.iter().zip(SERIES[1..].iter().cycle());
+    for (after, class) in coloured() {
+        frame.legend(&after.name, class);
+        let Some(q) = &after.levels else { continue };
         let half = q.step / 2.0;
-        let corner = |x: f64, share: f64| (x.clamp(before.lo, before.hi), (share / q.step).min(limit));
+        let corner = |x: f64, share: f64| (x.clamp(left, right), (share / q.step).min(limit));
         let corners =
             q.levels.iter().flat_map(|&(x, share)| [corner(x - half, share), corner(x + half, share)]);
         frame.line(&corners.collect::<Vec<_>>(), class);
@@ -98,16 +106,8 @@ pub fn histogram(
             frame.marks(q.levels.iter().map(|l| l.0), class);
         }
     }
-    for (name, x) in rules {
-        // The two ends of one range are one thing, in one colour.
-        let class = named.iter().find(|(known, _)| known == name).map(|(_, class)| *class);
-        let class = class.unwrap_or_else(|| {
-            let class = *classes.next().expect("they begin again");
-            named.push((name, class));
-            frame.legend(name, class);
-            class
-        });
-        frame.rule(*x, class);
+    for (after, class) in coloured() {
+        after.clips.iter().for_each(|clip| frame.rule(*clip, class));
     }
     frame.finish()
 }
@@ -143,16 +143,25 @@ mod tests {
         assert_eq!((count(&curve, "<polyline"), count(&curve, "<circle")), (1, 2));
         assert!(curve.body.contains("<title>train: epoch 2, 1.000</title>"), "{}", curve.body);
         let before = Histogram::of(&[-1.0, -0.5, 0.0, 0.5, 0.9], -1.0, 1.0, 4);
-        let after =
+        let levels =
             QuantizedLevels { step: 0.5, levels: vec![(-1.0, 0.2), (-0.5, 0.2), (0.0, 0.2), (0.5, 0.4)] };
-        let clips = [("clip".to_string(), -0.5), ("clip".to_string(), 0.5)];
-        let picture = histogram("w", ("before", &before), &[("after".into(), after)], &clips, Size::SMALL);
+        let after = After { name: "after".into(), levels: Some(levels), clips: vec![] };
+        let clip = After { name: "clip".into(), levels: None, clips: vec![-0.5, 0.5] };
+        let picture = histogram("w", ("before", &before), &[after, clip], Size::SMALL);
         // Four bins in one shape, the outline of the levels, both ends of the range under one name.
         assert_eq!(
             (count(&picture, "'s0 soft'"), count(&picture, "z"), count(&picture, "<polyline")),
             (1, 4, 1)
         );
         assert_eq!((count(&picture, "rule'"), picture.legend.len()), (2, 3));
+        // Of two with one name, the second clips in the second's colour.
+        let two = [-0.5, 0.5].map(|clip| After { name: "after".into(), levels: None, clips: vec![clip] });
+        let picture = histogram("w", ("before", &before), &two, Size::SMALL);
+        assert_eq!((count(&picture, "'s1 rule'"), count(&picture, "'s2 rule'")), (1, 1));
+        assert_eq!(picture.legend.iter().map(|entry| entry.1).collect::<Vec<_>>(), ["s0", "s1", "s2"]);
+        // A range that is wider than the values is drawn too.
+        let wide = After { name: "wide".into(), levels: None, clips: vec![-2.0, 2.0] };
+        assert_eq!(count(&histogram("w", ("before", &before), &[wide], Size::SMALL), "'s1 rule'"), 2);
         let groups = bars("mse", "dB", &["8".into(), "4".into()], &[("a".into(), vec![1.0, 2.0])]);
         assert_eq!(count(&groups, "z'") + count(&groups, "zM"), 2);
     }

@@ -4,10 +4,12 @@
 //! "what if": weights take one scale by the chosen rule, activations (what each layer sees as its input on a few
 //! images) the symmetric rule, unsigned where nothing is negative, and no layer is spared, also not those that a
 //! policy would leave in floats: the table shows what it would cost. `--bits` and `--method` ask that of a quantized
-//! network too.
+//! network too. What a layer sees is what the network computes: behind rounded layers in a quantized one that is shown as it
+//! is, behind layers in floats where the question is "what if".
 
 mod compare;
 mod integer_only;
+mod names;
 mod page;
 
 use std::path::{Path, PathBuf};
@@ -31,7 +33,7 @@ use crate::run::experiment::inputs;
 use crate::run::input::InputArgs;
 use crate::run::run_folder::RunFolder;
 use crate::show::text_table::text_table;
-use compare::{Compared, plot_layers_histogram};
+use compare::{Comparison, Inspected, plot_layers_histogram};
 use page::{HEAD, LayerReport, TensorReport, plot, range, report, table};
 
 /// Settings of `inspect`.
@@ -111,6 +113,10 @@ pub fn run(args: InspectArgs, context: &Context) -> Result<()> {
     metadata.retain(|key, _| key != KEY && key != packed::KEY); // long, and shown in the table
     let asked = args.bits.is_some() || args.method.is_some();
     let (bits, method) = (args.bits.unwrap_or(4), args.method.unwrap_or(ScaleRule::SAWB));
+    let quantized = match &model {
+        Model::Quantized(network) => Some(names::name(&path, &metadata, network)),
+        _ => None,
+    };
     let (network, quantizers) = match model {
         Model::Integer(graph) => return integer_only::run(&args, context, &path, &graph, &metadata),
         Model::Quantized(QuantizedNetwork { network, quantization }) if !asked => {
@@ -121,19 +127,24 @@ pub fn run(args: InspectArgs, context: &Context) -> Result<()> {
         }
     };
     let nodes = chosen(&network, &args.layers)?;
-    let inputs = inputs(context, (args.input.data.as_deref(), args.images), &network, None)?;
+    let rounded = match &quantizers {
+        Quantizers::Own(quantization) => Some(quantization.simulated()),
+        Quantizers::Asked { .. } => None,
+    };
+    let inputs = inputs(context, (args.input.data.as_deref(), args.images), &network, rounded)?;
+    let inspected =
+        Inspected { file: &path, quantized, network: &network, quantizers: &quantizers, inputs: &inputs };
+    let comparison = Comparison::open(&args, context, &inspected)?;
     let folder = RunFolder::create(context, args.out.as_deref(), &args)?;
 
-    let compared = args.compare.iter().map(|file| Compared::open(&args, context, file));
-    let compared = compared.collect::<Result<Vec<_>>>()?;
     let mut layers = Vec::new();
     let mut plots = Vec::new();
     for node in nodes {
         let w = network.params.get(&format!("{}.weight", node.name))?;
         let q = quantizers.of_weight(&node.name, w)?;
-        if !compared.is_empty() {
+        if let Some(comparison) = &comparison {
             let x = inputs.iter().find(|(name, _)| *name == node.name).map(|(_, x)| x);
-            plots.extend(plot_layers_histogram(&node.name, w, x, &compared)?);
+            plots.extend(plot_layers_histogram(&node.name, w, x, comparison)?);
         }
         plots.push(plot(&format!("{}: weights", node.name), w, q.as_ref())?);
         let activation = match inputs.iter().find(|(name, _)| *name == node.name) {

@@ -2,7 +2,7 @@
 //!
 //! Calibrates on a few training images (or on none: noise, or images distilled from the network, which `calibration.png`
 //! shows), makes the corrections asked for, and measures what comes out through the integer layers, with the float
-//! simulation beside it. `--ablation` measures what each correction adds.
+//! simulation beside it. `--ablation` measures what each correction adds, and saves that instead of a model.
 
 mod ablation;
 
@@ -122,8 +122,9 @@ pub fn run(args: PtqArgs, context: &Context) -> Result<()> {
     ));
     let float = setup.float(context)?;
     let top1_float = float.top1();
+    let command = settings::command(&context.verb, context.seed, &args)?;
     if args.ablation {
-        return ablation::run(context, &setup, &recipe, top1_float);
+        return ablation::run(context, &setup, &recipe, &float, (&folder, &command));
     }
     let images = recipe.calibration(context, &setup, &setup.network)?;
     if args.calibration != CalibrationSource::Images {
@@ -133,7 +134,6 @@ pub fn run(args: PtqArgs, context: &Context) -> Result<()> {
     let quantized = recipe.quantize_on(context, &setup.network, &images)?;
     let (scores, integers) = Scores::with_answers(context, &quantized, &setup.test)?;
 
-    let command = settings::command(&context.verb, context.seed, &args)?;
     let facts = [
         ("test_accuracy", format!("{:.2}", scores.top1_int)),
         ("test_images", scores.images.to_string()),

@@ -4,7 +4,7 @@
 //! Collected are the lines of `sh` blocks, and code in the text that begins with `cli ` or `cargo `. How they are read:
 //! - `[--flag X]` is left out once and kept once, `A|B` is A once and B once;
 //! - `DIR`, `FILE` and `WxAy` stand for the bundled slice, the bundled network and W4A4, and so does a data or weight
-//!   file that is not in the repository;
+//!   file that is not in the repository; behind `--compare`, which takes quantized networks, for a bundled one of these;
 //! - `cli VERB` in the text names the verb, and is read as `cli VERB --help`.
 
 use std::collections::BTreeSet;
@@ -109,14 +109,20 @@ fn read(command: &str) -> Option<Documented> {
 /// The arguments with real files and widths in the places of the documentation's names for them.
 pub fn filled(arguments: &[String]) -> Vec<String> {
     let file = |path: &str| repository().join(path).display().to_string();
-    let network = file("models/assets/ResNet20.safetensors");
-    let word = |word: &String| match word.as_str() {
-        "DIR" => file("models/assets/cifar10-slice"),
-        "FILE" => network.clone(),
-        "WxAy" => "W4A4".to_owned(),
-        path if repository().join(path).exists() => file(path),
-        path if [".th", ".safetensors"].iter().any(|end| path.ends_with(end)) => network.clone(),
-        other => other.to_owned(),
+    let word = |word: &String, before: Option<&String>| {
+        let network = if before.is_some_and(|flag| flag == "--compare") {
+            "models/assets/qat/ResNet20_W2A2.safetensors"
+        } else {
+            "models/assets/ResNet20.safetensors"
+        };
+        match word.as_str() {
+            "DIR" => file("models/assets/cifar10-slice"),
+            "FILE" => file(network),
+            "WxAy" => "W4A4".to_owned(),
+            path if repository().join(path).exists() => file(path),
+            path if [".th", ".safetensors"].iter().any(|end| path.ends_with(end)) => file(network),
+            other => other.to_owned(),
+        }
     };
     // What is written goes where it is said, never over a file of the repository.
     let before = std::iter::once(None).chain(arguments.iter().map(Some));
@@ -126,6 +132,6 @@ pub fn filled(arguments: &[String]) -> Vec<String> {
     arguments
         .iter()
         .zip(before)
-        .map(|(w, before)| if written(before) { w.clone() } else { word(w) })
+        .map(|(w, before)| if written(before) { w.clone() } else { word(w, before) })
         .collect()
 }

@@ -1,6 +1,7 @@
 //! Weights and inputs of each layer before and after, with the grid's levels and the clipping range.
 
 use crate::report::subject::Subject;
+use crate::show::levels::note;
 use crate::show::report::Report;
 
 /// A small histogram for each layer.
@@ -18,6 +19,9 @@ pub fn section(page: &mut Report, subjects: &[Subject]) {
     for (i, subject) in subjects.iter().enumerate() {
         if subjects.len() > 1 {
             page.subheading(&subject.name);
+        }
+        if let Some(text) = note(&subject.weights) {
+            page.note(text);
         }
         for (what, plots) in [("Weights", &subject.weights), ("Inputs", &subject.inputs)] {
             if plots.is_empty() {

@@ -1,5 +1,6 @@
 //! The parts of the page, one file each. Each draws what the runs hold, or says which command would provide it.
 
+pub mod ablation;
 pub mod accuracy;
 pub mod configuration;
 pub mod confusion;

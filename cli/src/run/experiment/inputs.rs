@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Result;
-use engine::{Hook, LayerQuant, Node, Operands, Tape, Tensor};
+use engine::{Hook, Incoming, LayerQuant, Node, Operands, Tape, Tensor, Var};
 use models::data::loader::Loader;
 use models::{Network, evaluate};
 use quant::SimulateHook;
@@ -79,5 +79,36 @@ impl Hook for Inputs {
 
     fn layer(&mut self, _: &mut Tape, _: &Node, operands: Operands) -> engine::Result<LayerQuant> {
         Ok(operands.into())
+    }
+
+    fn activation(&mut self, tape: &mut Tape, node: &Node, x: Incoming) -> engine::Result<Var> {
+        self.quantized.as_mut().map_or(Ok(x.var), |hook| hook.activation(tape, node, x))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use models::data::augment::Normalization;
+    use models::{QuantizedNetwork, Shortcut};
+    use quant::{Policy, QuantConfig, Quantizer};
+
+    use super::*;
+
+    /// Policy `product` rounds residual sums too.
+    #[test]
+    fn what_is_seen_is_what_the_quantized_network_computes() {
+        let network = Network::fresh(8, Shortcut::B, Normalization::COURSE, 5).unwrap();
+        let pixels = (0..2 * 32 * 32 * 3).map(|i| (i * 37 % 255) as f32 / 64.0 - 2.0).collect();
+        let images = Tensor::from_vec([2, 32, 32, 3], pixels).unwrap();
+        let config =
+            QuantConfig { bits: "W4A4".parse().unwrap(), policy: Policy::Product, ..QuantConfig::default() };
+        let Network { graph, params, .. } = &network;
+        let quantized = Quantizer::new(config).calibrate(graph, params, [images.clone()].into_iter());
+        let QuantizedNetwork { network, quantization } = QuantizedNetwork::of(&network, quantized.unwrap());
+        let logits =
+            |hook: &mut dyn Hook| network.graph.infer(&network.params, images.clone(), hook).unwrap();
+        let mut watched = Inputs { seen: Vec::new(), quantized: Some(quantization.simulated()) };
+        assert_eq!(logits(&mut watched).data(), logits(&mut quantization.simulated()).data());
+        assert_eq!(watched.seen.len(), network.graph.weighted().count());
     }
 }

@@ -12,7 +12,7 @@ use crate::run::run_folder::{REPORT, RunFolder};
 use crate::run::settings;
 use crate::show::histogram::Histogram;
 use crate::show::levels::quantized;
-use crate::show::plot::{bars, histogram};
+use crate::show::plot::{After, bars, histogram};
 use crate::show::report::Report;
 use crate::show::scale_curve::scale_curve;
 use crate::show::svg::Size;
@@ -107,17 +107,17 @@ pub(super) fn report(
             curves.extend(scale_curve(&text, set.x.data(), grid, methods));
             let rule = methods.iter().find(|m| **m == ScaleRule::HEURISTIC).unwrap_or(&methods[0]);
             let clip = |m: &ScaleRule| {
-                let q = &row.methods[m.name].q;
-                (m.to_string(), f64::from(q.clip_range(0).1))
+                let (_, hi) = row.methods[m.name].q.clip_range(0);
+                After { name: m.to_string(), levels: None, clips: vec![f64::from(hi)] }
             };
-            let after: Vec<_> = quantized(&set.x, &row.methods[rule.name].q)?
-                .map(|levels| ("after quantization".to_string(), levels))
-                .into_iter()
-                .collect();
+            let levels = quantized(&set.x, &row.methods[rule.name].q)?;
+            let outline =
+                |levels| After { name: "after quantization".into(), levels: Some(levels), clips: Vec::new() };
+            let after: Vec<After> =
+                levels.map(outline).into_iter().chain(methods.iter().take(4).map(clip)).collect();
             let text =
                 format!("{}: {} bits, grid of {rule}; dashed: where each rule clips", set.name, row.bits);
-            let rules: Vec<_> = methods.iter().take(4).map(clip).collect();
-            let plot = histogram(&text, ("before", &before), &after, &rules, Size::USUAL);
+            let plot = histogram(&text, ("before", &before), &after, Size::USUAL);
             folder.write(format!("histogram-{}-{}.svg", i + 1, row.bits), plot.file().as_bytes())?;
             histograms.push(plot);
         }

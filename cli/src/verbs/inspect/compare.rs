@@ -1,14 +1,15 @@
-//! Layers before and after: a float network and what quantization made of it, on one axis.
+//! Layers before and after: the inspected network and what quantization made of it or of others, on one axis.
 
+use std::iter;
 use std::path::Path;
 
 use anyhow::Result;
 use engine::Tensor;
-use models::QuantizedNetwork;
 use models::formats::{Model, open};
-use quant::QParams;
+use models::{Network, QuantizedNetwork};
 
-use super::InspectArgs;
+use super::names::{distinct, name};
+use super::{InspectArgs, Quantizers};
 use crate::run::assets;
 use crate::run::context::Context;
 use crate::run::exit::Failure;
@@ -16,9 +17,81 @@ use crate::run::experiment::inputs;
 use crate::show::levels::{Named, before_and_after};
 use crate::show::svg::{Plot, Size};
 
-/// A quantized network to compare with, and what its layers see.
-pub(super) struct Compared {
-    /// `PTQ W4A4`, by the command that made it, or the file's name.
+/// The network of `--weights`.
+pub(super) struct Inspected<'a> {
+    pub(super) file: &'a Path,
+    /// What its file says it is, `PTQ W4A4`; `None`: a float network.
+    pub(super) quantized: Option<String>,
+    pub(super) network: &'a Network,
+    pub(super) quantizers: &'a Quantizers,
+    pub(super) inputs: &'a [(String, Tensor)],
+}
+
+/// The networks of the pictures: bars for the inspected one, and the quantized ones over it.
+pub(super) struct Comparison {
+    /// What the bars of weights and of inputs are called.
+    bars: [String; 2],
+    /// What the pictures are of.
+    title: &'static str,
+    networks: Vec<Compared>,
+}
+
+impl Comparison {
+    /// The networks of `--compare` beside the inspected one, which is drawn as a quantized one too if it is shown as one;
+    /// `None` if there are none.
+    ///
+    /// # Errors
+    /// If a file holds no quantized network with weights that are left to look at.
+    pub(super) fn open(
+        args: &InspectArgs,
+        context: &Context,
+        inspected: &Inspected<'_>,
+    ) -> Result<Option<Self>> {
+        if args.compare.is_empty() {
+            return Ok(None);
+        }
+        let opened = args.compare.iter().map(|file| Compared::open(args, context, file));
+        let mut networks = opened.collect::<Result<Vec<_>>>()?;
+        let Inspected { file, quantized, network, quantizers, inputs } = inspected;
+        let first = (quantized.clone().unwrap_or_else(|| "float".into()), file.to_path_buf());
+        let others = networks.iter().zip(&args.compare).map(|(c, file)| (c.name.clone(), file.clone()));
+        let names = distinct(&iter::once(first).chain(others).collect::<Vec<_>>());
+        for ((compared, name), other) in networks.iter_mut().zip(&names[1..]).zip(&args.compare) {
+            compared.name.clone_from(name);
+            let missing =
+                compared.layers().filter(|layer| network.graph.weighted().all(|n| n.name != *layer));
+            let missing: Vec<&str> = missing.collect();
+            if args.layers.is_empty() && !missing.is_empty() {
+                context.note(format_args!(
+                    "--compare {}: its layers {} are not in {} and are not drawn",
+                    other.display(),
+                    missing.join(", "),
+                    file.display()
+                ));
+            }
+        }
+        let own = &names[0];
+        let (bars, title) = match (quantized, quantizers) {
+            (None, _) => ([own.clone(), own.clone()], "float and quantized"),
+            (Some(_), Quantizers::Own(_)) => {
+                ([format!("{own} as stored"), format!("{own} before rounding")], "quantized networks")
+            }
+            (Some(_), Quantizers::Asked { .. }) => {
+                ([format!("{own} as stored"), format!("{own} without rounding")], "quantized networks")
+            }
+        };
+        if let Quantizers::Own(quantization) = quantizers {
+            let network =
+                QuantizedNetwork { network: (*network).clone(), quantization: (**quantization).clone() };
+            networks.insert(0, Compared { name: own.clone(), network, inputs: inputs.to_vec() });
+        }
+        Ok(Some(Self { bars, title, networks }))
+    }
+}
+
+/// A quantized network that is drawn, and what its layers see.
+struct Compared {
+    /// In the legend.
     name: String,
     network: QuantizedNetwork,
     inputs: Vec<(String, Tensor)>,
@@ -26,10 +99,7 @@ pub(super) struct Compared {
 
 impl Compared {
     /// The network in `file`.
-    ///
-    /// # Errors
-    /// If the file holds no quantized network with weights that are left to look at.
-    pub(super) fn open(args: &InspectArgs, context: &Context, file: &Path) -> Result<Self> {
+    fn open(args: &InspectArgs, context: &Context, file: &Path) -> Result<Self> {
         let normalization = assets::normalization(args.input.normalization.as_deref())?;
         let opened = open::open(file, None, normalization)?;
         let Model::Quantized(network) = opened.model else {
@@ -40,38 +110,44 @@ impl Compared {
             );
             return Err(Failure::BadInput(text).into());
         };
-        let verb = opened.metadata.get("command").and_then(|command| command.split(' ').nth(1));
-        let bits = network.quantization.config.bits;
-        let name = match verb {
-            Some(verb @ ("ptq" | "qat")) => format!("{} {bits}", verb.to_uppercase()),
-            _ => file.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
-        };
+        let name = name(file, &opened.metadata, &network);
         let images = (args.input.data.as_deref(), args.images);
         let inputs = inputs(context, images, &network.network, Some(network.quantization.simulated()))?;
         Ok(Self { name, network, inputs })
     }
 
-    /// The weight of a layer, and its quantizer; `None` if it stays in floats.
-    fn weight(&self, layer: &str) -> Result<Option<(&Tensor, QParams)>> {
-        let Some(widths) = self.network.quantization.plan.get(layer) else { return Ok(None) };
-        let w = self.network.network.params.get(&format!("{layer}.weight"))?;
-        Ok(Some((w, self.network.quantization.weight_params(layer, w, widths.w)?)))
+    fn layers(&self) -> impl Iterator<Item = &str> {
+        self.network.network.graph.weighted().map(|node| node.name.as_str())
+    }
+
+    /// The weight of a layer, and its quantizer.
+    fn weight(&self, layer: &str) -> Result<Named<'_>> {
+        let QuantizedNetwork { network, quantization } = &self.network;
+        let Some(widths) = quantization.plan.get(layer) else { return Ok(self.nothing(layer)) };
+        let w = network.params.get(&format!("{layer}.weight"))?;
+        Ok((self.name.clone(), Some((w, quantization.weight_params(layer, w, widths.w)?))))
     }
 
     /// What a layer sees, and its quantizer.
-    fn input(&self, layer: &str) -> Result<Option<(&Tensor, QParams)>> {
+    fn input(&self, layer: &str) -> Result<Named<'_>> {
         let quantization = &self.network.quantization;
         let (Some(widths), Some((_, x))) =
             (quantization.plan.get(layer), self.inputs.iter().find(|(name, _)| name == layer))
         else {
-            return Ok(None);
+            return Ok(self.nothing(layer));
         };
-        Ok(Some((x, quantization.ranges.params(layer, widths.a)?)))
+        Ok((self.name.clone(), Some((x, quantization.ranges.params(layer, widths.a)?))))
+    }
+
+    /// In the legend of a layer that has no levels here.
+    fn nothing(&self, layer: &str) -> Named<'_> {
+        let why = if self.layers().any(|name| name == layer) { "in floats" } else { "no such layer" };
+        (format!("{} ({why})", self.name), None)
     }
 }
 
-/// Two pictures of a layer: its weights `w` and its input `x` in floats, and in each of the
-/// quantized networks the share of values on each level of the grid, with the clipping range.
+/// Two pictures of a layer: its weights `w` and its input `x` in the inspected network, and in each of the quantized
+/// networks the share of values on each level of the grid, with the clipping range.
 ///
 /// # Errors
 /// If a value is NaN.
@@ -79,26 +155,17 @@ pub(super) fn plot_layers_histogram(
     layer: &str,
     w: &Tensor,
     x: Option<&Tensor>,
-    compared: &[Compared],
+    comparison: &Comparison,
 ) -> Result<Vec<Plot>> {
-    let picture = |what, float, after: &[Named<'_>]| {
-        let title = format!("{layer}: {what}, float and quantized");
-        before_and_after(&title, ("float", float), after, Size::USUAL)
+    let Comparison { bars: [weights, inputs], title, networks } = comparison;
+    let picture = |what, bars: (&str, &Tensor), after: Result<Vec<Named<'_>>>| {
+        before_and_after(&format!("{layer}: {what}, {title}"), bars, after?, Size::USUAL)
     };
-    let weights = all(compared, |c| c.weight(layer))?;
-    let mut plots = vec![picture("weights", w, &weights)?];
+    let after = networks.iter().map(|network| network.weight(layer)).collect();
+    let mut plots = vec![picture("weights", (weights, w), after)?];
     if let Some(x) = x {
-        let inputs = all(compared, |c| c.input(layer))?;
-        plots.push(picture("input", x, &inputs)?);
+        let after = networks.iter().map(|network| network.input(layer)).collect();
+        plots.push(picture("input", (inputs, x), after)?);
     }
     Ok(plots)
-}
-
-/// What `get` finds in each network that quantizes it.
-fn all<'a>(
-    compared: &'a [Compared],
-    get: impl Fn(&'a Compared) -> Result<Option<(&'a Tensor, QParams)>>,
-) -> Result<Vec<Named<'a>>> {
-    let found = compared.iter().map(|c| Ok(get(c)?.map(|(values, q)| (c.name.as_str(), values, q))));
-    Ok(found.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
 }

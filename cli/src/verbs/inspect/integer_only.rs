@@ -124,6 +124,13 @@ pub fn run(
         let text = format!("{flag}: {} is an integer-only network, shown as it is", path.display());
         return Err(Failure::Usage(text).into());
     }
+    if !args.compare.is_empty() {
+        let text = format!(
+            "--compare: {} is an integer-only network without floats to draw; give the .latent file beside it as --weights",
+            path.display()
+        );
+        return Err(Failure::Usage(text).into());
+    }
     let all = graph.nodes().iter().zip(graph.multiply_adds());
     let nodes: Vec<NodeRow> = all
         .filter(|(node, _)| args.layers.is_empty() || args.layers.contains(&node.name))

@@ -13,7 +13,7 @@ use crate::run::context::Context;
 use crate::run::run_folder::{REPORT, RunFolder};
 use crate::run::settings;
 use crate::show::heat::strip;
-use crate::show::levels::{Named, before_and_after};
+use crate::show::levels::{Named, before_and_after, note};
 use crate::show::plot::bars;
 use crate::show::report::Report;
 use crate::show::svg::{Plot, Size};
@@ -74,8 +74,8 @@ pub(super) fn range(x: &Tensor) -> (f32, f32) {
 
 /// Before and after.
 pub(super) fn plot(title: &str, x: &Tensor, q: Option<&QParams>) -> Result<Plot> {
-    let after: Vec<Named<'_>> = q.map(|q| ("quantized", x, q.clone())).into_iter().collect();
-    before_and_after(title, ("before", x), &after, Size::USUAL)
+    let after: Vec<Named<'_>> = q.map(|q| ("quantized".into(), Some((x, q.clone())))).into_iter().collect();
+    before_and_after(title, ("before", x), after, Size::USUAL)
 }
 
 pub(super) const HEAD: [&str; 13] = [
@@ -140,6 +140,9 @@ pub(super) fn report(
     page.heading("Layers");
     page.table(&HEAD, &table(layers));
     page.heading("Distributions before and after quantization");
+    if let Some(text) = note(plots) {
+        page.note(text);
+    }
     page.plots(plots);
     let plots_folder = folder.path("plots");
     std::fs::create_dir_all(&plots_folder).map_err(|e| models::Error::io("create", &plots_folder, e))?;

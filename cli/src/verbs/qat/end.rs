@@ -1,4 +1,4 @@
-//! The end of `qat`: the last epoch's network, and what is said.
+//! The end of `qat`: the last epoch's network, which is the result, and what is said of it and of the best.
 
 use std::path::{Path, PathBuf};
 
@@ -43,28 +43,35 @@ pub(super) fn finish(
     context: &Context,
     setup: &Setup,
     outcome: &Outcome,
-    (scores, top1_last): (Scores, f64),
-    report: &Path,
+    (scores, top1_best): (Scores, f64),
+    (model, report): (&Path, &Path),
 ) -> Result<()> {
     let (best, epoch) = outcome.best();
-    let say = |best: f64, last: f64, of: &str| {
+    let say = |last: f64, best: f64, of: &str, chosen: &str| {
+        let beside = format!(", {best:.2}% after epoch {epoch} (the best{chosen})");
+        // Where bits are learned, the networks before the last were larger, and none is the best.
+        let beside = if outcome.learned_bits.is_some() { String::new() } else { beside };
         context.say(format_args!(
-            "top-1 in integers{of} {best:.2}% after epoch {epoch} (the best, saved), {last:.2}% after epoch {} (the last); seed {}",
+            "top-1 in integers{of} {last:.2}% after epoch {} (the last){beside}; seed {}",
             args.epochs, context.seed
         ))
     };
     match &setup.held_out {
         Some(held_out) => {
-            say(best, outcome.top1_last(), &format!(" of {} images held out", held_out.images()))?;
-            say(scores.top1_int, top1_last, &format!(" of {} test images", scores.images))?;
+            let of = format!(" of {} images held out", held_out.images());
+            say(outcome.top1_last(), best, &of, ", chosen on these images")?;
+            say(scores.top1_int, top1_best, &format!(" of {} test images", scores.images), "")?;
         }
-        None => say(best, outcome.top1_last(), "")?,
+        None => say(scores.top1_int, best, "", ", chosen on these images")?,
     }
     context.say(scores)?;
     if let Some(learned) = &outcome.learned_bits {
         context.say(format_args!("bits    --layer-bits {}", args.with_learned(learned)))?;
     }
     context.say(format_args!("trained at {:.0} images/s", outcome.images_per_s()))?;
-    context.say(format_args!("model   {}", outcome.model.display()))?;
+    context.say(format_args!("model   {}", model.display()))?;
+    if outcome.learned_bits.is_none() {
+        context.say(format_args!("best    {}", outcome.model.display()))?;
+    }
     context.say(format_args!("report  {}", report.display()))
 }
