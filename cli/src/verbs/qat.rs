@@ -120,7 +120,7 @@ const TEACHER_IS_START: &str = "float";
 impl QatArgs {
     /// The settings in `recipe`, for the network and data that `input` names.
     pub(crate) fn of_recipe(recipe: &Path, input: &InputArgs) -> Result<Self> {
-        let args = Self { input: input.clone(), ..settings::from_file("qat", recipe)? };
+        let args = Self { input: input.clone(), ..settings::from_file("qat", recipe)? }.with_init_file()?;
         args.check()?;
         if args.hold_out.is_some() {
             let text = "a table measures every cell on the test images: leave hold_out away";
@@ -171,6 +171,7 @@ impl QatArgs {
 /// # Errors
 /// If network or data cannot be read, the folder cannot be written to, or the run diverges.
 pub fn run(args: QatArgs, context: &Context) -> Result<()> {
+    let args = args.with_init_file()?;
     let recipe = args.post_training();
     recipe.check()?;
     args.check()?;
@@ -187,12 +188,7 @@ pub fn run(args: QatArgs, context: &Context) -> Result<()> {
         None => RunFolder::create(context, args.out.as_deref(), &args)?,
     };
     interrupt::at_once(format!("what was saved before stays; continue with `{}`", folder.resume(context)));
-    let mut files = setup.files();
-    let init = args.init_file()?;
-    files.extend(init.as_deref().map(|file| ("init", file)));
-    let other = args.teacher.as_deref().filter(|file| file.as_os_str() != TEACHER_IS_START);
-    files.extend(other.map(|file| ("teacher", file)));
-    folder.pin(context, &files)?;
+    folder.pin(context, &[setup.files(), args.files()].concat())?;
     let float = setup.float(context)?;
     let top1_float = float.top1();
     context.note(format_args!("float            top-1 {top1_float:.2}%"));

@@ -19,7 +19,7 @@ impl QatArgs {
     /// Where training starts.
     pub(crate) fn start(&self, context: &Context, setup: &Setup) -> Result<QuantizedNetwork> {
         let recipe = Recipe { activation_rule: self.activation_rule, ..self.post_training() };
-        let mut start = match &self.init_file()? {
+        let mut start = match &self.init {
             Some(file) => {
                 // A file that does not say how its pixels were normalised is taken to agree.
                 let says = open::open(file, None, None)?.metadata.contains_key("mean");
@@ -43,23 +43,25 @@ impl QatArgs {
         Ok(start)
     }
 
-    /// The file of `--init`; a run's folder stands for what it made last: the latent weights of `qat`, the weights of `train`.
-    pub(super) fn init_file(&self) -> Result<Option<PathBuf>> {
-        let Some(init) = &self.init else { return Ok(None) };
-        if !init.is_dir() {
-            return Ok(Some(init.clone()));
-        }
-        let latent = std::fs::read_dir(init.join("last")).into_iter().flatten().flatten();
+    /// With the file of `--init` if that is a run's folder: what the run made last, the latent weights of `qat` or the weights
+    /// of `train`.
+    ///
+    /// # Errors
+    /// If the folder holds neither.
+    pub(super) fn with_init_file(self) -> Result<Self> {
+        let Some(folder) = self.init.as_deref().filter(|init| init.is_dir()) else { return Ok(self) };
+        let latent = std::fs::read_dir(folder.join("last")).into_iter().flatten().flatten();
         let mut latent = latent.map(|entry| entry.path()).filter(|path| is_latent(path));
-        let found = latent.next().or_else(|| Some(init.join(WEIGHTS)).filter(|path| path.exists()));
-        found.map(Some).ok_or_else(|| {
-            let text = format!(
+        let found = latent.next().or_else(|| Some(folder.join(WEIGHTS)).filter(|path| path.exists()));
+        match found {
+            Some(file) => Ok(Self { init: Some(file), ..self }),
+            None => Err(Failure::BadInput(format!(
                 "--init {}: holds neither last/*.latent.safetensors, which `qat` leaves, nor {WEIGHTS}, which `train` does; \
                  name a file",
-                init.display()
-            );
-            Failure::BadInput(text).into()
-        })
+                folder.display()
+            ))
+            .into()),
+        }
     }
 
     /// How to train.
