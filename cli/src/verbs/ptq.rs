@@ -144,7 +144,7 @@ pub fn run(args: PtqArgs, context: &Context) -> Result<()> {
     let latent = quantized.save(&model, &facts)?;
     let model_bytes = file_bytes(&model)?;
 
-    let float_row = page::Row::float(&float, &setup.network);
+    let float_row = page::Row::float(&float, &setup.network)?;
     let name = format!("PTQ {}", args.widths.bits);
     let row = page::Row::quantized(name, args.widths.method, &quantized, (scores, &integers), model_bytes);
     let rows = vec![float_row, row.with_file(&folder, &latent)];

@@ -223,7 +223,7 @@ pub fn run(args: QatArgs, context: &Context) -> Result<()> {
     };
     let trained = row("QAT", &outcome.last, (scores, &answers), file_bytes(&model)?);
     let rows = vec![
-        page::Row::float(&float, &setup.network),
+        page::Row::float(&float, &setup.network)?,
         row("PTQ", &post_training, (ptq, &ptq_answers), post_training.model_bytes(&[])?.len()),
         trained.with_file(&folder, &latent_path(&model)),
     ];

@@ -220,7 +220,7 @@ fn begin(args: &SearchArgs, context: &Context) -> Result<()> {
     let model_bytes = file_bytes(&model)?;
     let row = page::Row::quantized("mixed".into(), args.method, quantized, (scores, &answers), model_bytes);
     let rows =
-        vec![page::Row::float(&setup.float(context)?, &setup.network), row.with_file(&folder, &latent)];
+        vec![page::Row::float(&setup.float(context)?, &setup.network)?, row.with_file(&folder, &latent)];
     let found = Found {
         args,
         candidates: &candidates,

@@ -244,7 +244,7 @@ fn fill(args: &TableArgs, context: &Context, shards: &[PathBuf]) -> Result<()> {
     }
     context.say(written::text(args, top1_float, &cells))?;
     let command = settings::command(&context.verb, context.seed, args)?;
-    let mut rows = vec![page::Row::float(&float, &setup.network)];
+    let mut rows = vec![page::Row::float(&float, &setup.network)?];
     if let Some(best) = cells.iter().max_by(|a, b| a.top1.total_cmp(&b.top1)) {
         rows.extend(best.row(context, &setup, &folder)?);
     }

@@ -133,7 +133,7 @@ impl Train<'_> {
         let path = folder.path(WEIGHTS);
         weights.write(&path)?;
         let plot = folder.write("curve.svg", fit::curve(metrics, self.what()).as_bytes())?;
-        let row = page::Row::float(&self.answers(trainer)?, &self.network);
+        let row = page::Row::float(&self.answers(trainer)?, &self.network)?;
         let begin = page::Begin { weights: None, data, test: &self.test };
         let report = page::write(context, folder, begin, &command, vec![row], None)?;
 

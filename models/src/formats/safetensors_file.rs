@@ -106,7 +106,7 @@ impl Checkpoint {
     }
 
     /// The bytes of the file; equal checkpoints give equal bytes.
-    pub(super) fn to_bytes(&self) -> Result<Vec<u8>> {
+    pub(crate) fn to_bytes(&self) -> Result<Vec<u8>> {
         let stored: Vec<Stored> =
             self.tensors.iter().map(|(name, tensor)| Stored::float(name, tensor)).collect();
         to_bytes(&stored, &self.metadata)

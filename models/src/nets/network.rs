@@ -92,6 +92,14 @@ impl Network {
         checkpoint
     }
 
+    /// The size of its file, if it is written as it is.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn file_bytes(&self) -> Result<usize> {
+        Ok(self.checkpoint(&self.params).to_bytes()?.len())
+    }
+
     /// Says in the metadata of a checkpoint of this network what it is.
     pub fn describe(&self, checkpoint: &mut Checkpoint) {
         checkpoint.set("arch", format!("resnet{}", self.depth));

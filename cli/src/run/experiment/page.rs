@@ -8,7 +8,7 @@ use models::data::loader::Loader;
 use models::{Evaluation, Network, QuantizedNetwork};
 use quant::ScaleRule;
 
-use super::{Scores, Setup, float_bytes};
+use super::{Scores, Setup};
 use crate::report::machine::Machine;
 use crate::report::results::{Front, Measured, Results};
 use crate::run::context::Context;
@@ -23,19 +23,22 @@ pub struct Row {
 }
 
 impl Row {
-    /// The float network.
-    pub fn float(evaluation: &Evaluation, network: &Network) -> Self {
+    /// The float network, and the size of its file.
+    ///
+    /// # Errors
+    /// If it cannot be written to a file.
+    pub fn float(evaluation: &Evaluation, network: &Network) -> Result<Self> {
         let measured = Measured {
             name: "float".into(),
             top1: evaluation.top1(),
             simulated: None,
             agreement: None,
             integer_only: false,
-            bytes: float_bytes(network),
+            bytes: network.file_bytes()?,
             model: None,
             predictions: evaluation.answers().map(|class| class as u16).collect(),
         };
-        Self { method: String::new(), measured }
+        Ok(Self { method: String::new(), measured })
     }
 
     /// A quantized network, what it scores and answers, and the size of its model file.

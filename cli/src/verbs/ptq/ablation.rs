@@ -38,7 +38,7 @@ pub(super) fn run(
     context.say(format_args!("{}, top-1 of {} test images in integers:", ablation.bits, ablation.images))?;
     context.say(text_table(&Ablation::HEAD, 1, &ablation.table()))?;
     ablation.write(folder)?;
-    let rows = vec![page::Row::float(float, &setup.network)];
+    let rows = vec![page::Row::float(float, &setup.network)?];
     let report = page::write(context, folder, setup.into(), command, rows, None)?;
     context.say(format_args!("report  {}", report.display()))?;
     context.result(&Said { ablation: &ablation, report: &report, run: folder.folder() })
