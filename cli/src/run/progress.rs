@@ -30,7 +30,7 @@ impl Progress {
     pub fn new(context: &Context, what: impl Into<String>, total: usize) -> Self {
         let (what, total) = (what.into(), total as u64);
         let bar = context.bars().then(|| {
-            let style = "{prefix} [{bar:32}] {pos}/{len} {msg}";
+            let style = "{prefix} [{bar:32}] {pos}/{len} {wide_msg}";
             let style = ProgressStyle::with_template(style).expect("a valid template");
             let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(8));
             bar.set_style(style.progress_chars("=> "));

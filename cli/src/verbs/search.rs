@@ -17,6 +17,7 @@ mod finish;
 mod forecast;
 mod found;
 mod ledger;
+mod live;
 mod shard;
 
 use std::path::PathBuf;
@@ -43,6 +44,7 @@ use costs::Costs;
 use finish::finish;
 use found::Found;
 use ledger::{Ledger, Of};
+use live::Live;
 
 /// What else `search` does.
 #[derive(Subcommand, Clone, Debug)]
@@ -251,7 +253,8 @@ fn search(
     let costs = args.costs.guessed(args, candidates)?;
     let progress = Progress::new(context, "search", args.evaluations);
     let searcher = mixed::searcher(&args.searcher).expect("the command line takes no other names");
-    let (mut asked, mut measured, mut seconds, mut best) = (0, 0, 0.0, None::<Point>);
+    let mut live = Live::new(limits.goal, args.minimize);
+    let (mut asked, mut measured, mut seconds) = (0, 0, 0.0);
     let outcome = mixed::search(searcher, &layers, limits, costs.as_deref(), |bits| {
         let accuracy = ledger.accuracy(Of::Candidate, bits, |bits| {
             let start = Instant::now();
@@ -262,13 +265,8 @@ fn search(
         asked += 1;
         progress.set(asked);
         let point = Point { bits: bits.to_vec(), size: mixed::size_bytes(&layers, bits), accuracy };
-        if limits.goal.prefers(&point, best.as_ref()) {
-            let (objective, unit) = (args.minimize, args.minimize.unit());
-            progress.message(format!(
-                "{:.1} {unit} at {accuracy:.2}%",
-                objective.shown(objective.whole(point.size))
-            ));
-            best = Some(point);
+        if let Some(line) = live.take(point) {
+            progress.message(line);
         }
         Ok::<_, anyhow::Error>(accuracy)
     })?;
