@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Result, changed_network, data, network, records, run_in, tensor, text};
+use common::{Result, changed_network, cli, data, network, records, run_in, tensor, text};
 use models::Checkpoint;
 
 fn eval(dir: &std::path::Path, arguments: &[&str]) -> Result {
@@ -158,4 +158,27 @@ fn a_state_of_a_run_is_read_for_its_weights() {
     let dir = tempfile::tempdir().unwrap();
     let path = network(dir.path());
     assert!(Checkpoint::read(&path).unwrap().notes.is_empty());
+}
+
+/// The documents have their accuracy on all 10,000 test images; of the slice's 1,000 it may differ by a point or two.
+#[test]
+fn the_bundled_networks_are_as_good_as_the_documents_say() {
+    let assets = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/assets/");
+    let documents = std::fs::read_to_string(format!("{assets}README.md")).unwrap();
+    let mut seen = 0;
+    for folder in ["qat", "mixed"] {
+        for entry in std::fs::read_dir(format!("{assets}{folder}")).unwrap() {
+            let path = entry.unwrap().path();
+            let name = format!("{folder}/{}", path.file_name().unwrap().to_str().unwrap());
+            let line = documents.lines().find(|line| line.starts_with(&format!("| `{name}` |")));
+            let line = line.unwrap_or_else(|| panic!("{name} has no line in models/assets/README.md"));
+            let figure = line.split("**").nth(1).and_then(|figure| figure.strip_suffix('%'));
+            let figure: f64 = figure.expect("an accuracy in bold").parse().unwrap();
+            let json = cli(&["eval", "--json", "--weights", text(&path)]).output().unwrap();
+            let top1 = Result::from(json).json()["top1"].as_f64().unwrap();
+            assert!((top1 - figure).abs() < 2.5, "{name}: {top1}% of the slice, {figure}% of all");
+            seen += 1;
+        }
+    }
+    assert!(seen >= 8);
 }

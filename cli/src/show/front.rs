@@ -4,7 +4,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::show::axis::Axis;
 use crate::show::objective::Objective;
-use crate::show::plot::bars;
 use crate::show::svg::{Frame, Plot};
 
 /// What a search keeps to.
@@ -91,12 +90,22 @@ pub fn sizes(title: &str, sizes: &Sizes<'_>) -> Plot {
     frame.finish()
 }
 
-/// The bits of each layer.
+/// The bits of each layer: a bar with its name along it and the number on top.
 pub fn bits(title: &str, layers: &[String], bits: &[u32]) -> Plot {
-    // A number under every layer; the names would not fit.
-    let names: Vec<String> = (1..=layers.len()).map(|i| i.to_string()).collect();
-    let values = bits.iter().map(|&b| f64::from(b)).collect();
-    bars(title, "bits", &names, &[("layers in the order of the network".to_owned(), values)])
+    let most = bits.iter().copied().max().unwrap_or(0).max(1);
+    let mut x = Axis::over("layers in the order of the network", [0.0, layers.len().max(1) as f64]);
+    x.names = vec![(0.0, String::new())]; // no numbers: the bars have names
+    let y = Axis::over("bits", [0.0, f64::from(most)]).whole().headroom();
+    let mut frame = Frame::new(title, x, y);
+    for (i, (layer, &b)) in layers.iter().zip(bits).enumerate() {
+        let (left, value) = (i as f64, f64::from(b));
+        frame.bars([(left + 0.08, left + 0.92, value)], "s0 soft");
+        let (middle, foot, top) = (frame.px(left + 0.5), frame.bottom() - 6.0, frame.py(value) - 4.0);
+        let along = format!("transform='rotate(-90 {:.1} {foot:.1})'", middle + 4.0);
+        frame.text(middle + 4.0, foot, "start", &along, layer);
+        frame.text(middle, top, "middle", "", &b.to_string());
+    }
+    frame.finish()
 }
 
 #[cfg(test)]
@@ -122,6 +131,10 @@ mod tests {
         // Three of all, two of the front, one uniform, one finished.
         assert_eq!(svg.matches("<circle").count(), 7, "{svg}");
         assert!(svg.contains("2 bits") && svg.contains("with learned corrections"));
-        assert!(bits("t", &["a".into(), "b".into()], &[3, 8]).file().contains("layers in the order"));
+        let svg = bits("t", &["layer1.0.conv1".into(), "fc".into()], &[3, 8]).file();
+        assert!(
+            svg.contains("layers in the order") && svg.contains(">layer1.0.conv1<") && svg.contains(">fc<")
+        );
+        assert!(svg.contains(">3<") && svg.contains(">8<"), "{svg}");
     }
 }

@@ -8,7 +8,7 @@
 //!                                                            gamma' = gamma sqrt( (var + f^2 eps) / (var + eps) )
 //! ```
 //!
-//! Let `s_c` be the step that the scale rule chooses for channel `c` alone and `s` the layer's. With `f = s_c / s` every
+//! (7h). Let `s_c` be the step that the scale rule chooses for channel `c` alone and `s` the layer's. With `f = s_c / s` every
 //! channel of `w'` wants the step `s`: the one scale of the tensor serves each channel as its own would, and the factors
 //! cost nothing, since batch norm multiplies each channel anyway. What is left to per-channel scales is layers without a
 //! batch norm.

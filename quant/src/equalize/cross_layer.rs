@@ -11,7 +11,7 @@
 //! 11). With the ranges `r1` on one side and `r2` on the other, both become `sqrt(r1 r2)` for
 //!
 //! ```text
-//! f = sqrt( r1 / r2 )
+//! f = sqrt( r1 / r2 )                                                       (7i)
 //! ```
 //!
 //! The paper folds batch norms into the weights in front of them, and `r1` is the range of a folded channel. Here those

@@ -6,7 +6,7 @@
 //! `beta` and the standard deviation `|gamma|`; taken as normal and clipped at 0,
 //!
 //! ```text
-//! E[x_c]         =  |gamma| phi(beta / |gamma|)  +  beta Phi(beta / |gamma|)
+//! E[x_c]         =  |gamma| phi(beta / |gamma|)  +  beta Phi(beta / |gamma|)            (7j)
 //! E[y_hat - y]_o =  sum over c, kernel   e[o, kernel, c] E[x_c]
 //! ```
 //!

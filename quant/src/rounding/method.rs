@@ -19,7 +19,7 @@ pub enum WeightRule {
     Free,
 }
 
-/// A reconstruction: minimise `|f(x) - f_q(x_q)|^2` of each unit, without labels.
+/// A reconstruction: minimise `E |f(x) - f_q(x_q)|^2` of each unit (7k), without labels.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Method {
     /// What is reconstructed at a time.

@@ -6,7 +6,7 @@
 //! ```text
 //! p[i]   the counts of the kept bins, everything beyond them added to the last one that is not empty
 //! q[i]   the kept bins merged into L groups of equal width, each group's count spread over its bins that are not empty
-//! KL     sum p/P log( (p/P) / (q/Q) )                P, Q the sums of p and q
+//! KL     sum p/P log( (p/P) / (q/Q) )                P, Q the sums of p and q          (2g)
 //! ```
 //!
 //! and the `m` of least divergence gives `alpha = max|x| m / 2048`: clipping makes the last bin of `p` too full, coarse
