@@ -97,13 +97,13 @@ fn what_is_kept_changes_nothing() {
 #[test]
 fn guessed_costs_fall_with_every_bit() {
     let evaluator = evaluator(0);
-    for proxy in [Proxy::Sqnr, Proxy::Output] {
+    for (name, proxy) in Proxy::TABLE {
         let costs = evaluator.costs(proxy, 1..=8).unwrap();
         assert_eq!(costs.len(), evaluator.layers().len());
         for row in costs {
             assert!(
                 row.len() == 8 && row.windows(2).all(|pair| pair[0] > pair[1] && pair[1] >= 0.0),
-                "{proxy:?} {row:?}"
+                "{name} {row:?}"
             );
         }
     }
@@ -123,9 +123,9 @@ fn a_guessed_cost_is_that_of_the_layer_at_its_place() {
             .iter_mut()
             .for_each(|w| *w = w.signum());
         let evaluator = Evaluator::new(&graph, &params, ROUNDING, batches.clone(), &images, 0).unwrap();
-        for proxy in [Proxy::Sqnr, Proxy::Output] {
+        for (name, proxy) in Proxy::TABLE {
             for (layer, row) in evaluator.layers().iter().zip(evaluator.costs(proxy, 2..=3).unwrap()) {
-                assert_eq!(row[0] < 1e-9, layer.name == exact, "{proxy:?}: {} costs {row:?}", layer.name);
+                assert_eq!(row[0] < 1e-9, layer.name == exact, "{name}: {} costs {row:?}", layer.name);
             }
         }
         *params.get_mut(&format!("{exact}.weight")).unwrap() = float;

@@ -75,7 +75,7 @@ pub struct SearchArgs {
     #[arg(long, value_name = "NAME", default_value = "greedy", hide_possible_values = true,
           value_parser = PossibleValuesParser::new(SEARCHERS.map(|searcher| searcher.name())))]
     searcher: String,
-    /// What `greedy` and `dynamic` take a layer's cost from: measured, sqnr, output
+    /// What `greedy` and `dynamic` take a layer's cost from: measured, sqnr, output, fisher
     #[arg(long, value_name = "NAME", value_enum, default_value_t = Costs::Measured, hide_possible_values = true)]
     costs: Costs,
     /// Rule that chooses the scale of weights

@@ -12,12 +12,13 @@
 //! 3. [`mod@sensitivity`]: what each layer costs alone; [`greedy`]: allocation at a price, descent, exchange.
 //! 4. [`dynamic`]: the exact allocation, if costs added up.
 //! 5. [`nsga2`] and [`annealing`]: two searches that assume nothing about the function.
-//! 6. [`rank`]: how well a cheap stand-in orders candidates.
+//! 6. [`proxy`]: cheap stand-ins for what a layer costs, among them the Fisher information; [`rank`]: how well they order candidates.
 //! 7. [`evaluator`]: the function, computed from the first layer that changed.
 
 pub mod annealing;
 pub mod dynamic;
 pub mod evaluator;
+mod fisher;
 pub mod front;
 pub mod goal;
 pub mod greedy;

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `sqnr` | `E (w_hat - w)^2 / E w^2`, the inverse of the weights' signal-to-quantization-noise ratio |
 //! | `output` | `mean over channels of ( 1 - corr(y_hat, y)^2 )` of the layer's output |
+//! | `fisher` | `1/2 sum F (w_hat - w)^2` with the diagonal of the [Fisher information](super::fisher) (6m) |
 //!
 //! The second looks at a batch of images as the float network sees them. A batch norm takes back a factor and a mean of
 //! each channel; what is left of the error `y_hat - y` after the best factor and mean is the share `1 - corr^2` of the
@@ -17,7 +18,7 @@ use std::ops::RangeInclusive;
 use engine::fast::{Algorithm, conv2d};
 use engine::{Graph, Hook, Layer, Node, Params, Result, Tape, Tensor, ops};
 
-use super::Rounding;
+use super::{Rounding, fisher};
 
 /// Which guess.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +27,14 @@ pub enum Proxy {
     Sqnr,
     /// The noise of the layer's output.
     Output,
+    /// The noise of the weights, each weighed by what the network's answers depend on it.
+    Fisher,
+}
+
+impl Proxy {
+    /// All, by name.
+    pub const TABLE: [(&str, Self); 3] =
+        [("sqnr", Self::Sqnr), ("output", Self::Output), ("fisher", Self::Fisher)];
 }
 
 /// `costs[layer][b - min]` of the network `graph` with `params`; `batch` are images as the network takes them.
@@ -36,16 +45,21 @@ pub(super) fn costs(
     batch: Option<&Tensor>,
     widths: RangeInclusive<u32>,
 ) -> Result<Vec<Vec<f64>>> {
+    // Of each layer at each width, by its weights before and after.
+    let by_weights = |cost: &dyn Fn(&str, &[f32], &[f32]) -> f64| {
+        let of_layer = |node: &Node| {
+            let w = params.get(&format!("{}.weight", node.name))?;
+            let rounded = |b| rounding.round(&node.layer, w, b);
+            widths.clone().map(|b| Ok(cost(&node.name, w.data(), rounded(b)?.data()))).collect()
+        };
+        graph.weighted().map(of_layer).collect()
+    };
     match kind {
-        Proxy::Sqnr => {
-            let of_layer = |node: &Node| {
-                let w = params.get(&format!("{}.weight", node.name))?;
-                widths
-                    .clone()
-                    .map(|b| Ok(noise(w.data(), rounding.round(&node.layer, w, b)?.data())))
-                    .collect()
-            };
-            graph.weighted().map(of_layer).collect()
+        Proxy::Sqnr => by_weights(&|_, w, w_hat| noise(w, w_hat)),
+        Proxy::Fisher => {
+            let Some(batch) = batch else { return Ok(Vec::new()) };
+            let f = fisher::diagonal(graph, params, batch)?;
+            by_weights(&|layer, w, w_hat| f.get(layer).map_or(0.0, |f| fisher::cost(f, w, w_hat)))
         }
         Proxy::Output => {
             let mut hook = Outputs { rounding, widths, costs: HashMap::new() };

@@ -19,6 +19,8 @@ pub enum Costs {
     Sqnr,
     /// The noise of its output.
     Output,
+    /// The noise of its weights, each weighed by what the answers depend on it: the Fisher information.
+    Fisher,
 }
 
 impl Costs {
@@ -31,6 +33,7 @@ impl Costs {
             Self::Measured => return Ok(None),
             Self::Sqnr => Proxy::Sqnr,
             Self::Output => Proxy::Output,
+            Self::Fisher => Proxy::Fisher,
         };
         Ok(Some(candidates.evaluator.costs(guess, args.min_bits..=args.max_bits)?))
     }

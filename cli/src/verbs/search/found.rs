@@ -150,7 +150,7 @@ impl Found<'_> {
     fn correlations(&self, context: &Context) -> Result<Vec<(&'static str, f64)>> {
         let accuracy: Vec<f64> = self.outcome.points.iter().map(|point| point.accuracy).collect();
         let mut found = Vec::new();
-        for (name, proxy) in [("sqnr", Proxy::Sqnr), ("output", Proxy::Output)] {
+        for (name, proxy) in Proxy::TABLE {
             context.detail(format_args!("  guessing costs by {name}"));
             let costs = self.candidates.evaluator.costs(proxy, self.args.min_bits..=self.args.max_bits)?;
             let cost = |(costs, &b): (&Vec<f64>, &u32)| costs[(b - self.args.min_bits) as usize];
