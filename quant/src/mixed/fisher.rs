@@ -31,7 +31,7 @@ pub(super) fn diagonal(graph: &Graph, params: &Params, batch: &Tensor) -> Result
     let shape = Shape::from([&[1], &batch.dims()[1..]].concat().as_slice());
     let mut sums: HashMap<String, Vec<f64>> = HashMap::new();
     for image in batch.data().chunks(pixels).take(images) {
-        let x = Tensor::from_vec(shape.clone(), image.to_vec())?;
+        let x = Tensor::from_vec(shape, image.to_vec())?;
         let pass = || {
             let mut tape = Tape::new();
             let forward = fused.run(params, &mut tape, x.clone(), Mode::Eval, &mut Float)?;

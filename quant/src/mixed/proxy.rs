@@ -37,6 +37,9 @@ impl Proxy {
         [("sqnr", Self::Sqnr), ("output", Self::Output), ("fisher", Self::Fisher)];
 }
 
+/// What rounding the weights of a layer costs: its name, the weights before and after.
+type CostOfWeights<'a> = dyn Fn(&str, &[f32], &[f32]) -> f64 + 'a;
+
 /// `costs[layer][b - min]` of the network `graph` with `params`; `batch` are images as the network takes them.
 pub(super) fn costs(
     kind: Proxy,
@@ -46,7 +49,7 @@ pub(super) fn costs(
     widths: RangeInclusive<u32>,
 ) -> Result<Vec<Vec<f64>>> {
     // Of each layer at each width, by its weights before and after.
-    let by_weights = |cost: &dyn Fn(&str, &[f32], &[f32]) -> f64| {
+    let by_weights = |cost: &CostOfWeights<'_>| {
         let of_layer = |node: &Node| {
             let w = params.get(&format!("{}.weight", node.name))?;
             let rounded = |b| rounding.round(&node.layer, w, b);
