@@ -226,6 +226,12 @@ fn nobody_has_to_listen() {
         cli(arguments).current_dir(dir.path()).stdout(Stdio::null()).stderr(writer).spawn().unwrap()
     };
     assert_eq!(deaf(&["train", "--depth", "21"]).wait().unwrap().code(), Some(2));
+    // With --json the lines for people go to stderr, and the result must not be lost with them.
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let calibrate = ["calibrate", "--samples", "100", "--bits", "4", "--json"];
+    let output = cli(&calibrate).current_dir(dir.path()).stderr(writer).output().unwrap();
+    assert!(output.status.success() && output.stdout.starts_with(b"{"), "{output:?}");
     for (verb, folder) in [("ptq", "p"), ("search", "s")] {
         let mut child = deaf(&[verb, "--out", folder]);
         wait_for(&mut child, &dir.path().join(folder).join("config.toml"));

@@ -1,13 +1,12 @@
 //! What `ptq --ablation` leaves in its folder: `ablation.json`, and its table.
 
-use std::fs;
 use std::path::Path;
 
 use anyhow::Result;
 use quant::{ScaleRule, Sequence, Widths};
 use serde::{Deserialize, Serialize};
 
-use crate::run::exit::Failure;
+use super::results::read_json;
 use crate::run::run_folder::RunFolder;
 
 /// Name of the file.
@@ -87,12 +86,6 @@ impl Ablation {
     /// # Errors
     /// If the file is damaged.
     pub fn read(folder: &Path) -> Result<Option<Self>> {
-        let path = folder.join(NAME);
-        let text = match fs::read_to_string(&path) {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            text => text.map_err(|e| models::Error::io("read", &path, e))?,
-        };
-        let broken = |e| Failure::BadInput(format!("{}: {e}; run the command again", path.display()));
-        Ok(Some(serde_json::from_str(&text).map_err(broken)?))
+        read_json(&folder.join(NAME))
     }
 }

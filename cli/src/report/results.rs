@@ -1,11 +1,12 @@
 //! What a verb leaves in its folder for the page: `results.json`.
 
+use std::fmt::Display;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use models::data::classes::Classes;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::machine::Machine;
 use crate::run::exit::Failure;
@@ -118,21 +119,30 @@ impl Results {
     /// If the file is damaged.
     pub fn read(folder: &Path) -> Result<Option<Self>> {
         let path = folder.join(NAME);
-        let text = match fs::read_to_string(&path) {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            text => text.map_err(|e| models::Error::io("read", &path, e))?,
-        };
-        let broken = |detail: String| {
-            Failure::BadInput(format!("{}: {detail}; run the command again", path.display()))
-        };
-        let results: Self = serde_json::from_str(&text).map_err(|e| broken(e.to_string()))?;
+        let Some(results) = read_json::<Self>(&path)? else { return Ok(None) };
         let images = results.labels.len();
         if let Some(odd) =
             results.networks.iter().find(|m| !m.predictions.is_empty() && m.predictions.len() != images)
         {
             let (name, n) = (&odd.name, odd.predictions.len());
-            return Err(broken(format!("{n} answers of `{name}` for {images} images")).into());
+            return Err(damaged(&path, format_args!("{n} answers of `{name}` for {images} images")).into());
         }
         Ok(Some(results))
     }
+}
+
+/// What a verb has left at `path`; `None` if there is nothing.
+///
+/// # Errors
+/// If the file is damaged.
+pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+    let text = match fs::read_to_string(path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        text => text.map_err(|e| models::Error::io("read", path, e))?,
+    };
+    Ok(Some(serde_json::from_str(&text).map_err(|e| damaged(path, e))?))
+}
+
+fn damaged(path: &Path, detail: impl Display) -> Failure {
+    Failure::BadInput(format!("{}: {detail}; run the command again", path.display()))
 }

@@ -139,7 +139,7 @@ impl Context {
     /// If the stream is closed.
     pub fn say(&self, line: impl Display) -> Result<()> {
         if self.json {
-            writeln!(std::io::stderr(), "{line}")?;
+            to_stderr(line);
         } else {
             writeln!(std::io::stdout(), "{line}")?;
         }

@@ -28,22 +28,18 @@ pub(super) fn diagonal(graph: &Graph, params: &Params, batch: &Tensor) -> Result
     let fused = Fused::new(graph, Algorithm::default());
     let images = batch.dims()[0].min(IMAGES);
     let pixels = batch.len() / batch.dims()[0];
-    let shape = Shape::from([&[1], &batch.dims()[1..]].concat().as_slice());
+    let shape = |n: usize| Shape::from([&[n], &batch.dims()[1..]].concat().as_slice());
+    let batch = Tensor::from_vec(shape(images), batch.data()[..images * pixels].to_vec())?;
+    let p = ops::softmax(&graph.infer(params, batch.clone(), &mut Float)?);
+    let classes = p.shape().last();
     let mut sums: HashMap<String, Vec<f64>> = HashMap::new();
-    for image in batch.data().chunks(pixels).take(images) {
-        let x = Tensor::from_vec(shape, image.to_vec())?;
-        let pass = || {
+    for (image, p) in batch.data().chunks(pixels).zip(p.data().chunks(classes)) {
+        for (class, &likely) in p.iter().enumerate().filter(|(_, p)| **p > UNLIKELY) {
             let mut tape = Tape::new();
-            let forward = fused.run(params, &mut tape, x.clone(), Mode::Eval, &mut Float)?;
-            Ok((tape, forward))
-        };
-        let (tape, forward) = pass()?;
-        let p = ops::softmax(tape.value(forward.output));
-        for (class, &likely) in p.data().iter().enumerate().filter(|(_, p)| **p > UNLIKELY) {
-            let (mut tape, forward) = pass()?;
+            let x = Tensor::from_vec(shape(1), image.to_vec())?;
+            let forward = fused.run(params, &mut tape, x, Mode::Eval, &mut Float)?;
             // d log p_c / d logits = [j = c] - p_j
-            let mut dy = p.map(|p| -p);
-            dy.data_mut()[class] += 1.0;
+            let dy = Tensor::from_fn([1, classes], |j| f32::from(u8::from(j == class)) - p[j]);
             tape.backward(forward.output, dy)?;
             for node in graph.weighted() {
                 let Some(i) = params.index(&format!("{}.weight", node.name)) else { continue };

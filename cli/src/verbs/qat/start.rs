@@ -21,16 +21,22 @@ impl QatArgs {
         let recipe = Recipe { activation_rule: self.activation_rule, ..self.post_training() };
         let mut start = match &self.init {
             Some(file) => {
+                let opened = open::open(file, None, None)?;
                 // A file that does not say how its pixels were normalised is taken to agree.
-                let says = open::open(file, None, None)?.metadata.contains_key("mean");
-                let opened = open::open(file, None, (!says).then_some(setup.network.normalization))?;
+                let says = opened.metadata.contains_key("mean");
+                let agree = |network: Network| match says {
+                    true => network,
+                    false => Network { normalization: setup.network.normalization, ..network },
+                };
                 opened.notes.iter().for_each(|note| context.note(format_args!("{}: {note}", file.display())));
                 match opened.model {
                     Model::Float(network) => {
+                        let network = agree(network);
                         expect_kin(context, setup, file, &network)?;
                         recipe.quantize_network(context, setup, &network)?
                     }
                     Model::Quantized(start) => {
+                        let start = QuantizedNetwork { network: agree(start.network), ..start };
                         expect_kin(context, setup, file, &start.network)?;
                         recipe.continue_from(setup, start)?
                     }

@@ -22,11 +22,9 @@ impl Live {
 
     /// Takes in a point; what there is to say of the front, if it has moved.
     pub(super) fn take(&mut self, point: Point) -> Option<String> {
-        let before = self.front.len();
         self.front.push(point.clone());
         self.front = front(&self.front);
-        let moved = self.front.len() != before || self.front.contains(&point);
-        moved.then(|| self.line())
+        self.front.contains(&point).then(|| self.line())
     }
 
     /// The answer so far, and the front about it.
