@@ -39,8 +39,9 @@ while [ $# -gt 0 ]; do
 done
 [ "${#groups[@]}" -gt 0 ] || groups=(numbers scale requantize network)
 
-# Little is optimized: building takes longer than testing.
-export CARGO_TARGET_DIR="$folder/build" CARGO_PROFILE_DEV_OPT_LEVEL=1 CARGO_PROFILE_DEV_DEBUG=0 PROPTEST_RNG_SEED=1
+# Little is optimized: building takes longer than testing. What a property test found need not be made small.
+export CARGO_TARGET_DIR="$folder/build" CARGO_PROFILE_DEV_OPT_LEVEL=1 CARGO_PROFILE_DEV_DEBUG=0
+export PROPTEST_RNG_SEED=1 PROPTEST_MAX_SHRINK_ITERS=0
 export NETWORKS="${NETWORKS:-20}"
 
 # small_crate: `quant` with the modules of the first three groups only, and the tests of `tests` that use no others.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::show::axis::Axis;
 use crate::show::objective::Objective;
+use crate::show::published::Published;
 use crate::show::svg::{Frame, Plot};
 
 /// What a search keeps to.
@@ -47,6 +48,8 @@ pub struct Sizes<'a> {
     pub uniform: &'a [(u32, f64, f64)],
     /// With corrections that learn, by size.
     pub finished: &'a [(f64, f64)],
+    /// Networks of others; those larger than all candidates are left out.
+    pub published: &'a [Published],
     /// What the search keeps to.
     pub bound: Bound,
     /// What the sizes are of.
@@ -62,10 +65,14 @@ pub fn sizes(title: &str, sizes: &Sizes<'_>) -> Plot {
     let lowest = wanted - 2.0 * (best - wanted).max(5.0);
     let inside = |y: f64| y >= lowest;
     let unit = sizes.objective.unit();
-    let shown = all().filter(|p| inside(p.1)).map(|p| p.0);
-    let x = Axis::over(sizes.objective.axis(), shown).headroom().footroom();
-    let y = Axis::over("top-1 of the images searched on, %", [lowest, best]).headroom();
-    let mut frame = Frame::new(title, x, y);
+    let shown = || all().filter(|p| inside(p.1)).map(|p| p.0);
+    let largest = shown().fold(0.0, f64::max);
+    let others: Vec<Published> =
+        sizes.published.iter().copied().filter(|p| p.kib <= largest && inside(p.top1)).collect();
+    let x = Axis::over(sizes.objective.axis(), shown().chain(others.iter().map(|p| p.kib)));
+    let tops = others.iter().map(|p| p.top1).chain([lowest, best]);
+    let y = Axis::over("top-1 of the images searched on, %", tops).headroom();
+    let mut frame = Frame::new(title, x.headroom().footroom(), y);
     let mut dots = |points: &[(f64, f64)], radius: f64, class: &str| {
         for &(x, y) in points.iter().filter(|p| inside(p.1)) {
             frame.dot(x, y, radius, class, &format!("{x:.1} {unit}, {y:.2}%"));
@@ -87,7 +94,20 @@ pub fn sizes(title: &str, sizes: &Sizes<'_>) -> Plot {
     if !sizes.finished.is_empty() {
         frame.legend("with learned corrections", "s2");
     }
+    published(&mut frame, &others);
     frame.finish()
+}
+
+/// Networks of others: dots with their names.
+pub fn published(frame: &mut Frame, others: &[Published]) {
+    let class = "s4";
+    for Published { name, kib, top1 } in others {
+        frame.dot(*kib, *top1, 4.0, class, &format!("{name}: {kib:.1} KiB, {top1:.2}%"));
+        frame.text(frame.px(*kib) + 7.0, frame.py(*top1) - 6.0, "start", "", name);
+    }
+    if !others.is_empty() {
+        frame.legend("published", class);
+    }
 }
 
 /// The bits of each layer: a bar with its name along it and the number on top.
@@ -123,13 +143,18 @@ mod tests {
                 front: &front,
                 uniform: &[(2, 31.0, 80.0)],
                 finished: &[(20.0, 88.0)],
+                published: &[
+                    Published { name: "theirs", kib: 25.0, top1: 87.0 },
+                    Published { name: "too large", kib: 99.0, top1: 93.0 },
+                ],
                 bound: Bound::Floor(85.0),
                 objective: Objective::Bytes,
             },
         )
         .file();
-        // Three of all, two of the front, one uniform, one finished.
-        assert_eq!(svg.matches("<circle").count(), 7, "{svg}");
+        // Three of all, two of the front, one uniform, one finished, one published.
+        assert_eq!(svg.matches("<circle").count(), 8, "{svg}");
+        assert!(svg.contains(">theirs<") && !svg.contains("too large"), "{svg}");
         assert!(svg.contains("2 bits") && svg.contains("with learned corrections"));
         let svg = bits("t", &["layer1.0.conv1".into(), "fc".into()], &[3, 8]).file();
         assert!(

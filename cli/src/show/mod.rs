@@ -11,6 +11,9 @@ pub mod levels;
 pub mod objective;
 pub mod picture;
 pub mod plot;
+pub mod published;
+#[cfg(test)]
+mod records;
 pub mod report;
 pub mod scale_curve;
 pub mod svg;

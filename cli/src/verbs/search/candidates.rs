@@ -13,6 +13,7 @@ use crate::run::context::Context;
 use crate::run::exit::Failure;
 use crate::run::experiment::{Setup, correction_bars, in_integers};
 use crate::show::objective::Objective;
+use crate::show::published::{self, Published};
 
 /// Bits of activations: as good as floats.
 const ACTIVATION_BITS: u32 = 16;
@@ -42,6 +43,11 @@ impl<'a> Candidates<'a> {
             Objective::Bytes => self.evaluator.layers(),
             Objective::BitOperations => &self.operations,
         }
+    }
+
+    /// What others have published for such a network.
+    pub(super) fn published(&self) -> &'static [Published] {
+        published::beside(&self.setup.network)
     }
 
     /// Accuracy of several candidates on the test images that the search has not seen.

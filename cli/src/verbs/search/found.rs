@@ -175,6 +175,7 @@ impl Found<'_> {
                 front: &places(&self.outcome.front),
                 uniform: &uniform,
                 finished: &places(self.finished),
+                published: if objective.is_bytes() { self.candidates.published() } else { &[] },
                 bound: self.bound(),
                 objective,
             },
