@@ -109,6 +109,21 @@ fn checkpoints() {
             run_in(dir.path(), &[verb, "--weights", text(path)]).refused(3, &texts);
         }
     }
+    // A quantized network is no float one, and what is read is not written over.
+    let quantized = "ptq --weights network.safetensors --limit 16 --calibration-images 16 --out p";
+    assert_eq!(run_in(dir.path(), &quantized.split(' ').collect::<Vec<_>>()).code, 0);
+    let model = "p/ResNet8_W4A4.safetensors";
+    for arguments in
+        [&["ptq", "--weights", model][..], &["qat", "--teacher", model], &["train", "--init", model]]
+    {
+        run_in(dir.path(), arguments).refused(3, &[model, "is a quantized network (W4A4)", "qat --init"]);
+    }
+    for arguments in [
+        &["eval", "--weights", model, "--predictions", model][..],
+        &["export", model, "--to", "pt", "--out", model],
+    ] {
+        run_in(dir.path(), arguments).refused(2, &[model, "which this command reads"]);
+    }
     assert!(!dir.path().join("runs").exists());
 }
 
@@ -125,6 +140,9 @@ fn a_pickle_that_would_execute_a_command() {
 #[test]
 fn widths_methods_and_layers() {
     let dir = tempfile::tempdir().unwrap();
+    let most = u64::MAX.to_string();
+    run_in(dir.path(), &["train", "--epochs", &most]).refused(2, &[&most, "too large"]);
+    run_in(dir.path(), &["train", "--smoothing", "1"]).refused(2, &["--smoothing 1", "from 0 to 0.99"]);
     let weights = network(dir.path());
     for verb in [vec!["calibrate"], vec!["inspect", "--weights", text(&weights)]] {
         let with = |more: &[&str]| run_in(dir.path(), &[&verb[..], more].concat());
@@ -238,6 +256,10 @@ fn configurations() {
     refused("epochs = \"many\"", &["train"], &["c.toml", "expected"]);
     refused("lr = 0.1\nepochs = = 3", &["train"], &["c.toml", "line 2"]);
     refused("verb = \"calibrate\"", &["train"], &["c.toml", "settings of `calibrate`, not of `train`"]);
+    // Where a run is, a file must not say: it could change another one.
+    refused("resume = \"other\"", &["train"], &["c.toml", "`resume` is said on the command line only"]);
+    refused("out = \"other\"", &["ptq"], &["c.toml", "`out`", "--out"]);
+    refused("dry_run = true", &["qat"], &["c.toml", "`dry_run`", "--dry-run"]);
     refused("bits = [99]", &["calibrate"], &["c.toml", "--bits", "99"]);
     refused("input = \"x.npy\"\nsets = [\"A\"]", &["calibrate"], &["c.toml", "cannot be used with"]);
     run_in(dir.path(), &["train", "--config", "absent.toml"]).refused(3, &["cannot read absent.toml"]);

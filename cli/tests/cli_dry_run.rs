@@ -36,6 +36,10 @@ fn every_long_verb_says_what_it_would_do_and_writes_nothing() {
         assert!(!cfg!(target_os = "linux") || json["memory_bytes"].as_u64().unwrap() > 1 << 20);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), before, "{arguments:?} wrote something");
     }
+    // There are no more images than there are.
+    let many = ["ptq", "--calibration-images", "1000000", "--dry-run", "--json"];
+    let steps = run_in(dir.path(), &[&many[..], &input].concat()).json()["steps"].to_string();
+    assert!(steps.contains("calibrate on 60 images"), "{steps}");
     // More of the same takes longer.
     let seconds = |epochs: &str| {
         let arguments = ["train", "--depth", "8", "--batch", "20", "--dry-run", "--json", "--epochs", epochs];

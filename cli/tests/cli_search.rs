@@ -34,6 +34,12 @@ fn a_search_names_the_bits_of_every_layer_and_repeats() {
         assert_eq!(bits.len(), 22);
         assert!(bits.values().all(|b| (7..=8).contains(&b.as_u64().unwrap())));
     }
+    // What it prints makes this network again: the policy would give the first and the last layer other inputs.
+    let printed = first["best"]["layer_bits"].as_str().unwrap();
+    for (layer, bits) in [("conv1", 0), ("fc", 21)] {
+        let entry = printed.split(',').nth(bits).unwrap();
+        assert!(entry.starts_with(&format!("{layer}=W")) && entry.ends_with("A16"), "{printed}");
+    }
     assert!(dir.path().join(first["model"].as_str().unwrap()).exists());
     assert!(first["best"]["top1_int"].is_number() && first["best"]["top1_test"].is_number());
     assert!(first["model_bytes"].as_u64() > first["best"]["bytes"].as_u64());
@@ -50,6 +56,19 @@ fn searchers_are_chosen_by_name_and_learned_corrections_come_at_the_end() {
     assert_eq!((&json["searcher"], &json["evaluations"]), (&"dynamic".into(), &2.into()));
     let finished = json["finished"].as_array().unwrap();
     assert!(finished.iter().any(|point| point["bytes"] == json["best"]["bytes"]), "{json}");
+}
+
+/// A correction that candidates do not see makes another network: the one that is reported is the one that is saved.
+#[test]
+fn the_accuracy_is_that_of_the_network_which_is_saved() {
+    let dir = tempfile::tempdir().unwrap();
+    let search = "search --searcher uniform --min-bits 3 --max-bits 3 --images 500 --calibration-images 64 --floor 10 \
+                  --evaluations 1 --correction equalize,batch_norm --json";
+    let best = &run_in(dir.path(), &search.split_whitespace().collect::<Vec<_>>()).json()["best"];
+    let percent = |key: &str| best[key].as_f64().unwrap();
+    // The slice has 1,000 test images: 500 searched on, and 500 others.
+    let halves = (percent("top1_val") + percent("top1_test")) / 2.0;
+    assert!((halves - percent("top1_int")).abs() < 0.01, "{best}");
 }
 
 /// Multiplications of one image, by hand: conv1, the three stages and both shortcuts, fc.

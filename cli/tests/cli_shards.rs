@@ -128,3 +128,14 @@ fn a_merge_takes_settings_and_seed_from_its_shards() {
         }
     }
 }
+
+/// Of what is announced first, three uniform widths, the fourth of ten has no share; of what comes then it has.
+#[test]
+fn a_shard_without_a_share_of_the_round_is_not_done() {
+    let dir = small();
+    let search = format!(
+        "search {SMALL} --images 16 --evaluations 30 --min-bits 6 --floor 0 --searcher nsga2 --shard 4/10 --out s --json"
+    );
+    let round = run_in(dir.path(), &search.split(' ').collect::<Vec<_>>()).json();
+    assert_eq!((&round["measured"], &round["done"]), (&0.into(), &false.into()), "{round}");
+}

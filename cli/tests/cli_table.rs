@@ -92,7 +92,35 @@ fn what_cannot_be_is_refused_by_the_flags_of_the_verb() {
     ] {
         table(flag, list).refused(2, &[&format!("{flag}: {twice}")]);
     }
+    // There is a recipe of that name, but none for training.
+    std::fs::create_dir(dir.path().join("recipes")).unwrap();
+    std::fs::write(dir.path().join("recipes/ptq_w4a4_own.toml"), "verb = \"ptq\"\nbits = \"W4A4\"\n")
+        .unwrap();
+    let none = "table --bits W4A4 --methods own --modes qat --recipes recipes --dry-run";
+    run_in(dir.path(), &none.split(' ').collect::<Vec<_>>()).refused(2, &["no cell is asked for"]);
     let epochs = table("--epochs", "0");
     epochs.refused(2, &["--epochs must be at least 1"]);
     assert!(!epochs.stderr.contains("--batch"), "{epochs:?}");
+}
+
+/// A cell's seed is the seed of everything in it, also of the images it is calibrated on.
+#[test]
+fn another_seed_of_a_table_is_the_run_of_that_seed() {
+    let dir = tempfile::tempdir().unwrap();
+    let small = "--limit 128 --test-limit 32 --calibration-images 16 --epochs 1 --lr 0.01 --ema 0.9 --json";
+    let run = |verb: &str| {
+        let line = format!("{verb} {small}");
+        run_in(dir.path(), &line.split(' ').collect::<Vec<_>>()).json()
+    };
+    let table = run("table --bits W4A4 --modes qat --methods sawb --seeds 2 --out t");
+    run("qat --bits W4A4 --method sawb --seed 2 --out q");
+    let tensors = |file: &str| {
+        let bytes = std::fs::read(dir.path().join(file)).unwrap();
+        let start = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+        bytes[start..].to_vec()
+    };
+    let seed = |n: u64| table["cells"].as_array().unwrap().iter().find(|c| c["seed"] == n).unwrap();
+    let alone = tensors("q/last/ResNet20_W4A4.safetensors");
+    assert!(tensors(seed(2)["model"].as_str().unwrap()) == alone);
+    assert!(tensors(seed(1)["model"].as_str().unwrap()) != alone);
 }

@@ -187,6 +187,16 @@ fn every_correction_goes_around_it() {
     }
 }
 
+/// Its weights may all be zero: they are not normalised.
+#[test]
+fn there_is_nothing_to_normalise_in_it() {
+    let mut quantized = dropped("layer3.1.*=0", Policy::Product);
+    quantized.network.params.get_mut("layer3.1.conv1.weight").unwrap().data_mut().fill(0.0);
+    quantized.quantization.config.weight_norm = true;
+    let mut hook = quant::hooks::FakeQuantHook::new(quantized.quantization.clone(), true);
+    hook.keep_spreads(&quantized.network.graph, &quantized.network.params).unwrap();
+}
+
 /// Training goes on around what is dropped.
 #[test]
 fn training_moves_the_constant() {

@@ -30,7 +30,8 @@ fn run(name: &str, layers: &[LayerSize], limits: Limits, f: impl Fn(&[u32]) -> f
     });
     let outcome = outcome.unwrap();
     assert_eq!(outcome.points.len(), asked.iter().filter(|bits| f(bits) > NO_NETWORK).count());
-    assert!(asked.len() <= limits.budget, "{name}: {} of {}", asked.len(), limits.budget);
+    let measured = outcome.points.len();
+    assert!(measured <= limits.budget, "{name}: {measured} of {}", limits.budget);
     outcome
 }
 
@@ -208,6 +209,16 @@ fn what_is_no_network_is_no_answer() {
         }
         let smallest = run(name, &layers, limits(0.0, 0, 200), accuracy).best.expect(name);
         assert!(smallest.size < size_bytes(&layers, &[8; 4]) / 2, "{name}: {smallest:?}");
+    }
+}
+
+/// To see that there is no network takes no measurement of the budget.
+#[test]
+fn what_is_no_network_uses_nothing_up() {
+    let accuracy = |bits: &[u32]| if bits.iter().any(|&b| b == 0) { NO_NETWORK } else { 50.0 };
+    for name in ["random", "nsga2"] {
+        let outcome = run(name, &layers(&WEIGHTS), within(3000, 0, 60), accuracy);
+        assert_eq!(outcome.points.len(), 60, "{name}");
     }
 }
 

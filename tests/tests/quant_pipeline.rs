@@ -188,3 +188,55 @@ fn a_network_goes_on_as_it_was_trained_and_not_as_its_floats_would() {
         largest(&wider.quantization)
     );
 }
+
+/// One step of training on noise.
+fn train_a_step(quantized: &mut Quantized) -> quant::Result<Vec<f32>> {
+    let x = Tensor::from_fn([4, 32, 32, 3], |i| (i as f32 * 0.37).sin());
+    let sgd = engine::optim::Sgd::new(0.9, true, 0.0, false);
+    quantized.train([(x, vec![0, 1, 2, 3])].into_iter(), sgd, 0.5)
+}
+
+#[test]
+fn normalised_weights_keep_their_spread_and_damped_ones_move_otherwise() {
+    let (network, quantization, _) = setup("W4A4");
+    let trained = |weight_norm: bool, damping: f32| {
+        let mut quantization = quantization.clone();
+        (quantization.config.weight_norm, quantization.config.damping) = (weight_norm, damping);
+        let (graph, params) = (network.graph.clone(), network.params.clone());
+        let mut quantized = Quantized { graph, params, quantization };
+        train_a_step(&mut quantized).unwrap();
+        quantized.params.get("layer1.0.conv1.weight").unwrap().clone()
+    };
+    let spread = |w: &Tensor| {
+        let mean = w.data().iter().sum::<f32>() / w.len() as f32;
+        (w.data().iter().map(|w| (w - mean).powi(2)).sum::<f32>() / w.len() as f32).sqrt()
+    };
+    let before = spread(network.params.get("layer1.0.conv1.weight").unwrap());
+    let after = |w: &Tensor| (spread(w) / before - 1.0).abs();
+    let (free, normalised) = (trained(false, 0.0), trained(true, 0.0));
+    assert!(after(&normalised) < 1e-4, "{}", after(&normalised));
+    assert!(after(&free) > 1e-3, "{}", after(&free));
+    assert!(trained(false, 1.0) != free);
+}
+
+/// One step is learned for a tensor: a scale for each channel cannot be.
+#[test]
+fn learned_steps_are_of_whole_tensors() {
+    let (network, quantization, loader) = setup("W4A4");
+    let config = QuantConfig {
+        weight_granularity: quant::Granularity::PerChannel,
+        weight_step: quant::StepRule::Lsq,
+        ..quantization.config.clone()
+    };
+    let quantizer = Quantizer::new(config);
+    let mut quantized = quantizer.calibrate(&network.graph, &network.params, images(&loader)).unwrap();
+    let message = train_a_step(&mut quantized).unwrap_err().to_string();
+    assert!(message.contains("for whole tensors"), "{message}");
+
+    // Scales of another number than the new network's are chosen anew.
+    let mut start = quantized;
+    start.quantization.config.weight_step = quant::StepRule::Rule;
+    start.quantization.weight_scales.insert("layer1.0.conv1".into(), vec![0.1; 16]);
+    let one = Quantizer::new(quantization.config).continue_from(&start, images(&loader)).unwrap();
+    assert!(one.quantization.weight_scales.is_empty());
+}

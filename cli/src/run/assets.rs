@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use engine::nearest::did_you_mean;
-use models::Network;
 use models::data::augment::Normalization;
 use models::data::cifar10::ImageSet;
 use models::data::classes::Classes;
 use models::data::data_set::{DataSet, Part};
 use models::formats::{Model, Opened, open};
+use models::nets::quantized;
+use models::{Checkpoint, Network};
 
 use crate::run::context::Context;
 use crate::run::exit::Failure;
@@ -63,10 +64,10 @@ pub fn open_network(context: &Context, input: &InputArgs) -> Result<(PathBuf, Op
     Ok((path, opened))
 }
 
-/// Loads the float (or latent) weights of the network `given`, else of the one that comes with the program.
+/// Loads the float network `given`, else the one that comes with the program.
 ///
 /// # Errors
-/// If the file is missing or no network.
+/// If the file is missing or no network, or a quantized one.
 pub fn load_network(
     context: &Context,
     given: Option<&Path>,
@@ -78,8 +79,25 @@ pub fn load_network(
     checkpoint.notes.iter().for_each(|note| context.note(format_args!("{}: {note}", path.display())));
     let said = normalization.is_some() || checkpoint.normalization()?.is_some();
     note_what_is_assumed(context, &path, said);
+    expect_float(&path, &checkpoint)?;
     let network = Network::from_checkpoint(checkpoint, normalization)?;
     Ok((path, network))
+}
+
+/// Refuses a quantized network where a float one is asked for: its batch norms know rounded layers, and what it computes in
+/// floats means nothing.
+fn expect_float(path: &Path, checkpoint: &Checkpoint) -> Result<()> {
+    if !checkpoint.metadata.contains_key(quantized::KEY) {
+        return Ok(());
+    }
+    let bits = checkpoint.metadata.get("bits").map_or(String::new(), |bits| format!(" ({bits})"));
+    let text = format!(
+        "{}: is a quantized network{bits}, where a float one is needed; give the network it was made of, or train this \
+         one on with `{} qat --init FILE`",
+        path.display(),
+        program::name()
+    );
+    Err(Failure::BadInput(text).into())
 }
 
 /// A wrong normalisation costs accuracy and is nobody's error, so that an assumed one is told.

@@ -12,6 +12,7 @@ pub mod forecast;
 pub mod input;
 pub mod interrupt;
 pub mod memory;
+pub mod overwrite;
 pub mod program;
 pub mod progress;
 pub mod run_folder;

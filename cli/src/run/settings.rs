@@ -80,7 +80,8 @@ impl Sources {
     where
         S: Args + FromArgMatches + Serialize + DeserializeOwned,
     {
-        let written = Table::try_from(&parsed).map_err(|e| not_text().unwrap_or_else(|| e.into()))?;
+        let broken = |e: toml::ser::Error| not_text().or_else(too_large).unwrap_or_else(|| e.into());
+        let written = Table::try_from(&parsed).map_err(broken)?;
         for place in PLACES.into_iter().filter(|place| self.given(place)) {
             assert!(
                 written.contains_key(place),
@@ -151,6 +152,19 @@ fn not_text() -> Option<anyhow::Error> {
     Some(Failure::Usage(text).into())
 }
 
+/// Of a number that is none of TOML's, which end at 2^63.
+fn too_large() -> Option<anyhow::Error> {
+    let number = |argument: &String| {
+        let number = argument.split_once('=').map_or(argument.as_str(), |(_, number)| number);
+        number.parse::<u64>().is_ok_and(|number| i64::try_from(number).is_err())
+    };
+    let argument = std::env::args().find(number)?;
+    Some(
+        Failure::Usage(format!("`{argument}` is too large: the settings of a run end at {}", i64::MAX))
+            .into(),
+    )
+}
+
 /// The table in a configuration file of this verb.
 fn read(verb: &str, path: &Path) -> Result<(PathBuf, Table)> {
     let text = fs::read_to_string(path).map_err(|e| models::Error::io("read", path, e))?;
@@ -192,10 +206,18 @@ fn defaults<S: Args + FromArgMatches + Serialize>() -> Result<Table> {
     Ok(Table::try_from(S::from_arg_matches(&bare)?)?)
 }
 
-/// Refuses a key that is no flag of the verb.
+/// Refuses a key that is no flag of the verb, or that says where a run is: a file that did could change another run.
 fn check_keys<S: Args>(path: &Path, table: &Table) -> Result<()> {
     let command = S::augment_args(Command::new("cli"));
     let known: Vec<&str> = command.get_arguments().map(|arg| arg.get_id().as_str()).collect();
+    if let Some(place) = PLACES.iter().find(|place| table.contains_key(**place)) {
+        let text = format!(
+            "{}: `{place}` is said on the command line only, as --{}; delete it here",
+            path.display(),
+            place.replace('_', "-")
+        );
+        return Err(Failure::BadInput(text).into());
+    }
     let unknown = table.keys().find(|key| *key != "seed" && !known.contains(&key.as_str()));
     let Some(key) = unknown else { return Ok(()) };
     let near = nearest(key, &known).map_or(String::new(), |near| format!(" (did you mean `{near}`?)"));

@@ -24,6 +24,7 @@ use crate::run::assets;
 use crate::run::context::Context;
 use crate::run::exit::Failure;
 use crate::run::input::InputArgs;
+use crate::run::overwrite::expect_no_input;
 use crate::run::program;
 use crate::run::progress::Progress;
 
@@ -114,6 +115,11 @@ impl Arithmetic {
 /// # Errors
 /// If the network or the data cannot be read.
 pub fn run(args: EvalArgs, context: &Context) -> Result<()> {
+    if let Some(file) = &args.predictions {
+        let read =
+            [assets::weights(args.input.weights.as_deref())?, assets::data(args.input.data.as_deref())?];
+        expect_no_input("--predictions", file, &read.each_ref().map(PathBuf::as_path))?;
+    }
     let (path, Opened { model, metadata, .. }) = assets::open_network(context, &args.input)?;
     let (network, quantization) = match model {
         Model::Integer(graph) => return integer_only::run(&args, context, &path, graph, &metadata),

@@ -16,6 +16,7 @@ use serde_json::json;
 use crate::run::assets;
 use crate::run::context::Context;
 use crate::run::exit::Failure;
+use crate::run::overwrite::expect_no_input;
 
 /// Arguments of `export`.
 #[derive(Args, Clone, Debug)]
@@ -80,6 +81,7 @@ pub fn run(args: ExportArgs, context: &Context) -> Result<()> {
         _ => {}
     }
     let path = assets::weights(args.model.as_deref())?;
+    expect_no_input("--out", &args.out, &[&path])?;
     let normalization = assets::normalization(args.normalization.as_deref())?;
     let Opened { model, metadata, notes } = open::open(&path, args.weights_key.as_deref(), normalization)?;
     notes.iter().for_each(|note| context.note(format_args!("{}: {note}", path.display())));

@@ -34,6 +34,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::run::context::Context;
+use crate::run::exit::Failure;
 use crate::run::experiment::Training;
 use crate::run::experiment::{BASIS, Pace, Setup, page, residual_bits};
 use crate::run::forecast::Forecast;
@@ -217,6 +218,10 @@ fn fill(args: &TableArgs, context: &Context, shards: &[PathBuf]) -> Result<()> {
     checks::check(args, context)?;
     let setup = Setup::open(context, &args.input, args.limit, args.test_limit)?;
     let plan = planned(args, context.seed)?;
+    if plan.iter().all(|cell| cell.is_none()) {
+        let text = "no cell is asked for: the methods have recipes in --recipes, but not for these --modes";
+        return Err(Failure::Usage(text.into()).into());
+    }
     plan.iter().try_for_each(|cell| cell.check_layers(&setup.network))?;
     if args.dry_run {
         return forecast(args, context, &setup);
@@ -242,7 +247,10 @@ fn fill(args: &TableArgs, context: &Context, shards: &[PathBuf]) -> Result<()> {
         cells.push(cell);
         written::write(args, context, &folder, top1_float, &cells)?;
     }
-    context.say(written::text(args, top1_float, &cells))?;
+    match args.shard.filter(|_| cells.is_empty()) {
+        None => context.say(written::text(args, top1_float, &cells))?,
+        Some(shard) => context.say(format_args!("shard {shard}: no cell of this table is its share"))?,
+    }
     let command = settings::command(&context.verb, context.seed, args)?;
     let mut rows = vec![page::Row::float(&float, &setup.network)?];
     if let Some(best) = cells.iter().max_by(|a, b| a.top1.total_cmp(&b.top1)) {

@@ -13,7 +13,7 @@ pub enum Decay {
         /// Factor of each drop.
         factor: f32,
     },
-    /// `end + (base - end) * (1 + cos(pi t)) / 2`, `t` from 0 after warm-up to 1 at the last step.
+    /// `end + (base - end) * (1 + cos(pi t)) / 2`, `t` from 0 after warm-up to 1 behind the last step.
     Cosine {
         /// Rate at the end.
         end: f32,

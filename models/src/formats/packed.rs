@@ -68,7 +68,8 @@ pub fn to_bytes(quantized: &QuantizedNetwork, checkpoint: &Checkpoint) -> Result
     }
     let mut metadata = checkpoint.metadata.clone();
     let mut quantization = quantized.quantization.clone();
-    quantization.weight_scales.clear(); // they are among the tensors
+    // Of packed weights they are among the tensors.
+    quantization.weight_scales.retain(|layer, _| !headers.contains_key(&format!("{layer}.weight")));
     let is_json = "numbers and names are JSON";
     metadata.insert(quantized::KEY.into(), serde_json::to_string(&quantization).expect(is_json));
     metadata.insert(KEY.into(), serde_json::to_string(&headers).expect(is_json));
@@ -110,7 +111,10 @@ fn with_scales(
     if let Some(mut quantization) = json {
         let place: &mut serde_json::Value = &mut quantization;
         if let Some(fields) = place.as_object_mut() {
-            fields.insert("weight_scales".into(), serde_json::json!(scales));
+            let others = fields.get("weight_scales").and_then(serde_json::Value::as_object).cloned();
+            let mut all = others.unwrap_or_default();
+            all.extend(scales.iter().map(|(layer, scales)| (layer.clone(), serde_json::json!(scales))));
+            fields.insert("weight_scales".into(), all.into());
             metadata.insert(quantized::KEY.into(), quantization.to_string());
         }
     }

@@ -166,7 +166,7 @@ impl Hook for FakeQuantHook {
     }
 }
 
-/// Values of a batch that a scale rule other than the maximum looks at: every k-th, at most this many.
+/// Values of a batch that a scale rule other than the maximum looks at: every k-th, for an odd k, at most this many.
 const SAMPLED: usize = 1 << 16;
 
 /// What a batch of this `range` is to be covered with by `rule`: the range itself if something is negative or the rule
@@ -175,7 +175,23 @@ fn batch_range(x: &[f32], range: Range, rule: ScaleRule, bits: u32) -> Result<Ra
     if rule == ScaleRule::SYMMETRIC || range.min < 0.0 || range.max <= 0.0 {
         return Ok(range);
     }
-    let sample: Vec<f32> = x.iter().copied().step_by(x.len().div_ceil(SAMPLED)).collect();
+    // Channels lie side by side: an even stride would meet the same few of them again and again, an odd one meets all.
+    let sample: Vec<f32> = x.iter().copied().step_by(x.len().div_ceil(SAMPLED) | 1).collect();
     let grid = Grid::unsigned(bits)?;
     Ok(Range { min: 0.0, max: rule.scale(&sample, grid)? * grid.qmax as f32 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_channel_of_a_large_batch_is_looked_at() {
+        for channels in [16, 32, 64] {
+            let x: Vec<f32> = (0..channels << 17).map(|i| (i % channels) as f32).collect();
+            let range = Range { min: 0.0, max: (channels - 1) as f32 };
+            let found = batch_range(&x, range, ScaleRule::HEURISTIC, 8).unwrap();
+            assert!((found.max / range.max - 1.0).abs() < 0.05, "{channels}: {found:?}");
+        }
+    }
 }

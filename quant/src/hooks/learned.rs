@@ -1,11 +1,11 @@
 //! Learned steps and widths in [`FakeQuantHook`]: they stand on the tape like weights, and become ranges, fixed scales and
 //! whole numbers of bits when training is over.
 
-use engine::{Node, Result, Tape, Var};
+use engine::{Error, Node, Result, Tape, Var};
 
-use super::FakeQuantHook;
+use super::{FakeQuantHook, in_layer};
 use crate::training::learned_step::{fake_quantize_learned_on, gradient_scale};
-use crate::{Grid, QParams, Quantization, Range, Widths};
+use crate::{Granularity, Grid, QParams, Quantization, Range, Widths};
 
 impl FakeQuantHook {
     /// Widths, rules and ranges as they stand, for evaluation: learned steps (their averages) have become ranges and
@@ -65,6 +65,11 @@ impl FakeQuantHook {
         let Some(gradient) = self.quantization.config.weight_step.gradient().filter(|_| learns) else {
             return Ok(None);
         };
+        if self.quantization.config.weight_granularity != Granularity::PerTensor {
+            let text =
+                "steps of weights are learned for whole tensors, and this network has one for each channel";
+            return Err(in_layer(node, Error::value("learned step", text)));
+        }
         let name = format!("{}.weight", node.name);
         let first = || Ok(self.quantization.weight_params(&node.name, tape.value(w), bits)?.scales()[0]);
         let value = self.steps.value(&name, first)?;

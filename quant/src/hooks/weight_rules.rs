@@ -16,7 +16,8 @@ impl FakeQuantHook {
     pub fn keep_spreads(&mut self, graph: &engine::Graph, start: &Params) -> Result<()> {
         let normalized = self.quantization.config.weight_norm;
         for node in graph.weighted().filter(|_| normalized) {
-            if self.quantization.plan.get(&node.name).is_some() {
+            // A dropped layer has nothing to normalise.
+            if self.quantization.plan.get(&node.name).is_some_and(|widths| widths.w > 0) {
                 let w = start.get(&format!("{}.weight", node.name))?;
                 self.spreads.insert(node.name.clone(), spread(w).map_err(|e| in_layer(node, e))?);
             }

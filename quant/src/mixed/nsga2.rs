@@ -22,7 +22,7 @@
 use engine::rng::Rng;
 
 use super::random::of_size;
-use super::{Goal, Point, Searcher, Trials};
+use super::{Goal, NO_NETWORK, Point, Searcher, Trials};
 
 /// Candidates of a generation.
 const POPULATION: usize = 24;
@@ -98,8 +98,11 @@ fn child(population: &[Point], trials: &Trials<'_>, rng: &mut Rng) -> Vec<u32> {
     bits
 }
 
-/// How far below what still counts.
+/// How far below what still counts; where there is no network, infinitely far.
 fn violation(point: &Point, goal: Goal) -> f64 {
+    if point.accuracy <= NO_NETWORK {
+        return f64::INFINITY;
+    }
     let beyond = match goal {
         Goal::Smallest { floor } => floor - MARGIN - point.accuracy,
         Goal::MostAccurate { limit } => point.size as f64 / limit as f64 - 1.0 - EXCESS,
@@ -177,9 +180,11 @@ mod tests {
         assert_eq!(order[2..], [50, 10, 9]);
         assert!(order[..2].contains(&40) && order[..2].contains(&60));
 
-        let population = vec![point(60, 99.0), point(56, 98.0), point(30, 90.0), point(40, 80.0)];
+        // However small, what is no network comes behind all that are.
+        let population =
+            vec![point(1, NO_NETWORK), point(60, 99.0), point(56, 98.0), point(30, 90.0), point(40, 80.0)];
         let order: Vec<usize> =
             survivors(population, Goal::MostAccurate { limit: 50 }).iter().map(|p| p.size).collect();
-        assert_eq!(order, [30, 40, 56, 60]); // 55 is the most that counts
+        assert_eq!(order, [30, 40, 56, 60, 1]); // 55 is the most that counts
     }
 }

@@ -89,6 +89,7 @@ pub fn search_ahead<E>(
         measure: &mut ask,
         announce: &mut tell,
         measured: BTreeMap::new(),
+        networks: 0,
         asked: 0,
         bound: None,
     };
@@ -114,6 +115,8 @@ pub struct Trials<'a> {
     measure: &'a mut dyn FnMut(&[u32]) -> Option<f64>,
     announce: &'a mut dyn FnMut(&[Vec<u32>]) -> Option<()>,
     measured: BTreeMap<Vec<u32>, f64>,
+    /// Those of them that are networks.
+    networks: usize,
     asked: usize,
 }
 
@@ -122,13 +125,15 @@ impl Trials<'_> {
     /// the search is over.
     pub fn accuracy(&mut self, bits: &[u32]) -> Option<f64> {
         self.asked += 1;
+        let patient = self.asked <= PATIENCE * self.limits.budget;
         if let Some(&known) = self.measured.get(bits) {
-            return (self.asked <= PATIENCE * self.limits.budget).then_some(known);
+            return patient.then_some(known);
         }
-        if self.left() == 0 {
+        if self.left() == 0 || !patient {
             return None;
         }
         let accuracy = (self.measure)(bits)?;
+        self.networks += usize::from(accuracy > NO_NETWORK);
         self.measured.insert(bits.to_vec(), accuracy);
         Some(accuracy)
     }
@@ -160,9 +165,9 @@ impl Trials<'_> {
         Some(self.limits.goal.admits(self.size(bits), accuracy))
     }
 
-    /// Measurements left.
+    /// Measurements left; to see that there is [no network](NO_NETWORK) takes none.
     pub fn left(&self) -> usize {
-        self.limits.budget.saturating_sub(self.measured.len())
+        self.limits.budget.saturating_sub(self.networks)
     }
 
     /// Every layer at `bits`.

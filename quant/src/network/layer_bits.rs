@@ -29,9 +29,10 @@ enum Bits {
 }
 
 impl LayerBits {
-    /// `bits[l]` bits for the weights of `layers[l]`, as a search finds them.
-    pub fn of<'a>(layers: impl IntoIterator<Item = (&'a str, u32)>) -> Self {
-        Self(layers.into_iter().map(|(layer, bits)| (layer.to_owned(), Bits::Weights(bits))).collect())
+    /// For each layer the bits of its weights, and those of its input where they are not to stay what they are.
+    pub fn of<'a>(layers: impl IntoIterator<Item = (&'a str, u32, Option<u32>)>) -> Self {
+        let bits = |w, a: Option<u32>| a.map_or(Bits::Weights(w), |a| Bits::Both(Widths { w, a }));
+        Self(layers.into_iter().map(|(layer, w, a)| (layer.to_owned(), bits(w, a))).collect())
     }
 
     /// The most bits of any layer's weights.

@@ -15,7 +15,8 @@ use crate::{Quantization, Ranges};
 
 impl Quantizer {
     /// `start` under the widths and rules that were chosen here. Weights stay. The range of an input whose width stays is kept,
-    /// that of another is chosen by the rule from what `images` show; so with the scales of weights that were learned.
+    /// that of another is chosen by the rule from what `images` show; so with the scales of weights that were learned, unless
+    /// there is to be another number of them.
     ///
     /// # Errors
     /// If there are no images or they do not fit, or an activation is not finite.
@@ -34,7 +35,9 @@ impl Quantizer {
         let kept = kept.filter_map(|(input, _)| Some((input.to_owned(), *before.ranges.0.get(input)?)));
         let ranges = Ranges(seen.0.into_iter().chain(kept).collect());
 
-        let stays = |layer: &str| plan.get(layer).map(|w| w.w) == before.plan.get(layer).map(|w| w.w);
+        let alike = self.config().weight_granularity == before.config.weight_granularity;
+        let stays =
+            |layer: &str| alike && plan.get(layer).map(|w| w.w) == before.plan.get(layer).map(|w| w.w);
         let weight_scales = before.weight_scales.iter().filter(|(layer, _)| stays(layer));
         let weight_scales = weight_scales.map(|(layer, scales)| (layer.clone(), scales.clone())).collect();
         let quantization =

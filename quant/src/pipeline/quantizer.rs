@@ -140,7 +140,8 @@ impl Quantized {
 
     /// Quantization-aware training in its plainest form: one step of `sgd` with learning rate `rate` on each batch of
     /// images and labels, every forward pass under [fake quantization](crate::training::fake_quantize), every backward pass
-    /// straight through it. Returns the loss of each step.
+    /// straight through it. Returns the loss of each step. Weights that are normalised (9g) are so in the end; damping (9h), if the
+    /// configuration asks for it, has its whole strength from the beginning.
     ///
     /// # Errors
     /// If a batch does not fit, or an activation is NaN.
@@ -151,6 +152,8 @@ impl Quantized {
         rate: f32,
     ) -> Result<Vec<f32>> {
         let mut hook = FakeQuantHook::new(self.quantization.clone(), true);
+        hook.progress = 1.0;
+        hook.keep_spreads(&self.graph, &self.params)?;
         let mut losses = Vec::new();
         for (x, labels) in batches {
             let mut tape = Tape::new();
@@ -162,6 +165,7 @@ impl Quantized {
             sgd.step(&mut self.params, &grads, rate)?;
             engine::Hook::learn(&mut hook, &tape, rate)?;
         }
+        self.params = hook.normalized_params(&self.params)?;
         self.quantization = hook.learned();
         Ok(losses)
     }

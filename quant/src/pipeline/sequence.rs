@@ -126,6 +126,9 @@ impl Sequence {
             };
             let learned = before.iter().find(|b| b.learns_norms() && step.corrects_norms());
             let broken = broken.or(learned.map(|late| (late, "which learns the batch norms itself")));
+            let measured = before.iter().find(|b| matches!(b, Step::Bias | Step::BatchNorm));
+            let twice = measured.filter(|_| *step == Step::BiasAnalytic);
+            let broken = broken.or(twice.map(|late| (late, "which takes back the same shifts, as measured")));
             if let Some((late, why)) = broken {
                 let text = format!("`{}` must come before `{}`, {why}", step.name(), late.name());
                 return Err(Error::value("correction", text));
@@ -263,5 +266,9 @@ mod tests {
         assert!(order.contains("`equalize` must come before `adaround`"), "{order}");
         let norms = message("adaquant,batch_norm");
         assert!(norms.contains("`batch_norm` must come before `adaquant`"), "{norms}");
+        for measured in ["bias", "batch_norm"] {
+            let twice = message(&format!("{measured},bias_analytic"));
+            assert!(twice.contains(&format!("`bias_analytic` must come before `{measured}`")), "{twice}");
+        }
     }
 }

@@ -51,7 +51,9 @@ pub fn reconstruct(
     }
     let units = match method.units {
         UnitRule::Layers => units::layers(&graph),
-        UnitRule::Blocks => units::blocks(&graph),
+        UnitRule::Blocks => units::join_dropped(&graph, units::blocks(&graph), |layer| {
+            quantized.quantization.plan.get(layer).is_some_and(|widths| widths.w == 0)
+        }),
     };
     let (mut x, mut x_q) = (images.at(&graph, float, 0, &mut Float)?, images);
     for (number, &unit) in units.iter().enumerate() {

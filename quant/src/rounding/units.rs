@@ -14,6 +14,9 @@
 //! A piece between two cuts that has weights is a unit. A batch norm or ReLU belongs to the unit in front of it, a pool to
 //! the one behind it. So a plain network falls into its layers, a residual network into its first convolution, its blocks,
 //! and its classifier.
+//!
+//! A block without bits ([dropped](crate::Grid::ZERO)) has nothing that could learn what the float block did. The block in front
+//! of it has: the two [become one unit](join_dropped), which is brought to give what both gave.
 
 use engine::{Error, Graph, Layer, NodeId, Params, Result};
 
@@ -55,6 +58,20 @@ pub fn blocks(graph: &Graph) -> Vec<Unit> {
         }
     }
     units
+}
+
+/// The units, each together with those right behind it of which every weight `is_dropped`.
+pub fn join_dropped(graph: &Graph, units: Vec<Unit>, is_dropped: impl Fn(&str) -> bool) -> Vec<Unit> {
+    let mut joined: Vec<Unit> = Vec::new();
+    for unit in units {
+        let nodes = &graph.nodes()[unit.from + 1..=unit.to];
+        let dropped = nodes.iter().filter(|node| node.layer.has_weight()).all(|node| is_dropped(&node.name));
+        match joined.last_mut().filter(|before| dropped && before.to == unit.from) {
+            Some(before) => before.to = unit.to,
+            None => joined.push(unit),
+        }
+    }
+    joined
 }
 
 /// The graph of a unit, its input in place of the image; names stay.
@@ -130,6 +147,18 @@ mod tests {
             .collect();
         assert_eq!(names, [["x", "relu"], ["relu", "relu2"], ["relu2", "fc"]]);
         assert_eq!(layers(&graph).len(), 4);
+    }
+
+    #[test]
+    fn a_block_without_bits_belongs_to_the_one_in_front_of_it() {
+        let graph = network();
+        let ends = |dropped: &[&str]| -> Vec<String> {
+            let units = join_dropped(&graph, blocks(&graph), |name| dropped.contains(&name));
+            units.iter().map(|unit| graph.nodes()[unit.to].name.clone()).collect()
+        };
+        assert_eq!(ends(&["conv1", "conv2"]), ["relu2", "fc"]);
+        assert_eq!(ends(&["conv1"]), ["relu", "relu2", "fc"]); // half a block can still learn
+        assert_eq!(ends(&["conv"]), ["relu", "relu2", "fc"]); // nothing is in front of it
     }
 
     #[test]

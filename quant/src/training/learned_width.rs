@@ -185,7 +185,7 @@ impl LearnedWidths {
 
     /// [`rounded`](Self::rounded), as a plan takes them.
     pub fn layer_bits(&self) -> LayerBits {
-        LayerBits::of(self.rounded())
+        LayerBits::of(self.rounded().into_iter().map(|(layer, bits)| (layer, bits, None)))
     }
 }
 

@@ -31,8 +31,11 @@ pub(super) fn lowered(bytes: &[u8]) {
         .with_activation_rule(ActivationRule::Scale(choices.of(&TABLE)))
         .with_residual_bits(1 + choices.below(16) as u32);
     let quantizer = match choices.rarely(4) {
-        true => quantizer
-            .with_layer_bits(LayerBits::of([(format!("block{}.conv", choices.below(5)).as_str(), 0)])),
+        true => quantizer.with_layer_bits(LayerBits::of([(
+            format!("block{}.conv", choices.below(5)).as_str(),
+            0,
+            None,
+        )])),
         false => quantizer,
     };
     let (mut rng, loud) = (choices.rng(), choices.magnitude(-6, 6) as f32);

@@ -8,7 +8,7 @@ use quant::Sequence;
 use super::Training;
 use super::aware::step_seconds;
 use super::setup::{BATCH, measure};
-use super::{Recipe, Scores, Setup, in_integers, inputs};
+use super::{CalibrationSource, Recipe, Scores, Setup, in_integers, inputs};
 use crate::run::context::Context;
 use crate::run::forecast::{Forecast, counted, timed};
 
@@ -65,12 +65,14 @@ impl<'a> Pace<'a> {
         let make = |images, iterations| {
             Recipe { images, iterations, ..recipe.clone() }.quantize(&self.context, self.setup)
         };
-        let whole = (&recipe.correction, recipe.images, recipe.iterations);
+        let images = match recipe.source {
+            CalibrationSource::Images => recipe.images.min(self.setup.train.len()), // there are no more
+            _ => recipe.images,
+        };
+        let whole = (&recipe.correction, images, recipe.iterations);
         let (quantized, seconds) = corrected(forecast, whole, make)?;
-        let what = format!(
-            "{}: calibrate on {} images, correct: {}",
-            recipe.widths.bits, recipe.images, recipe.correction
-        );
+        let what =
+            format!("{}: calibrate on {images} images, correct: {}", recipe.widths.bits, recipe.correction);
         forecast.stage(what, seconds);
         Ok(quantized)
     }

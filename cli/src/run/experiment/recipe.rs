@@ -125,7 +125,7 @@ impl Recipe {
     /// If more synthetic images are asked for than are made at once, or they cannot be distilled from `float`.
     pub fn calibration(&self, context: &Context, setup: &Setup, float: &Network) -> Result<Loader> {
         match self.source {
-            CalibrationSource::Images => Ok(setup.subset(0, self.images)),
+            CalibrationSource::Images => Ok(setup.subset(context.seed, 0, self.images)),
             CalibrationSource::Noise => {
                 let noise = noise_images(self.images, 6, &Normalization::TRUE, context.seed)?;
                 Ok(Loader::evaluation(&noise, setup.test.batch_size, setup.network.normalization))
@@ -194,9 +194,14 @@ impl Recipe {
     ///
     /// # Errors
     /// If the recipe asks for the impossible.
-    pub fn continue_from(&self, setup: &Setup, start: QuantizedNetwork) -> Result<QuantizedNetwork> {
+    pub fn continue_from(
+        &self,
+        context: &Context,
+        setup: &Setup,
+        start: QuantizedNetwork,
+    ) -> Result<QuantizedNetwork> {
         self.check()?;
-        let images = setup.subset(0, self.images);
+        let images = setup.subset(context.seed, 0, self.images);
         let QuantizedNetwork { network, quantization } = start;
         let before = Quantized { graph: network.graph.clone(), params: network.params.clone(), quantization };
         let continued = self.quantizer().continue_from(&before, images.epoch(0).map(|batch| batch.x))?;

@@ -34,7 +34,6 @@ pub struct Setup {
     pub test: Loader,
     /// Training images that nothing learns from.
     pub held_out: Option<Loader>,
-    seed: u64,
 }
 
 impl Setup {
@@ -77,7 +76,7 @@ impl Setup {
             test.images(),
             data.folder.display()
         ));
-        Ok(Self { network, weights: path, data, train, test, held_out: None, seed: context.seed })
+        Ok(Self { network, weights: path, data, train, test, held_out: None })
     }
 
     /// Refuses another network, of this file, that does not tell the data set's classes apart.
@@ -93,10 +92,11 @@ impl Setup {
         vec![("weights", &self.weights), ("data", &self.data.folder)]
     }
 
-    /// `count` training images after skipping `skip`, in an order drawn from the seed, or as many as there are;
+    /// `count` training images after skipping `skip`, in an order drawn from `seed`, or as many as there are;
     /// without augmentation. Equal `skip + count` of two calls make disjoint subsets.
-    pub fn subset(&self, skip: usize, count: usize) -> Loader {
-        Loader::evaluation(&self.data.train, BATCH, self.network.normalization).over(self.chosen(skip, count))
+    pub fn subset(&self, seed: u64, skip: usize, count: usize) -> Loader {
+        Loader::evaluation(&self.data.train, BATCH, self.network.normalization)
+            .over(self.chosen(seed, skip, count))
     }
 
     /// All training images, shuffled and augmented by `seed`, in batches of `batch`.
@@ -107,12 +107,12 @@ impl Setup {
 
     /// `count` of them, as [`subset`](Self::subset) chooses them.
     pub fn augmented(&self, count: usize, batch: usize, seed: u64) -> Loader {
-        self.training(batch, seed).over(self.chosen(0, count))
+        self.training(batch, seed).over(self.chosen(seed, 0, count))
     }
 
-    fn chosen(&self, skip: usize, count: usize) -> Vec<usize> {
+    fn chosen(&self, seed: u64, skip: usize, count: usize) -> Vec<usize> {
         let mut order = self.train.clone();
-        Rng::at(self.seed, Purpose::Subset, 0, 0).shuffle(&mut order);
+        Rng::at(seed, Purpose::Subset, 0, 0).shuffle(&mut order);
         order.into_iter().skip(skip).take(count).collect()
     }
 

@@ -61,7 +61,7 @@ impl Training {
         for (flag, value, most) in [
             ("--lr", self.lr, 1e3),
             ("--weight-decay", self.weight_decay, 1e3),
-            ("--smoothing", self.smoothing, 1.0),
+            ("--smoothing", self.smoothing, 0.99),
             ("--ema", self.ema, 1.0),
         ] {
             if !(0.0..=most).contains(&value) {

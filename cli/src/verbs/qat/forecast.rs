@@ -17,11 +17,11 @@ impl QatArgs {
         pace: &Pace<'_>,
         training: &Training,
     ) -> Result<()> {
-        let few = Self { calibration_images: self.calibration_images.min(SMALL), ..self.clone() };
+        let images = self.calibration_images.min(setup.train.len()); // there are no more
+        let few = Self { calibration_images: images.min(SMALL), ..self.clone() };
         let (start, seconds) = timed(|| few.start(context, setup))?;
-        let more = self.calibration_images as f64 / few.calibration_images as f64;
-        let what =
-            format!("{}: calibrate on {} images to start from", self.widths.bits, self.calibration_images);
+        let more = images as f64 / few.calibration_images as f64;
+        let what = format!("{}: calibrate on {images} images to start from", self.widths.bits);
         forecast.stage(what, seconds * more);
         pace.training(forecast, &start, training)
     }

@@ -38,7 +38,7 @@ impl QatArgs {
                     Model::Quantized(start) => {
                         let start = QuantizedNetwork { network: agree(start.network), ..start };
                         expect_kin(context, setup, file, &start.network)?;
-                        recipe.continue_from(setup, start)?
+                        recipe.continue_from(context, setup, start)?
                     }
                     Model::Integer(_) => return Err(no_weights(file)),
                 }

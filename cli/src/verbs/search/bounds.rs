@@ -14,10 +14,10 @@ impl SearchArgs {
         }
     }
 
-    /// What bounds the search; `learns` says whether corrections will make its candidates better than they are.
-    pub(super) fn limits(&self, seed: u64, learns: bool) -> Limits {
+    /// What bounds the search; `finished` says whether corrections will make other networks of its candidates.
+    pub(super) fn limits(&self, seed: u64, finished: bool) -> Limits {
         let goal = match self.goal() {
-            Goal::Smallest { floor } if learns => {
+            Goal::Smallest { floor } if finished => {
                 Goal::Smallest { floor: self.search_floor.unwrap_or(floor) }
             }
             goal => goal,

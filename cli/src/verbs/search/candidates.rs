@@ -6,7 +6,7 @@ use models::data::cifar10::SIDE;
 use models::data::loader::Loader;
 use models::{Evaluation, Network, QuantizedNetwork};
 use quant::mixed::{Evaluator, Images, LayerSize, Rounding};
-use quant::{Effort, Policy, QuantConfig, Quantizer, Step, Widths};
+use quant::{Effort, LayerBits, Policy, QuantConfig, Quantizer, Step, Widths};
 
 use super::SearchArgs;
 use crate::run::context::Context;
@@ -33,7 +33,7 @@ pub(super) struct Candidates<'a> {
 impl<'a> Candidates<'a> {
     pub(super) fn new(setup: &'a Setup, args: &'a SearchArgs, context: &'a Context) -> Result<Self> {
         let validation = loaded(&every_second(setup, 0, args.images))?;
-        let evaluator = evaluator(setup, args, &validation)?;
+        let evaluator = evaluator(context, setup, args, &validation)?;
         Ok(Self { setup, args, context, evaluator, operations: operations(&setup.network) })
     }
 
@@ -53,13 +53,26 @@ impl<'a> Candidates<'a> {
     /// Accuracy of several candidates on the test images that the search has not seen.
     pub(super) fn test(&self, bits: &[&Vec<u32>]) -> Result<Vec<f64>> {
         let images = loaded(&every_second(self.setup, 1, usize::MAX))?;
-        let mut evaluator = evaluator(self.setup, self.args, &images)?;
+        let mut evaluator = evaluator(self.context, self.setup, self.args, &images)?;
         bits.iter().map(|bits| Ok(evaluator.accuracy(bits)?)).collect()
     }
 
-    /// Whether the corrections do more than the evaluation of a candidate.
-    pub(super) fn learns(&self) -> bool {
-        self.args.correction.steps().iter().any(|step| step.method().is_some())
+    /// Whether the corrections do more than the evaluation of a candidate, so that the finished network is another one.
+    pub(super) fn are_finished(&self) -> bool {
+        let measured = [Step::Balance, Step::Flip, Step::BatchNorm];
+        self.args.correction.steps().iter().any(|step| !measured.contains(step))
+    }
+
+    /// These bits as `ptq` and `qat` take them. The policy gives the inputs of the first and the last layer fewer bits than the
+    /// search does, so that theirs are said.
+    pub(super) fn layer_bits(&self, bits: &[u32]) -> LayerBits {
+        let widths = Widths { w: 8, a: ACTIVATION_BITS };
+        let policy = Policy::Product.plan(&self.setup.network.graph, widths);
+        let layers = self.evaluator.layers().iter().zip(bits);
+        LayerBits::of(layers.map(|(layer, &w)| {
+            let usual = policy.get(&layer.name).is_some_and(|widths| widths.a == ACTIVATION_BITS);
+            (layer.name.as_str(), w, (!usual && w > 0).then_some(ACTIVATION_BITS))
+        }))
     }
 
     /// The network with these bits, corrected as was asked for.
@@ -74,11 +87,9 @@ impl<'a> Candidates<'a> {
             ..QuantConfig::default()
         };
         let mut plan = config.policy.plan(&network.graph, widths);
-        for (layer, &w) in self.evaluator.layers().iter().zip(bits) {
-            plan.set(&layer.name, Some(Widths { w, a: ACTIVATION_BITS }))?;
-        }
+        self.layer_bits(bits).apply(&mut plan, ACTIVATION_BITS)?;
         let quantizer = Quantizer::new(config).with_plan(plan).with_residual_bits(ACTIVATION_BITS);
-        let images = self.setup.subset(0, self.args.calibration_images);
+        let images = self.setup.subset(self.context.seed, 0, self.args.calibration_images);
         let batches = || images.epoch(0).map(|batch| batch.x);
         let mut report = correction_bars(self.context);
         let effort = Effort { seed: self.context.seed, iterations: self.args.iterations };
@@ -124,10 +135,10 @@ fn loaded(images: &Loader) -> Result<Images> {
     Ok(Images { x: batch.x, labels: batch.labels })
 }
 
-fn evaluator(setup: &Setup, args: &SearchArgs, images: &Images) -> Result<Evaluator> {
+fn evaluator(context: &Context, setup: &Setup, args: &SearchArgs, images: &Images) -> Result<Evaluator> {
     let [balanced, flipped] = [Step::Balance, Step::Flip].map(|step| args.correction.steps().contains(&step));
     let rounding = Rounding { rule: args.method, granularity: args.weight_granularity, balanced, flipped };
-    let mut calibration = setup.subset(0, args.calibration_images);
+    let mut calibration = setup.subset(context.seed, 0, args.calibration_images);
     calibration.batch_size = BATCH;
     let batches: Vec<Tensor> = calibration.epoch(0).map(|batch| batch.x).collect();
     let network = (&setup.network.graph, &setup.network.params);

@@ -1,7 +1,7 @@
 //! The end of a search: the network it was for.
 //!
-//! Where corrections learn, a candidate's accuracy in the search is not that of the finished network, which takes
-//! minutes to make. Candidates on the front are ordered by size, and so, nearly, is what becomes of them; bisection over
+//! Where corrections learn, or change the float network in a way that candidates do not see, a candidate's accuracy in the search is
+//! not that of the finished network, which may take minutes to make. Candidates on the front are ordered by size, and so, nearly, is what becomes of them; bisection over
 //! the front finds the smallest that holds the floor when it is finished, on the images searched on. Under a limit of the
 //! size the [`FINISHED`] largest within it are finished, and the most accurate is taken.
 
@@ -37,7 +37,7 @@ pub(super) fn finish(
     goal: Goal,
 ) -> Result<Finished> {
     let mut done = Finished { best: None, finished: Vec::new(), network: None };
-    if candidates.learns() {
+    if candidates.are_finished() {
         let front = &outcome.front;
         let mut finished = |point: &Point| -> Result<(Point, Option<QuantizedNetwork>)> {
             let mut network = None;

@@ -24,16 +24,18 @@ pub(super) fn show(args: &SearchArgs, context: &Context, setup: &Setup) -> Resul
     let mut measure = |bits: u32| timed(|| Ok(candidates.evaluator.accuracy(&vec![bits; layers])?));
     let (_, first) = measure(args.max_bits)?;
     let seconds = if args.min_bits < args.max_bits { measure(args.min_bits)?.1 } else { first };
-    let what = format!("at most {} candidates on at most {} images", args.evaluations, args.images);
+    let images = args.images.min(setup.test.images().div_ceil(2));
+    let what = format!("at most {} candidates on {images} images", args.evaluations);
     forecast.stage(what, seconds * args.evaluations as f64);
     let pace = Pace::new(context, setup);
     let make = |images, iterations| {
         let few = SearchArgs { images: SMALL, calibration_images: images, iterations, ..args.clone() };
         Candidates::new(setup, &few, context)?.quantized(&vec![args.max_bits; layers])
     };
-    let whole = (&args.correction, args.calibration_images, args.iterations);
+    let calibration = args.calibration_images.min(setup.train.len()); // there are no more
+    let whole = (&args.correction, calibration, args.iterations);
     let (quantized, seconds) = corrected(&mut forecast, whole, make)?;
-    let times = if candidates.learns() { FRONT.log2() } else { 1.0 };
+    let times = if candidates.are_finished() { FRONT.log2() } else { 1.0 };
     forecast.stage(format!("make the network that was found, correct: {}", args.correction), seconds * times);
     pace.scores(&mut forecast, &quantized)?;
     pace.page(&mut forecast, &quantized)?;

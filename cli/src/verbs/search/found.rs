@@ -68,8 +68,7 @@ impl Found<'_> {
 
     /// The bits of the chosen network, as `ptq` and `qat` take them.
     fn layer_bits(&self) -> LayerBits {
-        let names = self.layers().iter().map(|layer| layer.name.as_str());
-        LayerBits::of(names.zip(self.best.bits.iter().copied()))
+        self.candidates.layer_bits(&self.best.bits)
     }
 
     /// The front as the report's page draws it.

@@ -36,13 +36,14 @@ pub(super) fn run(
     candidates: &mut Candidates<'_>,
 ) -> Result<()> {
     let layers = candidates.sizes().to_vec();
-    let limits = args.limits(context.seed, candidates.learns());
+    let limits = args.limits(context.seed, candidates.are_finished());
     let costs = args.costs.guessed(args, candidates)?;
     let searcher = mixed::searcher(&args.searcher).expect("the command line takes no other names");
     let progress = Progress::new(context, "search", args.evaluations);
     let known = ledger.clone();
-    let mut measured = 0;
+    let (mut measured, mut unknown) = (0, 0);
     let announced = |all: &[Vec<u32>]| -> Result<()> {
+        unknown += all.iter().filter(|bits| known.known(Of::Candidate, bits).is_none()).count();
         for (_, bits) in all.iter().enumerate().filter(|(place, _)| shard.takes(*place)) {
             ledger.accuracy(Of::Candidate, bits, |bits| {
                 measured += 1;
@@ -55,7 +56,8 @@ pub(super) fn run(
     let asked = |bits: &[u32]| -> Result<f64> { Ok(known.known(Of::Candidate, bits).ok_or(Unknown)?) };
     let done = match mixed::search_ahead(searcher, &layers, limits, costs.as_deref(), announced, asked) {
         Ok(_) => true,
-        Err(e) if e.is::<Unknown>() => measured == 0,
+        // What is nobody's share is the end; what is the others' is not.
+        Err(e) if e.is::<Unknown>() => unknown == 0,
         Err(e) => return Err(e),
     };
     let next = if done {

@@ -112,7 +112,7 @@ impl TrainArgs {
             ("--warmup", self.warmup, 0.0, 1e6),
             ("--momentum", self.momentum, 0.0, 1.0),
             ("--weight-decay", self.weight_decay, 0.0, 1e3),
-            ("--smoothing", self.smoothing, 0.0, 1.0),
+            ("--smoothing", self.smoothing, 0.0, 0.99),
             ("--ema", self.ema, 0.0, 1.0),
         ] {
             if !(least..=most).contains(&value) {

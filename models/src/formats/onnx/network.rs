@@ -216,7 +216,7 @@ impl Writer<'_> {
         if let Some(restored) = self.restored.get(&known) {
             return Ok(restored.clone());
         }
-        let element = storage::element(grid.grid, self.opset)?;
+        let element = storage::activation_element(grid.grid, self.opset)?;
         let name = |part: &str| format!("{user}.input{part}");
         let [scale, zero_point] = self.scale_and_zero_point(&name(""), element, grid);
         let mut x = x.to_owned();

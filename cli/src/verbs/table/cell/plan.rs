@@ -67,6 +67,11 @@ impl<'a> Planned<'a> {
         Ok(Self { place, work: Work::of(args, bits, mode, method)?, file, text })
     }
 
+    /// Whether there is no such cell.
+    pub(in crate::verbs::table) fn is_none(&self) -> bool {
+        self.work.is_none()
+    }
+
     /// The recipe, and what it names beside weights and data, each with its role. Networks of different cells may bear the
     /// same name, so that their roles name the cell's recipe.
     fn files(&self) -> Vec<(String, &Path)> {
