@@ -142,6 +142,15 @@ fn widths_methods_and_layers() {
     let dir = tempfile::tempdir().unwrap();
     let most = u64::MAX.to_string();
     run_in(dir.path(), &["train", "--epochs", &most]).refused(2, &[&most, "too large"]);
+    for (arguments, texts) in [
+        (&["qat", "--temperature", "3"][..], ["--temperature 3", "no --teacher"]),
+        (&["qat", "--step-domain", "log"], ["--step-domain log", "no steps are learned"]),
+        (&["search", "--search-floor", "80"], ["--search-floor", "batch_norm learns"]),
+        (&["bench", "train", "--bits", "W2A2"], ["--bits", "bench qat"]),
+        (&["ptq", "--correction", "none,batch_norm"], ["none,batch_norm", "stands alone"]),
+    ] {
+        run_in(dir.path(), arguments).refused(2, &texts);
+    }
     run_in(dir.path(), &["train", "--smoothing", "1"]).refused(2, &["--smoothing 1", "from 0 to 0.99"]);
     let weights = network(dir.path());
     for verb in [vec!["calibrate"], vec!["inspect", "--weights", text(&weights)]] {

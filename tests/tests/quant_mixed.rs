@@ -215,7 +215,7 @@ fn what_is_no_network_is_no_answer() {
 /// To see that there is no network takes no measurement of the budget.
 #[test]
 fn what_is_no_network_uses_nothing_up() {
-    let accuracy = |bits: &[u32]| if bits.iter().any(|&b| b == 0) { NO_NETWORK } else { 50.0 };
+    let accuracy = |bits: &[u32]| if bits.contains(&0) { NO_NETWORK } else { 50.0 };
     for name in ["random", "nsga2"] {
         let outcome = run(name, &layers(&WEIGHTS), within(3000, 0, 60), accuracy);
         assert_eq!(outcome.points.len(), 60, "{name}");

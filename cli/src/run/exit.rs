@@ -118,6 +118,7 @@ fn neighbour(error: &Error) -> String {
     let entries = std::fs::read_dir(folder.unwrap_or(Path::new("."))).into_iter().flatten().flatten();
     let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
     names.sort();
+    names.retain(|other| other != name); // a link that leads nowhere
     let near = nearest_file(name, &names.iter().map(String::as_str).collect::<Vec<_>>());
     near.map_or(String::new(), |near| format!("; did you mean `{near}`?"))
 }

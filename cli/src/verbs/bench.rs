@@ -104,6 +104,9 @@ pub fn run(args: BenchArgs, context: &Context) -> Result<()> {
     if args.layers && !(in_integers && args.what == What::Infer) {
         return Err(Failure::Usage("--layers: only `bench infer --bits WxAy` measures nodes".into()).into());
     }
+    if args.bits.is_some() && matches!(args.what, What::Train | What::Gemm) {
+        return Err(Failure::Usage("--bits: only `bench infer` and `bench qat` quantize".into()).into());
+    }
     let isa = match &args.isa {
         // Training and the float product run on what the machine has.
         Some(_) if !(in_integers && args.numbers == Numbers::Int8) && args.what != What::Infer => {

@@ -61,10 +61,10 @@ pub struct QatArgs {
     #[arg(long, value_name = "FILE|float")]
     teacher: Option<PathBuf>,
     /// Share of the teacher's term in the loss
-    #[arg(long, value_name = "SHARE", default_value_t = 0.5)]
+    #[arg(long, value_name = "SHARE", default_value_t = SHARE)]
     teacher_share: f64,
     /// Divides the logits of network and teacher before they are compared
-    #[arg(long, value_name = "T", default_value_t = 2.0)]
+    #[arg(long, value_name = "T", default_value_t = TEMPERATURE)]
     temperature: f64,
     /// Rule that chooses the range of activations in each batch; its moving average is used
     #[arg(long, value_name = "RULE", default_value = "heuristic")]
@@ -114,6 +114,9 @@ pub struct QatArgs {
     dry_run: bool,
 }
 
+/// Share and temperature of a teacher of whom nothing else is said.
+const SHARE: f64 = 0.5;
+const TEMPERATURE: f64 = 2.0;
 /// The teacher's name if it is the network that training starts from.
 const TEACHER_IS_START: &str = "float";
 
@@ -137,6 +140,13 @@ impl QatArgs {
         }
         if !(self.temperature > 0.0 && self.temperature.is_finite()) {
             return refuse(format!("--temperature {}: expected a number above 0", self.temperature));
+        }
+        for (flag, value, usual) in
+            [("--teacher-share", self.teacher_share, SHARE), ("--temperature", self.temperature, TEMPERATURE)]
+        {
+            if self.teacher.is_none() && value != usual {
+                return refuse(format!("{flag} {value}: there is no --teacher"));
+            }
         }
         self.rules.check()?;
         self.learn_bits.check(self.rules.weight_step)

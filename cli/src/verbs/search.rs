@@ -142,6 +142,10 @@ impl SearchArgs {
                 return refuse(format!("{flag} {percent}: expected 0 to 100 percent"));
             }
         }
+        let learns = self.correction.steps().iter().any(|step| step.method().is_some());
+        if self.search_floor.is_some() && !learns {
+            return refuse(format!("--search-floor: none of --correction {} learns", self.correction));
+        }
         if let Some(size) = self.at_most.filter(|size| !(*size > 0.0 && size.is_finite())) {
             return refuse(format!("--at-most {size}: expected a size above 0"));
         }

@@ -85,8 +85,8 @@ pub struct TableArgs {
           value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))] // TOML's largest integer
     #[serde(default)]
     seeds: Vec<u64>,
-    /// Folder of recipes: a cell takes its settings, but for the policy, from qat_WxAy_NAME.toml or ptq_WxAy_NAME.toml, not
-    /// from the flags below
+    /// Folder of recipes: a cell takes its settings from qat_WxAy_NAME.toml or ptq_WxAy_NAME.toml and, of the flags, only --policy,
+    /// --residual-bits, --limit and --test-limit
     #[arg(long, value_name = "DIR")]
     recipes: Option<PathBuf>,
     /// Passes over the training images of each QAT cell

@@ -137,10 +137,13 @@ impl ClassFolders {
             Part::Test => &self.test,
         };
         if pictures.is_empty() {
-            let detail = format!(
-                "has no validation images; `{{\"val\": 0.1}}` in {} keeps a tenth of each class apart",
-                Split::path(&self.folder).display()
-            );
+            let detail = match self.split {
+                None => "has no validation images; a folder val beside train would hold them".to_owned(),
+                Some(_) => format!(
+                    "has no validation images; `{{\"val\": 0.1}}` in {} keeps a tenth of each class apart",
+                    Split::path(&self.folder).display()
+                ),
+            };
             return Err(Error::malformed(&self.folder, detail));
         }
         let mut records = Vec::with_capacity(pictures.len() * RECORD_BYTES);

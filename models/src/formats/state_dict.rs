@@ -64,6 +64,9 @@ pub fn choose(places: Vec<Place>, key: Option<&str>) -> Result<Option<Place>, St
         ([], Some(key)) if places.is_empty() => {
             Err(format!("holds no network's weights to choose from with --weights-key {key}"))
         }
+        ([], Some(key)) if places.iter().all(|place| place.label().is_empty()) => Err(format!(
+            "holds nothing under --weights-key {key}, but one network without a key; leave it out"
+        )),
         ([], Some(key)) => {
             Err(format!("holds nothing under --weights-key {key}; there are weights under: {}", labels()))
         }

@@ -209,6 +209,9 @@ impl FromStr for Sequence {
             return Ok(Self::default());
         }
         let step = |name: &str| {
+            if name.trim() == "none" {
+                return Err(Error::value("correction", format!("`{text}`: `none` stands alone")));
+            }
             let found = STEPS.iter().find(|(_, known)| *known == name.trim().replace('-', "_"));
             found.map(|(step, _)| *step).ok_or_else(|| {
                 let steps = STEPS.iter().map(|(_, name)| *name);
@@ -262,6 +265,7 @@ mod tests {
             unknown.contains("`magic`") && STEPS.iter().all(|(_, name)| unknown.contains(name)),
             "{unknown}"
         );
+        assert!(message("none,batch_norm").contains("`none` stands alone"));
         let order = message("adaround,equalize");
         assert!(order.contains("`equalize` must come before `adaround`"), "{order}");
         let norms = message("adaquant,batch_norm");

@@ -43,6 +43,12 @@ impl RuleArgs {
             let text = format!("--damping {}: expected a number from 0 to 1000", self.damping);
             return Err(Failure::Usage(text).into());
         }
+        let learned = [self.weight_step, self.activation_step].iter().any(|step| *step != StepChoice::Rule);
+        if self.step_domain == DomainChoice::Log && !learned {
+            let text =
+                "--step-domain log: no steps are learned; --weight-step or --activation-step says which are";
+            return Err(Failure::Usage(text.into()).into());
+        }
         Ok(())
     }
 
