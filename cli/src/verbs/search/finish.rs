@@ -1,9 +1,9 @@
 //! The end of a search: the network it was for.
 //!
-//! Where corrections learn, or change the float network in a way that candidates do not see, a candidate's accuracy in the search is
-//! not that of the finished network, which may take minutes to make. Candidates on the front are ordered by size, and so, nearly, is what becomes of them; bisection over
-//! the front finds the smallest that holds the floor when it is finished, on the images searched on. Under a limit of the
-//! size the [`FINISHED`] largest within it are finished, and the most accurate is taken.
+//! Where corrections learn, or change the float network in a way that candidates do not see, a candidate's accuracy in the
+//! search is not that of the finished network, which may take minutes to make. Candidates on the front are ordered by size, and so,
+//! nearly, is what becomes of them; bisection over the front finds the smallest that holds the floor when it is finished, on the images
+//! searched on. Under a limit of the size the [`FINISHED`] largest within it are finished, and the most accurate is taken.
 
 use anyhow::Result;
 use models::QuantizedNetwork;
