@@ -118,9 +118,9 @@ fn coded_files_classify_as_the_model_files_do() {
     };
     assert_eq!(infer("product.qlz").json()["images"].as_array().map(Vec::len), Some(10));
     infer("course.qlz").refused(3, &["course.qlz", "integer-only"]);
-    // A packed network can be quantized again, and so can a coded one.
+    // A quantized network is no float one, in whatever file it is.
     let again = ["ptq", "--weights", "course.qlz", "--data", text(&folder), "--out", "again", "--json"];
-    assert_eq!(run_in(dir.path(), &again).code, 0);
+    run_in(dir.path(), &again).refused(3, &["course.qlz", "is a quantized network (W4A4)"]);
     let float = ["export", text(&weights), "--to", "qlz", "--out", "x"];
     run_in(dir.path(), &float).refused(3, &["holds a float network"]);
     let refused = ["export", text(&weights), "--to", "onnx", "--out", "x", "--mantissa-bits", "7"];
