@@ -219,7 +219,7 @@ fn bits_are_learned_and_trained_on_with() {
         run_in(dir.path(), &arguments)
     };
     let learned =
-        qat("--policy product --learn-bits 150 --lr 0.1 --size-price 2 --layer-bits fc=W4A8 --out learned")
+        qat("--policy product --learn-bits 150 --lr 0.1 --size-price 2.2 --layer-bits fc=W4A8 --out learned")
             .json();
     assert_eq!(learned["epoch_best"], 2); // the last: the one before was larger
     let bits = learned["learned_bits"].as_str().unwrap();
