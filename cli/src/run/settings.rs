@@ -5,6 +5,8 @@
 //! `dry_run` are not written. `--resume DIR` takes the settings of the run in `DIR`; a setting that is given again must be the
 //! same.
 
+mod unwritable;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -80,7 +82,7 @@ impl Sources {
     where
         S: Args + FromArgMatches + Serialize + DeserializeOwned,
     {
-        let broken = |e: toml::ser::Error| not_text().or_else(too_large).unwrap_or_else(|| e.into());
+        let broken = |e: toml::ser::Error| unwritable::named().unwrap_or_else(|| e.into());
         let written = Table::try_from(&parsed).map_err(broken)?;
         for place in PLACES.into_iter().filter(|place| self.given(place)) {
             assert!(
@@ -140,29 +142,6 @@ impl Sources {
             Failure::BadInput(format!("{}: {}", named.display(), e.message())).into()
         })
     }
-}
-
-/// Of an argument that is no text: settings are kept as text.
-fn not_text() -> Option<anyhow::Error> {
-    let argument = std::env::args_os().find(|argument| argument.to_str().is_none())?;
-    let text = format!(
-        "`{}` is not valid UTF-8: the settings of a run are kept as text; rename the file or folder",
-        argument.to_string_lossy()
-    );
-    Some(Failure::Usage(text).into())
-}
-
-/// Of a number that is none of TOML's, which end at 2^63.
-fn too_large() -> Option<anyhow::Error> {
-    let number = |argument: &String| {
-        let number = argument.split_once('=').map_or(argument.as_str(), |(_, number)| number);
-        number.parse::<u64>().is_ok_and(|number| i64::try_from(number).is_err())
-    };
-    let argument = std::env::args().find(number)?;
-    Some(
-        Failure::Usage(format!("`{argument}` is too large: the settings of a run end at {}", i64::MAX))
-            .into(),
-    )
 }
 
 /// The table in a configuration file of this verb.

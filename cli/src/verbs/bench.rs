@@ -101,18 +101,19 @@ fn multiply_adds(network: &Network) -> (usize, usize) {
 /// If an argument is impossible on this machine.
 pub fn run(args: BenchArgs, context: &Context) -> Result<()> {
     let in_integers = args.what == What::Gemm || args.what == What::Infer && args.bits.is_some();
+    let refuse = |text: &str| Err(Failure::Usage(text.into()).into());
     if args.layers && !(in_integers && args.what == What::Infer) {
-        return Err(Failure::Usage("--layers: only `bench infer --bits WxAy` measures nodes".into()).into());
+        return refuse("--layers: only `bench infer --bits WxAy` measures nodes");
     }
     if args.bits.is_some() && matches!(args.what, What::Train | What::Gemm) {
-        return Err(Failure::Usage("--bits: only `bench infer` and `bench qat` quantize".into()).into());
+        return refuse("--bits: only `bench infer` and `bench qat` quantize");
     }
     let isa = match &args.isa {
         // Training and the float product run on what the machine has.
         Some(_) if !(in_integers && args.numbers == Numbers::Int8) && args.what != What::Infer => {
-            let text =
-                "--isa: only `bench infer` and `bench gemm --numbers int8` run on another instruction set";
-            return Err(Failure::Usage(text.into()).into());
+            return refuse(
+                "--isa: only `bench infer` and `bench gemm --numbers int8` run on another instruction set",
+            );
         }
         Some(name) if !in_integers => Isa::named("--isa", name).map_err(|e| Failure::Usage(e.to_string()))?,
         _ => Isa::active(),
