@@ -111,9 +111,7 @@ pub fn run(args: BenchArgs, context: &Context) -> Result<()> {
     let isa = match &args.isa {
         // Training and the float product run on what the machine has.
         Some(_) if !(in_integers && args.numbers == Numbers::Int8) && args.what != What::Infer => {
-            return refuse(
-                "--isa: only `bench infer` and `bench gemm --numbers int8` run on another instruction set",
-            );
+            return refuse("--isa: only `bench infer` and `bench gemm --numbers int8` run on another");
         }
         Some(name) if !in_integers => Isa::named("--isa", name).map_err(|e| Failure::Usage(e.to_string()))?,
         _ => Isa::active(),
@@ -125,12 +123,8 @@ pub fn run(args: BenchArgs, context: &Context) -> Result<()> {
             let config = QuantConfig { bits: widths, ..QuantConfig::default() };
             let graph = Network::fresh(20, Shortcut::B, Normalization::COURSE, 1)?.graph;
             let plan = Policy::Course.plan(&graph, widths);
-            train(
-                &args,
-                context,
-                &mut FakeQuantHook::new(Quantization::new(config, plan), true),
-                Some(widths),
-            )
+            let mut hook = FakeQuantHook::new(Quantization::new(config, plan), true);
+            train(&args, context, &mut hook, Some(widths))
         }
         What::Infer => match args.bits {
             Some(bits) => integer::infer(&args, context, bits),
