@@ -253,7 +253,7 @@ fn search(
     candidates: &mut Candidates<'_>,
 ) -> Result<(Outcome, Option<f64>)> {
     let layers = candidates.sizes().to_vec();
-    let limits = args.limits(context.seed, candidates.are_finished());
+    let limits = args.limits(context.seed);
     let costs = args.costs.guessed(args, candidates)?;
     let progress = Progress::new(context, "search", args.evaluations);
     let searcher = mixed::searcher(&args.searcher).expect("the command line takes no other names");

@@ -14,12 +14,10 @@ impl SearchArgs {
         }
     }
 
-    /// What bounds the search; `finished` says whether corrections will make other networks of its candidates.
-    pub(super) fn limits(&self, seed: u64, finished: bool) -> Limits {
+    /// What bounds the search. A floor of its own is refused where no correction learns.
+    pub(super) fn limits(&self, seed: u64) -> Limits {
         let goal = match self.goal() {
-            Goal::Smallest { floor } if finished => {
-                Goal::Smallest { floor: self.search_floor.unwrap_or(floor) }
-            }
+            Goal::Smallest { floor } => Goal::Smallest { floor: self.search_floor.unwrap_or(floor) },
             goal => goal,
         };
         Limits { goal, min_bits: self.min_bits, max_bits: self.max_bits, budget: self.evaluations, seed }

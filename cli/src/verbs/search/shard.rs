@@ -36,7 +36,7 @@ pub(super) fn run(
     candidates: &mut Candidates<'_>,
 ) -> Result<()> {
     let layers = candidates.sizes().to_vec();
-    let limits = args.limits(context.seed, candidates.are_finished());
+    let limits = args.limits(context.seed);
     let costs = args.costs.guessed(args, candidates)?;
     let searcher = mixed::searcher(&args.searcher).expect("the command line takes no other names");
     let progress = Progress::new(context, "search", args.evaluations);
