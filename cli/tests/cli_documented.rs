@@ -59,6 +59,10 @@ fn cheap(arguments: &[String]) -> Vec<String> {
             words.retain(|word| word != "--floor=0"); // the other goal of a search
         }
     }
+    let learning = ["adaround", "brecq", "qdrop", "adaquant", "--config"];
+    if !words.iter().any(|word| learning.iter().any(|name| word.contains(name))) {
+        words.retain(|word| word != "--iterations=1"); // only what learns takes it
+    }
     if words[0] == "train" && words.iter().any(|word| word == "--init") {
         words.retain(|word| word != "--depth=8"); // the weights have one
     }

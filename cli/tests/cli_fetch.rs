@@ -114,7 +114,8 @@ fn a_cut_download_goes_on_where_it_stopped() {
     assert_eq!(Cifar10::open(&folder).unwrap().test.len(), 10);
     run_in(dir.path(), &["data", "verify", text(&folder), "--json"]).json();
     // A second call finds it there and asks nobody.
-    assert_eq!(fetch(dir.path(), &url, "0").json()["downloaded"], false);
+    assert_eq!(fetch(dir.path(), &url, &sha256(b"another")).json()["downloaded"], false);
+    fetch(dir.path(), &url, "abc").refused(2, &["--sha256", "expected 64 hexadecimal digits"]);
 }
 
 #[test]

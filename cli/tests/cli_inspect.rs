@@ -154,4 +154,8 @@ fn networks_of_other_depths_and_without_floats() {
     let integers = deep.made("ptq", "o", &["--bits", "W4A4", "--policy", "product"]);
     let refused = deep.inspect(&integers, "k", &["--compare", &model]);
     refused.refused(2, &["--compare", "integer-only network", ".latent"]);
+    for (flag, value) in [("--bits", "4"), ("--images", "4"), ("--out", "k")] {
+        let words = ["inspect", "--weights", &integers, flag, value];
+        run_in(deep.path(), &words).refused(2, &[flag, "integer-only network", "nothing is drawn"]);
+    }
 }

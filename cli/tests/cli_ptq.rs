@@ -75,6 +75,13 @@ fn too_many_images_without_data_are_a_usage_error() {
 }
 
 #[test]
+fn updates_without_a_correction_that_learns_are_a_usage_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = run_in(dir.path(), &["ptq", "--iterations", "5"]);
+    run.refused(2, &["--iterations", "--correction batch_norm", "learns"]);
+}
+
+#[test]
 fn an_unknown_correction_is_a_usage_error_that_lists_the_names() {
     let dir = tempfile::tempdir().unwrap();
     let run = run_in(dir.path(), &["ptq", "--correction", "batch_norm,magic"]);

@@ -105,8 +105,13 @@ fn a_start_and_a_teacher_see_the_same_pixels_and_a_start_is_of_the_same_kind() {
     for (file, what) in [(&deep, "is a ResNet-14 option B"), (&plain, "is a ResNet-8 option A")] {
         qat(&["--init", text(file), "--out", "k"])
             .refused(3, &["--init", what, "network.safetensors a ResNet-8 option B"]);
-        std::fs::remove_dir_all(dir.path().join("k")).unwrap();
+        assert!(!dir.path().join("k").exists(), "nothing is measured before the start is known");
     }
+    let ptq = ["ptq", "--weights", text(&weights), "--data", text(&set), "--calibration-images", "16"];
+    let product = ["--policy", "product", "--out", "i", "--json"];
+    let integers =
+        run_in(dir.path(), &[&ptq[..], &product].concat()).json()["model"].as_str().unwrap().to_owned();
+    qat(&["--init", &integers, "--out", "k"]).refused(3, &["--init", "no float weights", ".latent"]);
     // A teacher may be of another kind; and a run's folder stands for the network that it ended with.
     assert_eq!(qat(&["--teacher", text(&deep), "--bits", "W8A8", "--out", "wide"]).code, 0);
     qat(&["--init", "wide", "--bits", "W4A4", "--out", "narrow", "--json"]).json();

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use common::{data, network, records, run_in, text};
+use models::data::augment::Normalization;
 use models::data::cifar10::RECORD_BYTES;
+use models::{Network, Shortcut};
 
 /// Parts of every page, whether there is something for them or not.
 const PARTS: [&str; 10] = [
@@ -101,6 +103,10 @@ fn a_page_of_several_runs_shows_all_that_they_hold() {
     let less = page(&dir.path().join("less.html"));
     assert!(less.contains("give --data DIR") && !less.contains("data:image"), "{less}");
     run_in(dir.path(), &["report", "ptq", "--data", "data"]).refused(3, &["data", "no data set here"]);
+    let other = Network::fresh(14, Shortcut::B, Normalization::COURSE, 5).unwrap();
+    other.checkpoint(&other.params).write(dir.path().join("other.safetensors")).unwrap();
+    let words = ["report", "ptq", "--weights", "other.safetensors"];
+    run_in(dir.path(), &words).refused(3, &["other.safetensors: is a ResNet-14 option B", "give --weights"]);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use models::data::augment::Normalization;
 use models::data::loader::Loader;
 use models::data::synthetic::noise_images;
 use models::formats::exported::{Exported, Names};
-use models::formats::{Model, onnx, open, torch_file, torch_save};
+use models::formats::{Model, Opened, onnx, open, torch_file, torch_save};
 use models::{Network, QuantizedNetwork, Shortcut, evaluate};
 use quant::{Granularity, Policy, QuantConfig, Quantizer};
 
@@ -39,8 +39,8 @@ fn a_pytorch_file_comes_back_equal_under_any_names() {
         assert!(exported.tensors.iter().any(|(name, _)| name == expected), "{expected}");
         let counters = exported.tensors.iter().filter(|(name, _)| name.ends_with("num_batches_tracked"));
         assert_eq!(counters.count(), if shortcut == Shortcut::A { 7 } else { 9 });
-        let bytes = torch_save::to_bytes(&exported).unwrap();
-        assert_eq!(bytes, torch_save::to_bytes(&exported).unwrap());
+        let bytes = torch_save::to_bytes(&exported, &BTreeMap::new()).unwrap();
+        assert_eq!(bytes, torch_save::to_bytes(&exported, &BTreeMap::new()).unwrap());
         let back = torch_file::read_bytes("network.pt".as_ref(), &bytes, None).unwrap();
         assert_eq!(Network::from_checkpoint(back, None).unwrap().params, network.params);
     }
@@ -51,7 +51,7 @@ fn a_quantized_pytorch_file_holds_the_weights_that_the_integers_stand_for() {
     let quantized = quantized("W3A4", Policy::Course, Granularity::PerChannel);
     let exported = Exported::of(&quantized.network, Some(&quantized), Names::Downsample).unwrap();
     assert_eq!(exported.grids.len(), 9); // two convolutions in each of 3 blocks, 2 downsamples, fc
-    let bytes = torch_save::to_bytes(&exported).unwrap();
+    let bytes = torch_save::to_bytes(&exported, &BTreeMap::new()).unwrap();
     let back = torch_file::read_bytes("network.pt".as_ref(), &bytes, None).unwrap();
     let w = back.tensor("layer1.0.conv1.weight").unwrap();
     let codes = quantized.common_layer("layer1.0.conv1").unwrap().unwrap();
@@ -65,23 +65,34 @@ fn a_quantized_pytorch_file_holds_the_weights_that_the_integers_stand_for() {
 }
 
 #[test]
-fn a_quantized_safetensors_file_is_the_same_quantized_network() {
+fn quantized_safetensors_and_pytorch_files_are_the_same_quantized_network() {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("q.safetensors");
+    let path = dir.path().join("exported");
     for (granularity, names) in
         [(Granularity::PerTensor, Names::Downsample), (Granularity::PerChannel, Names::Shortcut)]
     {
         let quantized = quantized("W4A4", Policy::Course, granularity);
         let exported = Exported::of(&quantized.network, Some(&quantized), names).unwrap();
-        let about = quantized.checkpoint().metadata;
-        std::fs::write(&path, exported.to_safetensors(Some(&quantized), about).unwrap()).unwrap();
-        let Model::Quantized(back) = open::open(&path, None, None).unwrap().model else { panic!() };
+        let metadata = exported.metadata(Some(&quantized), &quantized.checkpoint().metadata).unwrap();
         let logits = |q: &QuantizedNetwork| {
             let mut integers = q.quantization.integers().unwrap();
             let Network { graph, params, .. } = &q.network;
             evaluate(graph, params, loader().epoch(0), &mut integers, |_| {}).unwrap().logits
         };
-        assert_eq!(logits(&back), logits(&quantized));
+        let files = [exported.to_safetensors(&metadata), torch_save::to_bytes(&exported, &metadata)];
+        for bytes in files {
+            std::fs::write(&path, bytes.unwrap()).unwrap();
+            let Opened { model, metadata: read, .. } = open::open(&path, None, None).unwrap();
+            let Model::Quantized(back) = model else { panic!("{read:?}") };
+            assert_eq!(logits(&back), logits(&quantized));
+            assert_eq!(back.network.normalization, Normalization::TRUE);
+            assert_eq!(read, metadata);
+        }
+        // A script's own `metadata` says nothing of a quantized network.
+        let foreign = BTreeMap::from([("mean".to_owned(), "9".to_owned())]);
+        std::fs::write(&path, torch_save::to_bytes(&exported, &foreign).unwrap()).unwrap();
+        let Opened { model, metadata, .. } = open::open(&path, None, None).unwrap();
+        assert!(matches!(model, Model::Float(_)) && metadata.is_empty());
     }
 }
 

@@ -1,6 +1,6 @@
 //! A quantized network beside the float one that it comes from, layer by layer.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use engine::Tensor;
@@ -100,10 +100,13 @@ impl Subject {
             QuantizedNetwork::from_checkpoint(&Checkpoint::read(path)?, None)?.ok_or_else(none)?;
         let mut absent = Vec::new();
         let float = float_network(context, run, results, sources)?;
+        if let Some((file, float)) = &float {
+            expect_kin((file, float), (path, &quantized.network))?;
+        }
         if float.is_none() {
             absent.push("The float network is not where the run had it, so that the quantized network's own float weights stand for it; give --weights FILE.".into());
         }
-        let before = float.as_ref().unwrap_or(&quantized.network);
+        let before = float.as_ref().map_or(&quantized.network, |(_, float)| float);
         let data = sources.data.as_deref().unwrap_or(&results.data);
         let data = match DataSet::open(data, &mut |_, _| ()) {
             Ok(data) => Some(data),
@@ -180,18 +183,33 @@ fn picture(layer: &str, float: &Tensor, after: &Tensor, q: &QParams) -> Result<P
     before_and_after(layer, ("float", float), vec![after], Size::SMALL)
 }
 
-/// The float network that a run began with, as the run prepared it; `None` if it is not there any more.
+/// Refuses a float network that a quantized one cannot have come from.
+fn expect_kin((file, float): (&Path, &Network), (path, quantized): (&Path, &Network)) -> Result<()> {
+    if (float.depth, float.shortcut) == (quantized.depth, quantized.shortcut) {
+        return Ok(());
+    }
+    let text = format!(
+        "{}: is a {}, {} a {}; give --weights the float network it came from",
+        file.display(),
+        float.label(),
+        path.display(),
+        quantized.label()
+    );
+    Err(Failure::BadInput(text).into())
+}
+
+/// The float network that a run began with, as the run prepared it, and its file; `None` if it is not there any more.
 fn float_network(
     context: &Context,
     run: &PastRun,
     results: &Results,
     sources: &Sources,
-) -> Result<Option<Network>> {
+) -> Result<Option<(PathBuf, Network)>> {
     let path = sources.weights.as_ref().or(results.weights.as_ref());
     let Some(path) = path.filter(|path| path.exists() || sources.weights.is_some()) else { return Ok(None) };
     let key = run.setting("weights_key");
     let normalization = assets::normalization(run.setting("normalization").as_deref())?;
-    let (_, mut network) = assets::load_network(context, Some(path), key.as_deref(), normalization)?;
+    let (path, mut network) = assets::load_network(context, Some(path), key.as_deref(), normalization)?;
     equalize(&network.graph, &mut network.params)?;
-    Ok(Some(network))
+    Ok(Some((path, network)))
 }

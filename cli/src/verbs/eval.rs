@@ -153,11 +153,9 @@ pub fn run(args: EvalArgs, context: &Context) -> Result<()> {
         format!(", {} by policy `{}`, weights by `{}`", c.bits, c.policy, c.weight_rule)
     });
     context.say(format_args!(
-        "{}: ResNet-{} option {}{}, normalisation {}",
+        "{}: {}{quantized}, normalisation {}",
         path.display(),
-        network.depth,
-        network.shortcut,
-        quantized,
+        network.label(),
         network.normalization
     ))?;
     let name = arithmetic.to_possible_value().expect("no variant is hidden");

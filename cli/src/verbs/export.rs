@@ -120,9 +120,10 @@ pub fn run(args: ExportArgs, context: &Context) -> Result<()> {
         Format::Onnx => (onnx::to_bytes(&network, quantized, opset, &about)?, format!("opset {opset}")),
         Format::Pt | Format::Safetensors => {
             let exported = Exported::of(&network, quantized, names)?;
+            let metadata = exported.metadata(quantized, &about)?;
             let bytes = match args.to {
-                Format::Pt => torch_save::to_bytes(&exported)?,
-                _ => exported.to_safetensors(quantized, about)?,
+                Format::Pt => torch_save::to_bytes(&exported, &metadata)?,
+                _ => exported.to_safetensors(&metadata)?,
             };
             (bytes, format!("names of kind `{names}`"))
         }
@@ -133,10 +134,9 @@ pub fn run(args: ExportArgs, context: &Context) -> Result<()> {
     let bits = quantized.map(|q| q.quantization.config.bits);
     let what = bits.map_or("float".to_owned(), |bits| bits.to_string());
     context.say(format_args!(
-        "{}: ResNet-{} option {}, {what}, {how}, {} bytes",
+        "{}: {}, {what}, {how}, {} bytes",
         args.out.display(),
-        network.depth,
-        network.shortcut,
+        network.label(),
         bytes.len()
     ))?;
     context.say(format_args!("images are normalised by {}", network.normalization))?;

@@ -54,12 +54,19 @@ pub struct InspectArgs {
     /// Quantized networks (latent or packed files) to draw on the same axes, their grids and clipping ranges marked
     #[arg(long, value_name = "FILE,..", value_delimiter = ',')]
     compare: Vec<PathBuf>,
-    /// Training images to take activations from; 0: only weights
-    #[arg(long, value_name = "N", default_value_t = 128)]
-    images: usize,
+    /// Training images to take activations from; 0: only weights [default: 128]
+    #[arg(long, value_name = "N")]
+    images: Option<usize>,
     /// Folder of plots and report [default: runs/inspect-TIMESTAMP]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+}
+
+impl InspectArgs {
+    /// Training images to take activations from.
+    fn images(&self) -> usize {
+        self.images.unwrap_or(128)
+    }
 }
 
 /// How the network is to be quantized.
@@ -131,7 +138,7 @@ pub fn run(args: InspectArgs, context: &Context) -> Result<()> {
         Quantizers::Own(quantization) => Some(quantization.simulated()),
         Quantizers::Asked { .. } => None,
     };
-    let inputs = inputs(context, (args.input.data.as_deref(), args.images), &network, rounded)?;
+    let inputs = inputs(context, (args.input.data.as_deref(), args.images()), &network, rounded)?;
     let inspected =
         Inspected { file: &path, quantized, network: &network, quantizers: &quantizers, inputs: &inputs };
     let comparison = Comparison::open(&args, context, &inspected)?;
@@ -169,11 +176,10 @@ pub fn run(args: InspectArgs, context: &Context) -> Result<()> {
     let parameters = network.params.trainable_count();
     let quantized_bytes: usize = layers.iter().map(|l| l.bytes).sum();
     let facts = format!(
-        "{}: ResNet-{} option {}, {parameters} parameters, {weights_bytes} bytes; {}: the weights below take \
+        "{}: {}, {parameters} parameters, {weights_bytes} bytes; {}: the weights below take \
          {quantized_bytes} bytes, {} as floats",
         path.display(),
-        network.depth,
-        network.shortcut,
+        network.label(),
         quantizers.describe(),
         4 * layers.iter().map(|l| l.parameters).sum::<usize>(),
     );

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::run::context::Context;
+use crate::run::exit::Failure;
 use crate::run::experiment::{
     BASIS, CalibrationSource, Pace, Recipe, Scores, Setup, WidthArgs, file_bytes, model_name, page,
 };
@@ -76,7 +77,18 @@ const SHEET_IMAGES: usize = 100;
 impl PtqArgs {
     /// The settings in the file `recipe`, for the network and data that `input` names.
     pub(crate) fn of_recipe(recipe: &Path, input: &InputArgs) -> Result<Self> {
-        Ok(Self { input: input.clone(), ..settings::from_file("ptq", recipe)? })
+        let args = Self { input: input.clone(), ..settings::from_file("ptq", recipe)? };
+        args.check()?;
+        Ok(args)
+    }
+
+    /// Refuses what would have no effect.
+    fn check(&self) -> Result<()> {
+        if self.iterations.is_none() || self.correction.learns() {
+            return Ok(());
+        }
+        let text = format!("--iterations: none of --correction {} learns", self.correction);
+        Err(Failure::Usage(text).into())
     }
 
     /// What to quantize, and how.
@@ -108,6 +120,7 @@ fn forecast(context: &Context, setup: &Setup, recipe: &Recipe) -> Result<()> {
 /// # Errors
 /// If network or data cannot be read, or the folder cannot be written to.
 pub fn run(args: PtqArgs, context: &Context) -> Result<()> {
+    args.check()?;
     let recipe = args.recipe();
     recipe.check()?;
     let setup = Setup::open(context, &args.input, None, args.limit)?;

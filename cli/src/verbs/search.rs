@@ -142,9 +142,10 @@ impl SearchArgs {
                 return refuse(format!("{flag} {percent}: expected 0 to 100 percent"));
             }
         }
-        let learns = self.correction.steps().iter().any(|step| step.method().is_some());
-        if self.search_floor.is_some() && !learns {
-            return refuse(format!("--search-floor: none of --correction {} learns", self.correction));
+        let of_learning =
+            [("--search-floor", self.search_floor.is_some()), ("--iterations", self.iterations.is_some())];
+        if let Some((flag, _)) = of_learning.iter().find(|(_, given)| *given && !self.correction.learns()) {
+            return refuse(format!("{flag}: none of --correction {} learns", self.correction));
         }
         if let Some(size) = self.at_most.filter(|size| !(*size > 0.0 && size.is_finite())) {
             return refuse(format!("--at-most {size}: expected a size above 0"));

@@ -58,9 +58,8 @@ pub fn run(args: TrainArgs, context: &Context) -> Result<()> {
     files.extend(args.init.as_deref().filter(|_| state.is_none()).map(|file| ("init", file)));
     folder.pin(context, &files)?;
     context.note(format_args!(
-        "ResNet-{} option {}, {} parameters, {} classes; {} training and {} test images of {}; run in {}",
-        network.depth,
-        network.shortcut,
+        "{}, {} parameters, {} classes; {} training and {} test images of {}; run in {}",
+        network.label(),
         network.params.trainable_count(),
         network.classes.len(),
         train.images(),

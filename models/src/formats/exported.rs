@@ -146,23 +146,18 @@ impl Exported {
         Ok(exported)
     }
 
-    /// The bytes of a safetensors file. The grids are in its metadata, as JSON under `fake_quantize`; under
-    /// `quantization` stands what this program needs to read the same quantized network back.
+    /// What a file says beside the tensors: `about`, and of a quantized network, as JSON, the grids under `fake_quantize` and,
+    /// under `quantization`, what this program needs to read the same quantized network back. The weights are rounded ones, of
+    /// which a rule would choose other scales, so that the scales are part of it.
     ///
     /// # Errors
-    /// If two tensors have the same name.
-    pub fn to_safetensors(
+    /// If a weight has no grid.
+    pub fn metadata(
         &self,
         quantized: Option<&QuantizedNetwork>,
-        mut metadata: BTreeMap<String, String>,
-    ) -> Result<Vec<u8>> {
-        let stored = |(name, tensor): &(String, ExportedTensor)| {
-            let (dtype, bytes) = match &tensor.numbers {
-                Numbers::F32(values) => (Dtype::F32, values.iter().flat_map(|v| v.to_le_bytes()).collect()),
-                Numbers::I64(values) => (Dtype::I64, values.iter().flat_map(|v| v.to_le_bytes()).collect()),
-            };
-            Stored { name: name.clone(), dtype, dims: tensor.dims.clone(), bytes }
-        };
+        about: &BTreeMap<String, String>,
+    ) -> Result<BTreeMap<String, String>> {
+        let mut metadata = about.clone();
         if let Some(quantized) = quantized {
             let mut quantization = quantized.quantization.clone();
             for (layer, widths) in quantized.quantization.plan.layers() {
@@ -176,7 +171,22 @@ impl Exported {
             metadata.insert("fake_quantize".into(), self.grids_json().to_string());
         }
         metadata.insert("names".into(), self.names.to_string());
-        to_bytes(&self.tensors.iter().map(stored).collect::<Vec<_>>(), &metadata)
+        Ok(metadata)
+    }
+
+    /// The bytes of a safetensors file with this [metadata](Self::metadata).
+    ///
+    /// # Errors
+    /// If two tensors have the same name.
+    pub fn to_safetensors(&self, metadata: &BTreeMap<String, String>) -> Result<Vec<u8>> {
+        let stored = |(name, tensor): &(String, ExportedTensor)| {
+            let (dtype, bytes) = match &tensor.numbers {
+                Numbers::F32(values) => (Dtype::F32, values.iter().flat_map(|v| v.to_le_bytes()).collect()),
+                Numbers::I64(values) => (Dtype::I64, values.iter().flat_map(|v| v.to_le_bytes()).collect()),
+            };
+            Stored { name: name.clone(), dtype, dims: tensor.dims.clone(), bytes }
+        };
+        to_bytes(&self.tensors.iter().map(stored).collect::<Vec<_>>(), metadata)
     }
 
     /// The grids as JSON: `{layer: {"weight": {"scale": [..], "zero_point": [..], "quant_min": .., "quant_max": ..}}}`.

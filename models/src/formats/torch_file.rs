@@ -35,7 +35,8 @@ const LEGACY_MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 
 const MAX_NUMBERS: usize = 1 << 26;
 
 /// Reads the state dictionary of a PyTorch file: names made [canonical](canonical_name), layouts the engine's.
-/// Where several networks are in the file, `key` says which (see [`state_dict`](crate::formats::state_dict)). The metadata is empty.
+/// Where several networks are in the file, `key` says which (see [`state_dict`](crate::formats::state_dict)). The metadata is
+/// that of a quantized network that [this program saved](crate::formats::torch_save); of any other file it is empty.
 ///
 /// # Errors
 /// If the file is truncated or of another kind, a weight depends on a Python object other than those of tensors, is
@@ -56,6 +57,7 @@ pub fn read_bytes(path: &Path, bytes: &[u8], key: Option<&str>) -> Result<Checkp
     let (items, place) = dictionaries::weights(path, &heap, root, key)?;
     let mut builder = Builder::new(path);
     builder.checkpoint.notes.extend(place.note());
+    builder.checkpoint.metadata = dictionaries::metadata(&heap, root);
     let mut numbers = 0usize;
     for &(key, value) in items {
         let Some(name) = heap.text(key) else {

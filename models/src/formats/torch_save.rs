@@ -9,9 +9,11 @@
 //! ```
 //!
 //! A float network is a state dictionary and nothing else. A quantized one is
-//! `{"state_dict": .., "fake_quantize": {layer: {"input": grid, "weight": grid}}}`, where a grid holds the arguments of
-//! PyTorch's `fake_quantize_per_tensor_affine`: `scale`, `zero_point` (tensors), `quant_min`, `quant_max`.
+//! `{"state_dict": .., "fake_quantize": {layer: {"input": grid, "weight": grid}}, "metadata": {key: text}}`, where a grid
+//! holds the arguments of PyTorch's `fake_quantize_per_tensor_affine`: `scale`, `zero_point` (tensors), `quant_min`,
+//! `quant_max`. The [metadata](Exported::metadata) is for this program, which reads the same quantized network back.
 
+use std::collections::BTreeMap;
 use std::io::{Cursor, Write};
 
 use quant::Granularity;
@@ -19,11 +21,11 @@ use quant::Granularity;
 use super::exported::{Exported, ExportedTensor, Numbers};
 use crate::{Error, Result};
 
-/// The bytes of the file; equal networks give equal bytes.
+/// The bytes of the file; equal networks give equal bytes. A float network's file has no place for `metadata`.
 ///
 /// # Errors
 /// If the archive cannot be made.
-pub fn to_bytes(exported: &Exported) -> Result<Vec<u8>> {
+pub fn to_bytes(exported: &Exported, metadata: &BTreeMap<String, String>) -> Result<Vec<u8>> {
     let mut pickle = Pickle { bytes: vec![0x80, 2], storages: Vec::new() };
     if exported.grids.is_empty() {
         pickle.state_dict(exported);
@@ -33,6 +35,10 @@ pub fn to_bytes(exported: &Exported) -> Result<Vec<u8>> {
             p.state_dict(exported);
             p.text("fake_quantize");
             p.grids(exported);
+            p.text("metadata");
+            p.dictionary(|p| {
+                metadata.iter().flat_map(|(key, text)| [key, text]).for_each(|text| p.text(text))
+            });
         });
     }
     pickle.bytes.push(b'.'); // the end

@@ -79,6 +79,11 @@ impl Network {
         Ok(network)
     }
 
+    /// What it is in words: `ResNet-20 option B`.
+    pub fn label(&self) -> String {
+        format!("ResNet-{} option {}", self.depth, self.shortcut)
+    }
+
     /// Names and shapes of all parameters.
     pub fn expected(&self) -> Vec<(String, Shape)> {
         self.params.iter().map(|p| (p.name.clone(), p.value.shape())).collect()

@@ -142,6 +142,11 @@ impl Sequence {
         &self.0
     }
 
+    /// Whether one of them is learned, update by update.
+    pub fn learns(&self) -> bool {
+        self.0.iter().any(|step| step.method().is_some())
+    }
+
     /// The network `graph` with the float `params`, quantized by `quantizer` and corrected. `images` gives the calibration
     /// images anew each time; `report` hears of reconstructions.
     ///

@@ -69,10 +69,9 @@ impl Setup {
             .over((0..first(data.test.len(), test_limit)).collect::<Vec<_>>());
         let train = (0..first(data.train.len(), limit)).collect();
         context.note(format_args!(
-            "{}: ResNet-{} option {}; {} test images of {}",
+            "{}: {}; {} test images of {}",
             path.display(),
-            network.depth,
-            network.shortcut,
+            network.label(),
             test.images(),
             data.folder.display()
         ));

@@ -40,8 +40,14 @@ pub struct FetchArgs {
     #[arg(long, default_value = URL)]
     url: String,
     /// SHA-256 the archive must have
-    #[arg(long, value_name = "HEX", default_value = SHA256)]
+    #[arg(long, value_name = "HEX", default_value = SHA256, value_parser = sum)]
     sha256: String,
+}
+
+/// A SHA-256 as it is printed, in lower case.
+fn sum(text: &str) -> Result<String, String> {
+    let is_sum = text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    is_sum.then(|| text.to_lowercase()).ok_or_else(|| "expected 64 hexadecimal digits".to_owned())
 }
 
 /// Downloads, checks, unpacks, verifies.
@@ -58,7 +64,7 @@ pub fn run(args: &FetchArgs, context: &Context) -> Result<()> {
         interrupt::at_once("what was fetched stays; the same command goes on from there");
         download(&args.url, &archive, context)?;
         let sum = sums::of_file(&archive)?;
-        if sum != args.sha256.to_lowercase() {
+        if sum != args.sha256 {
             fs::remove_file(&archive).map_err(|e| models::Error::io("remove", &archive, e))?;
             return Err(Failure::BadInput(format!(
                 "{}: the archive's SHA-256 is {sum}, expected {}; it is removed, try again",

@@ -111,7 +111,7 @@ impl Compared {
             return Err(Failure::BadInput(text).into());
         };
         let name = name(file, &opened.metadata, &network);
-        let images = (args.input.data.as_deref(), args.images);
+        let images = (args.input.data.as_deref(), args.images());
         let inputs = inputs(context, images, &network.network, Some(network.quantization.simulated()))?;
         Ok(Self { name, network, inputs })
     }

@@ -115,18 +115,23 @@ pub fn run(
     graph: &IntGraph,
     about: &About,
 ) -> Result<()> {
+    if !args.compare.is_empty() {
+        let text = format!(
+            "--compare: {} is an integer-only network without floats to draw; give the .latent file beside it as --weights",
+            path.display()
+        );
+        return Err(Failure::Usage(text).into());
+    }
     let asked = [
         ("--bits", args.bits.is_some()),
         ("--method", args.method.is_some()),
         ("--normalization", args.input.normalization.is_some()),
+        ("--images", args.images.is_some()),
+        ("--out", args.out.is_some()),
     ];
     if let Some((flag, _)) = asked.iter().find(|(_, given)| *given) {
-        let text = format!("{flag}: {} is an integer-only network, shown as it is", path.display());
-        return Err(Failure::Usage(text).into());
-    }
-    if !args.compare.is_empty() {
         let text = format!(
-            "--compare: {} is an integer-only network without floats to draw; give the .latent file beside it as --weights",
+            "{flag}: {} is an integer-only network; its nodes are listed as they are, and nothing is drawn",
             path.display()
         );
         return Err(Failure::Usage(text).into());

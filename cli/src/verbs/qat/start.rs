@@ -118,13 +118,11 @@ fn expect_kin(context: &Context, setup: &Setup, file: &Path, start: &Network) ->
     let float = &setup.network;
     if (start.depth, start.shortcut) != (float.depth, float.shortcut) {
         let text = format!(
-            "--init {}: is a ResNet-{} option {}, {} a ResNet-{} option {}; give --weights the float network it came from",
+            "--init {}: is a {}, {} a {}; give --weights the float network it came from",
             file.display(),
-            start.depth,
-            start.shortcut,
+            start.label(),
             setup.weights.display(),
-            float.depth,
-            float.shortcut
+            float.label()
         );
         return Err(Failure::BadInput(text).into());
     }

@@ -1,10 +1,11 @@
 //! The state dictionary in the object that was saved, wherever it is.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 use crate::formats::pickle::{Heap, Object, Value};
 use crate::formats::state_dict::{self, Place};
+use crate::nets::quantized;
 use crate::{Error, Result};
 
 /// Keys and values of a dictionary.
@@ -58,6 +59,18 @@ pub(super) fn weights<'a>(
     }
     any_tensors(path, heap, root)
         .map(|items| (items, Found { prefix: String::new(), is_network: false, note: None }))
+}
+
+/// The texts under `metadata` in `root`, if one of them says how the network is quantized. Anything else of that name is some
+/// script's own and means nothing here.
+pub(super) fn metadata(heap: &Heap, root: Value) -> BTreeMap<String, String> {
+    let items = heap.dict(root).unwrap_or_default();
+    let found = items.iter().find(|(key, _)| heap.text(*key) == Some("metadata"));
+    let texts = found.and_then(|&(_, value)| heap.dict(value)).unwrap_or_default().iter();
+    let texts =
+        texts.filter_map(|&(key, text)| Some((heap.text(key)?.to_owned(), heap.text(text)?.to_owned())));
+    let texts: BTreeMap<String, String> = texts.collect();
+    if texts.contains_key(quantized::KEY) { texts } else { BTreeMap::new() }
 }
 
 /// How often something is looked at that was looked at before, under another name: a small file could have more names
