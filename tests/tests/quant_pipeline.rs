@@ -7,8 +7,8 @@ use models::data::synthetic::noise_images;
 use models::{Network, Shortcut, evaluate};
 use quant::pipeline::calibrate;
 use quant::{
-    ActivationRule, Correction, QuantConfig, Quantization, Quantized, Quantizer, Reference, ScaleRule,
-    reestimate,
+    ActivationRule, Correction, Policy, QuantConfig, Quantization, Quantized, Quantizer, Reference,
+    ScaleRule, reestimate,
 };
 
 fn setup(bits: &str) -> (Network, Quantization, Loader) {
@@ -70,6 +70,29 @@ fn reestimated_statistics_are_those_of_the_images() {
     let first = |batches| of(batches, &mut Float).get("bn1.running_var").unwrap().data().to_vec();
     for (parts, whole) in first(vec![a, b]).iter().zip(first(vec![joined])) {
         assert!((parts - whole).abs() <= 1e-5 * (1.0 + whole), "{parts} {whole}");
+    }
+}
+
+/// Behind the first layer, which sees the same images however they are divided.
+#[test]
+fn a_last_batch_of_few_images_counts_for_as_many() {
+    let (float, _, _) = setup("W3A3");
+    let set = noise_images(9, 4, &Normalization::TRUE, 1).unwrap();
+    let [whole, divided] = [9, 8].map(|batch| Loader::evaluation(&set, batch, float.normalization));
+    let config =
+        QuantConfig { bits: "W3A3".parse().unwrap(), policy: Policy::Product, ..QuantConfig::default() };
+    let Network { graph, params, .. } = &float;
+    let quantized = Quantizer::new(config).calibrate(graph, params, images(&whole)).unwrap();
+    let corrected = |loader: &Loader| {
+        let reference = Reference::new(graph, params, images(loader)).unwrap();
+        reference.correct(&quantized.quantization, Correction::Bias).unwrap()
+    };
+    let again = |loader: &Loader| reestimate(graph, params, images(loader), &mut Float).unwrap();
+    for (whole, divided) in [(corrected(&whole), corrected(&divided)), (again(&whole), again(&divided))] {
+        let mean = |params: &Params| params.get("bn1.running_mean").unwrap().data().to_vec();
+        for (w, d) in mean(&whole).iter().zip(mean(&divided)) {
+            assert!((w - d).abs() < 1e-5, "{w} {d}");
+        }
     }
 }
 

@@ -1,69 +1,75 @@
-//! Which layer hurts: what quantizing one layer alone does to the logits.
+//! Which layer hurts: what rounding one layer alone does, all else in floats.
+//!
+//! The network that is asked is the *float* one of the run, and the layer is rounded by the run's rules, without training and
+//! without learned corrections; the batch norm behind it takes back what that did to its statistics ([`Reference`]). The
+//! quantized network's own parameters would not do: its batch norms, and its weights where they were learned, are made
+//! for rounded layers, and what they compute in floats is no network that anybody uses.
 
 use anyhow::Result;
+use engine::{Float, Hook, Params, Tensor};
 use models::data::data_set::DataSet;
 use models::data::loader::Loader;
-use models::{Evaluation, QuantizedNetwork, evaluate};
-use quant::Quantization;
+use models::{Evaluation, Network, evaluate};
+use quant::numbers::analysis::error_report;
+use quant::{Correction, Quantization, Quantizer, Reference};
 
 use crate::run::context::Context;
 use crate::run::progress::Progress;
 
-/// What one layer does.
+/// What one layer does, alone.
 pub struct Sensitivity {
     /// Its name.
     pub layer: String,
-    /// `10 log10(sum y^2 / sum (y_hat - y)^2)` over the logits `y` with all layers in floats, `y_hat` with this one
-    /// quantized, dB.
+    /// Signal to quantization noise of what it sees, dB.
+    pub input_db: f64,
+    /// `10 log10(sum y^2 / sum (y_hat - y)^2)` over the logits `y` of the float network, `y_hat` with this layer's weights and
+    /// input rounded, dB.
     pub logits_db: f64,
     /// Images whose class changes, percent.
     pub changed: f64,
 }
 
-/// Each quantized layer alone, on the first `images` training images. Both its weights and its input are quantized;
-/// residual sums are as they are in the whole network, before and after.
+/// Each layer that `of` quantizes, alone in the network `float`, on the first `images` training images, which calibrate it too.
+/// `inputs` are samples of what each layer of the float network sees.
 ///
 /// # Errors
 /// If the network cannot be simulated.
 pub fn sensitivities(
     context: &Context,
-    quantized: &QuantizedNetwork,
-    data: &DataSet,
-    images: usize,
+    float: &Network,
+    of: &Quantization,
+    (data, images): (&DataSet, usize),
+    inputs: &[(String, Tensor)],
 ) -> Result<Vec<Sensitivity>> {
-    let QuantizedNetwork { network, quantization } = quantized;
     let images: Vec<usize> = (0..images.min(data.train.len())).collect();
-    let loader = Loader::evaluation(&data.train, 64, network.normalization).over(images);
-    let measure = |only: Option<&str>| -> Result<Evaluation> {
-        let mut hook = alone(quantization, only)?.simulated();
-        Ok(evaluate(&network.graph, &network.params, loader.epoch(0), &mut hook, |_| ())?)
+    let loader = Loader::evaluation(&data.train, 64, float.normalization).over(images);
+    let batches = || loader.epoch(0).map(|batch| batch.x);
+    let Network { graph, params, .. } = float;
+    let measure = |params: &Params, hook: &mut dyn Hook| -> Result<Evaluation> {
+        Ok(evaluate(graph, params, loader.epoch(0), hook, |_| ())?)
     };
-    let float = measure(None)?;
-    let layers: Vec<&String> = quantization
-        .plan
-        .layers()
-        .iter()
-        .filter(|(_, widths)| widths.is_some())
-        .map(|(name, _)| name)
-        .collect();
+    let quantizer = Quantizer::new(of.config.clone()).with_plan(of.plan.clone());
+    let whole = quantizer.calibrate(graph, params, batches())?.quantization;
+    let reference = Reference::new(graph, params, batches())?;
+    let before = measure(params, &mut Float)?;
+    let layers: Vec<_> = whole.plan.layers().iter().filter_map(|(name, w)| Some((name, (*w)?))).collect();
     let progress = Progress::new(context, "  layers", layers.len());
     let mut all = Vec::with_capacity(layers.len());
-    for (i, layer) in layers.into_iter().enumerate() {
-        let after = measure(Some(layer))?;
-        let logits_db = signal_to_noise(&float.logits, &after.logits);
-        all.push(Sensitivity { layer: layer.clone(), logits_db, changed: 100.0 - float.agreement(&after) });
+    for (i, (layer, widths)) in layers.into_iter().enumerate() {
+        let alone = Quantization { plan: whole.plan.only(Some(layer)), ..whole.clone() };
+        let params = reference.correct(&alone, Correction::BatchNorm)?;
+        let after = measure(&params, &mut alone.simulated())?;
+        let input = inputs.iter().find(|(name, _)| name == layer);
+        let q = whole.ranges.params(layer, widths.a)?;
+        all.push(Sensitivity {
+            layer: layer.clone(),
+            input_db: input.map_or(Ok(f64::NAN), |(_, x)| error_report(x, &q).map(|e| e.sqnr_db))?,
+            logits_db: signal_to_noise(&before.logits, &after.logits),
+            changed: 100.0 - before.agreement(&after),
+        });
         progress.set(i + 1);
     }
     Ok(all)
-}
-
-/// The quantization with `only` this layer quantized.
-fn alone(quantization: &Quantization, only: Option<&str>) -> Result<Quantization> {
-    let mut alone = quantization.clone();
-    for (layer, _) in quantization.plan.layers().iter().filter(|(name, _)| Some(name.as_str()) != only) {
-        alone.plan.set(layer, None)?;
-    }
-    Ok(alone)
 }
 
 fn signal_to_noise(y: &[f32], y_hat: &[f32]) -> f64 {

@@ -8,7 +8,7 @@ use models::data::data_set::DataSet;
 use models::nets::equalize::equalize;
 use models::{Checkpoint, Network, QuantizedNetwork};
 use quant::numbers::analysis::error_report;
-use quant::{QParams, Widths};
+use quant::{QParams, Quantization, Widths};
 
 use super::past_run::PastRun;
 use super::results::Results;
@@ -48,11 +48,11 @@ pub struct LayerFacts {
     pub weights: usize,
     /// `None`: it stays in floats.
     pub widths: Option<Widths>,
-    /// Signal to quantization noise of the weights, dB; NaN where it stays in floats.
+    /// Signal to quantization noise of the float network's weights by the run's rule, dB; NaN where it stays in floats.
     pub weights_db: f64,
-    /// The same of what it sees; NaN where that is not known.
+    /// The same of what it sees in the float network; NaN where that is not known.
     pub input_db: f64,
-    /// Signal to noise of the logits, dB, if this layer alone is quantized; NaN where that is not known.
+    /// Signal to noise of the logits, dB, if this layer alone is rounded in the float network; NaN where that is not known.
     pub logits_db: f64,
     /// Images of which that changes the class, percent.
     pub changed: f64,
@@ -104,7 +104,7 @@ impl Subject {
             expect_kin((file, float), (path, &quantized.network))?;
         }
         if float.is_none() {
-            absent.push("The float network is not where the run had it, so that the quantized network's own float weights stand for it; give --weights FILE.".into());
+            absent.push("The float network is not where the run had it, so that the quantized network's own float weights stand for it, and what single layers do to it is not known; give --weights FILE.".into());
         }
         let before = float.as_ref().map_or(&quantized.network, |(_, float)| float);
         let data = sources.data.as_deref().unwrap_or(&results.data);
@@ -117,18 +117,22 @@ impl Subject {
         if data.is_none() {
             absent.push("What layers see, and how much each of them hurts, takes images: the data set is not where the run had it, or --images is 0; give --data DIR.".into());
         }
-        let seen = match &data {
-            None => None,
+        let (seen, mut alone) = match &data {
+            None => (None, Vec::new()),
             Some(data) => {
                 let images = (Some(data.folder.as_path()), sources.images);
                 let hook = quantized.quantization.simulated();
-                Some((
-                    inputs(context, images, before, None)?,
-                    inputs(context, images, &quantized.network, Some(hook))?,
-                    sensitivities(context, &quantized, data, sources.images)?,
-                ))
+                let seen = inputs(context, images, before, None)?;
+                let of = &quantized.quantization;
+                let alone = match &float {
+                    Some((_, float)) => sensitivities(context, float, of, (data, sources.images), &seen)?,
+                    None => Vec::new(),
+                };
+                (Some((seen, inputs(context, images, &quantized.network, Some(hook))?)), alone)
             }
         };
+        let by_rule =
+            Quantization::new(quantized.quantization.config.clone(), quantized.quantization.plan.clone());
         let mut subject = Self {
             name,
             layers: Vec::new(),
@@ -137,7 +141,7 @@ impl Subject {
             curves: Vec::new(),
             absent,
         };
-        let mut candidates: Vec<(f64, String, &Tensor, QParams)> = Vec::new();
+        let mut candidates: Vec<(f64, &str, &Tensor, QParams)> = Vec::new();
         for (layer, widths) in quantized.quantization.plan.layers() {
             let w = quantized.network.params.get(&format!("{layer}.weight"))?;
             let mut facts = LayerFacts {
@@ -151,21 +155,22 @@ impl Subject {
             };
             if let Some(widths) = widths {
                 let q = quantized.quantization.weight_params(layer, w, widths.w)?;
-                facts.weights_db = error_report(w, &q)?.sqnr_db;
                 let float = before.params.get(&format!("{layer}.weight"))?;
                 subject.weights.push(picture(layer, float, w, &q)?);
-                candidates.push((facts.weights_db, layer.clone(), w, q));
-                if let Some((float, after, sensitivity)) = &seen {
+                let q = by_rule.weight_params(layer, float, widths.w)?;
+                facts.weights_db = error_report(float, &q)?.sqnr_db;
+                candidates.push((facts.weights_db, layer, float, q));
+                if let Some((float, after)) = &seen {
                     let of = |all: &'_ [(String, Tensor)]| all.iter().position(|(name, _)| name == layer);
                     if let (Some(i), Some(j)) = (of(float), of(after)) {
                         let q = quantized.quantization.ranges.params(layer, widths.a)?;
-                        facts.input_db = error_report(&after[j].1, &q)?.sqnr_db;
                         subject.inputs.push(picture(layer, &float[i].1, &after[j].1, &q)?);
                     }
-                    if let Some(s) = sensitivity.iter().find(|s| s.layer == *layer) {
-                        (facts.logits_db, facts.changed) = (s.logits_db, s.changed);
-                    }
                 }
+            }
+            if let Some(i) = alone.iter().position(|s| s.layer == *layer) {
+                let s = alone.swap_remove(i);
+                (facts.input_db, facts.logits_db, facts.changed) = (s.input_db, s.logits_db, s.changed);
             }
             subject.layers.push(facts);
         }

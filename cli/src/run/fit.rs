@@ -113,7 +113,7 @@ pub fn curve(metrics: &[EpochMetrics], test: &str) -> String {
     let loss = [series("training loss", |m| m.loss)];
     Plot::stack(&[
         lines("Accuracy", "epoch", "top-1, %", &top1),
-        lines("Loss", "epoch", "cross entropy", &loss),
+        lines("Loss", "epoch", "the loss that is trained", &loss),
     ])
 }
 

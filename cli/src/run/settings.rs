@@ -139,7 +139,7 @@ impl Sources {
         settings.extend(places.map(|(key, value)| (key.clone(), value.clone())));
         defaults.into_iter().for_each(|(key, value)| _ = settings.entry(key).or_insert(value));
         settings.try_into().map_err(|e: toml::de::Error| {
-            Failure::BadInput(format!("{}: {}", named.display(), e.message())).into()
+            Failure::BadInput(format!("{}: {}", named.display(), in_a_line(&e))).into()
         })
     }
 }
@@ -173,10 +173,15 @@ where
     check_keys::<S>(&path, &table)?;
     table.remove("seed");
     defaults::<S>()?.into_iter().for_each(|(key, value)| _ = table.entry(key).or_insert(value));
-    let broken = |e: toml::de::Error| Failure::BadInput(format!("{}: {}", path.display(), e.message()));
+    let broken = |e: toml::de::Error| Failure::BadInput(format!("{}: {}", path.display(), in_a_line(&e)));
     let settings: S = table.try_into().map_err(broken)?;
     check(&settings, &path)?;
     Ok(settings)
+}
+
+/// What is wrong with a value, and whose it is.
+fn in_a_line(error: &toml::de::Error) -> String {
+    error.to_string().lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 /// The defaults of a verb's settings.

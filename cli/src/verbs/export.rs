@@ -84,6 +84,13 @@ pub fn run(args: ExportArgs, context: &Context) -> Result<()> {
     expect_no_input("--out", &args.out, &[&path])?;
     let normalization = assets::normalization(args.normalization.as_deref())?;
     let Opened { model, metadata, notes } = open::open(&path, args.weights_key.as_deref(), normalization)?;
+    if matches!(model, Model::Integer(_)) && normalization.is_some() {
+        let text = format!(
+            "--normalization: {} is an integer-only network, which has its own inside",
+            path.display()
+        );
+        return Err(Failure::Usage(text).into());
+    }
     notes.iter().for_each(|note| context.note(format_args!("{}: {note}", path.display())));
     if args.to == Format::Qlz {
         return coded::run(&args, context, &path, model, metadata);

@@ -51,7 +51,7 @@ pub struct QatArgs {
     /// Batch norms keep their statistics in the last N epochs
     #[arg(long, value_name = "N", default_value_t = 0)]
     frozen_epochs: usize,
-    /// Re-estimate batch norms on N training images before the network is measured or kept; 0: not
+    /// Re-estimate batch norms on N training images, in whole batches, before the network is measured or kept; 0: not
     #[arg(long, value_name = "N", default_value_t = 0)]
     reestimate_images: usize,
     /// Start from this network: a float one, or one trained under quantization (its .latent file, or the folder of its run) [default: --weights]
@@ -147,6 +147,12 @@ impl QatArgs {
             if self.teacher.is_none() && value != usual {
                 return refuse(format!("{flag} {value}: there is no --teacher"));
             }
+        }
+        if (1..self.batch).contains(&self.reestimate_images) {
+            return refuse(format!(
+                "--reestimate-images {}: whole batches of --batch {} are taken, and this is none",
+                self.reestimate_images, self.batch
+            ));
         }
         self.rules.check()?;
         self.learn_bits.check(self.rules.weight_step)

@@ -11,6 +11,7 @@ use crate::report::past_run::PastRun;
 use crate::report::{Sources, page};
 use crate::run::context::Context;
 use crate::run::forecast::counted;
+use crate::run::overwrite::expect_no_input;
 
 /// Arguments of `report`.
 #[derive(Args, Clone, Debug)]
@@ -38,6 +39,11 @@ pub struct ReportArgs {
 /// If a run is missing or damaged, or the page cannot be written.
 pub fn run(args: ReportArgs, context: &Context) -> Result<()> {
     let runs = args.runs.iter().map(|path| PastRun::open(path)).collect::<Result<Vec<_>>>()?;
+    // A page may take the place of a page, whoever's it is.
+    if args.out.extension().is_none_or(|ending| ending != "html") {
+        let read = args.runs.iter().chain(&args.data).chain(&args.weights).map(PathBuf::as_path);
+        expect_no_input("--out", &args.out, &read.collect::<Vec<_>>())?;
+    }
     let sources = Sources { data: args.data, weights: args.weights, images: args.images };
     let page = page(context, &runs, &sources)?;
     atomic::write(&args.out, page.as_bytes())?;

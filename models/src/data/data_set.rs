@@ -115,6 +115,12 @@ impl DataSet {
     }
 }
 
+/// Whether the files of a data set in `folder` are records of CIFAR-10 or CIFAR-100, and not pictures in folders of classes.
+pub fn holds_records(folder: &Path) -> bool {
+    let files = cifar10::FILES.into_iter().chain([cifar100::TRAIN, cifar100::TEST]);
+    files.map(|file| folder.join(file)).any(|file| file.exists())
+}
+
 /// What a data set is stored as, and the folder of its files.
 fn find(folder: &Path) -> Result<(Kind, PathBuf)> {
     if !cifar10::exists(folder, folder)? {

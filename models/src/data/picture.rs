@@ -5,6 +5,7 @@
 //! left as it is. The orientation that a camera notes is honoured; transparency and colour profiles are ignored; 16-bit
 //! samples of a PNG lose their lower half.
 
+mod jpeg_frame;
 mod orientation;
 mod pnm;
 mod shrink;
@@ -98,7 +99,7 @@ fn png(bytes: &[u8]) -> std::result::Result<Picture, String> {
     let mut reader = decoder.read_info().map_err(text)?;
     let info = reader.info();
     let (width, height, interlaced) = (info.width as usize, info.height as usize, info.interlaced);
-    let orientation = Orientation::of_exif(info.exif_metadata.as_deref());
+    let orientation = Orientation::of_exif(exif_of_png(bytes));
     let mut shrink = Shrink::new(width, height, orientation)?;
     let (per_pixel, mut row) = (reader.output_color_type().0.samples(), Vec::new());
     if interlaced {
@@ -116,7 +117,22 @@ fn png(bytes: &[u8]) -> std::result::Result<Picture, String> {
     shrink.finish()
 }
 
+/// The contents of the first `eXIf` chunk. It may stand behind the pixels, where the library has not been yet when the
+/// orientation is needed.
+fn exif_of_png(bytes: &[u8]) -> Option<&[u8]> {
+    let mut rest = bytes.get(8..)?; // behind the signature
+    loop {
+        let (head, behind) = rest.split_at_checked(8)?;
+        let len = u32::from_be_bytes(head[..4].try_into().ok()?) as usize;
+        if head.ends_with(b"eXIf") {
+            return behind.get(..len);
+        }
+        rest = behind.get(len.checked_add(4)?..)?; // and behind the checksum
+    }
+}
+
 fn jpeg(bytes: &[u8]) -> std::result::Result<Picture, String> {
+    jpeg_frame::check(bytes)?;
     let options = DecoderOptions::default()
         .set_strict_mode(true)
         .set_max_width(MAX_SIDE)

@@ -18,7 +18,7 @@ use crate::{
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Exclusions {
-    /// Training images: `10000 (batch - 1) + row`.
+    /// Training images, counted over all files in their order: `10000 (batch - 1) + row` in the original set.
     #[serde(default, rename = "train_not_lossless")]
     pub train: Vec<usize>,
     /// Test images: the row.
@@ -44,8 +44,13 @@ impl Exclusions {
 /// The first `per_class` images of every class that are not excluded, in the set's order.
 ///
 /// # Errors
-/// If a class has fewer.
+/// If a class has fewer, or an image that is excluded is not there.
 pub fn choose(set: &ImageSet, per_class: usize, excluded: &[usize]) -> Result<Vec<usize>> {
+    if let Some(absent) = excluded.iter().find(|&&index| index >= set.len()) {
+        let detail =
+            format!("image {absent} is to be left out, but the last of its part is {}", set.len() - 1);
+        return Err(Error::Value(detail));
+    }
     let mut counts = [0; CLASSES];
     let mut chosen = Vec::with_capacity(CLASSES * per_class);
     for (index, label) in set.labels().enumerate() {

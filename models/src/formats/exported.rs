@@ -28,6 +28,11 @@ use super::safetensors_file::{Stored, to_bytes};
 use crate::nets::quantized;
 use crate::{Error, Network, QuantizedNetwork, Result, Shortcut};
 
+/// The key of the metadata with the grids as JSON.
+pub const GRIDS: &str = "fake_quantize";
+/// The key of the metadata that says how parts are named.
+pub const NAMES: &str = "names";
+
 /// How a definition of the network names its parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Names {
@@ -168,9 +173,9 @@ impl Exported {
             }
             let is_json = "numbers and names are JSON";
             metadata.insert(quantized::KEY.into(), serde_json::to_string(&quantization).expect(is_json));
-            metadata.insert("fake_quantize".into(), self.grids_json().to_string());
+            metadata.insert(GRIDS.into(), self.grids_json().to_string());
         }
-        metadata.insert("names".into(), self.names.to_string());
+        metadata.insert(NAMES.into(), self.names.to_string());
         Ok(metadata)
     }
 

@@ -9,6 +9,12 @@ use super::element::Element;
 use super::layout;
 use crate::{Checkpoint, Error, Result};
 
+/// Whether a network needs the tensor of this name.
+pub(crate) fn is_weight(name: &str) -> bool {
+    let ending = name.rsplit('.').next().unwrap_or(name);
+    ["weight", "bias", "running_mean", "running_var"].contains(&ending)
+}
+
 /// Collects tensors read from a foreign file: PyTorch's layout in, the engine's out, every number checked.
 #[derive(Debug)]
 pub(crate) struct Builder {

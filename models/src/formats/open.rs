@@ -49,10 +49,12 @@ pub fn open(
 ) -> Result<Opened> {
     let path = path.as_ref();
     if int_model::is_model(path) {
+        expect_no_key(path, key)?;
         let (graph, metadata) = int_model::read(path)?;
         return Ok(Opened { model: Model::Integer(graph), metadata, notes: Vec::new() });
     }
     let checkpoint = if qlz::is_coded(path) {
+        expect_no_key(path, key)?;
         match qlz::read(path)? {
             qlz::Content::Network(checkpoint) => checkpoint,
             qlz::Content::Integer(graph, metadata) => {
@@ -68,6 +70,12 @@ pub fn open(
         None => Model::Float(Network::from_checkpoint(checkpoint, normalization)?),
     };
     Ok(Opened { model, metadata, notes })
+}
+
+/// Refuses the choice of a network in a file of a format that holds one.
+fn expect_no_key(path: &Path, key: Option<&str>) -> Result<()> {
+    let Some(key) = key else { return Ok(()) };
+    Err(Error::malformed(path, state_dict::only_one(key)))
 }
 
 /// Opens an integer-only network, packed or [coded](qlz), and what the file says of it.
@@ -92,9 +100,14 @@ pub fn load_integers(path: &Path) -> Result<(IntGraph, About)> {
     }
 }
 
-/// The error of those who look for an integer-only network where another kind of network is; `None` where none is.
+/// The error of those who look for an integer-only network where another kind of network is, or none: what is wrong with the
+/// file for anyone. `None` if it is integer-only.
 fn has_floats(path: &Path) -> Option<Error> {
-    let what = match open(path, None, None).ok()?.model {
+    let model = match open(path, None, None) {
+        Ok(opened) => opened.model,
+        Err(error) => return Some(error),
+    };
+    let what = match model {
         Model::Integer(_) => return None,
         Model::Float(_) => {
             "is a float network, not an integer-only network; make one of it with `ptq --policy product --weights FILE`, \
@@ -196,7 +209,10 @@ pub fn load_checkpoint_of(path: impl AsRef<Path>, key: Option<&str>) -> Result<C
     let path = path.as_ref();
     match Format::detect(path)? {
         Format::Safetensors => strip_prefix(Checkpoint::read(path)?, key),
-        Format::Coded => qlz::read(path)?.checkpoint(path),
+        Format::Coded => {
+            expect_no_key(path, key)?;
+            qlz::read(path)?.checkpoint(path)
+        }
         Format::TorchZip | Format::TorchLegacy => torch_file::read(path, key),
     }
 }

@@ -50,6 +50,11 @@ pub fn prefixes<'a>(names: impl Iterator<Item = &'a str> + Clone) -> Vec<String>
     prefixes
 }
 
+/// What to say of a choice where there is none.
+pub(super) fn only_one(key: &str) -> String {
+    format!("holds nothing under --weights-key {key}, but one network without a key; leave it out")
+}
+
 /// The place that `key` means, or the only one there is; `None` if there is none.
 ///
 /// # Errors
@@ -64,9 +69,7 @@ pub fn choose(places: Vec<Place>, key: Option<&str>) -> Result<Option<Place>, St
         ([], Some(key)) if places.is_empty() => {
             Err(format!("holds no network's weights to choose from with --weights-key {key}"))
         }
-        ([], Some(key)) if places.iter().all(|place| place.label().is_empty()) => Err(format!(
-            "holds nothing under --weights-key {key}, but one network without a key; leave it out"
-        )),
+        ([], Some(key)) if places.iter().all(|place| place.label().is_empty()) => Err(only_one(key)),
         ([], Some(key)) => {
             Err(format!("holds nothing under --weights-key {key}; there are weights under: {}", labels()))
         }

@@ -21,7 +21,7 @@ use byteorder::{ByteOrder, LittleEndian as LE};
 
 use crate::{
     Checkpoint, Error, Result,
-    formats::foreign::{Builder, canonical_name},
+    formats::foreign::{Builder, canonical_name, is_weight},
     formats::mmap::Bytes,
     formats::pickle::{self, Heap, Object, PickleError, TensorView, Value},
 };
@@ -67,6 +67,10 @@ pub fn read_bytes(path: &Path, bytes: &[u8], key: Option<&str>) -> Result<Checkp
         let Some(stripped) = name.strip_prefix(&place.prefix) else { continue };
         let Some(canonical) = canonical_name(stripped) else { continue };
         let view = match heap.get(value) {
+            // A counter of the script's, an optimizer's step.
+            Some(Object::Tensor(view)) if view.storage.element.is_integer() && !is_weight(&canonical) => {
+                continue;
+            }
             Some(Object::Tensor(view)) => view,
             Some(Object::Inert(global)) if is_weight(&canonical) => {
                 return Err(Error::Refused { path: path.to_path_buf(), global: global.clone() });
@@ -95,12 +99,6 @@ pub fn read_bytes(path: &Path, bytes: &[u8], key: Option<&str>) -> Result<Checkp
         builder.push(canonical, &view.size, values)?;
     }
     Ok(builder.checkpoint)
-}
-
-/// Whether a network needs the tensor of this name.
-fn is_weight(name: &str) -> bool {
-    let ending = name.rsplit('.').next().unwrap_or(name);
-    ["weight", "bias", "running_mean", "running_var"].contains(&ending)
 }
 
 /// The elements of a strided view, row-major; `None` if one lies outside the storage.
@@ -249,6 +247,11 @@ fn legacy_ranges<'k>(
             let end = len.checked_mul(*sizes.get(key)?)?.checked_add(at + 8)?;
             (end <= bytes.len()).then_some((key, at + 8..end))
         });
+        if let Some(key) = key.filter(|key| !sizes.contains_key(key)) {
+            let detail =
+                format!("storage `{key}` has elements of a type that is not read (complex numbers, say)");
+            return Err(Error::malformed(path, detail));
+        }
         let Some((key, range)) = range else {
             let detail = format!("the storages end early at byte {at} of {}; truncated?", bytes.len());
             return Err(Error::malformed(path, detail));

@@ -6,6 +6,7 @@
 //!
 //! Where the configuration says so, weights are normalised before they are rounded (9g) and damped near ties (9h).
 
+use engine::optim::Schedule;
 use quant::{FakeQuantHook, LearnedWidths, Quantization, Quantized, Ranges};
 
 use super::{Learner, Tally, Trainer};
@@ -77,9 +78,10 @@ impl QatTrainer {
 impl Learner for QatTrainer {
     fn learn(&mut self, batch: Batch) -> Result<Tally> {
         let before = self.hook.steps.clone();
-        let base = self.trainer.schedule.base;
-        // A rate that was nothing to begin with has not fallen.
-        self.hook.progress = if base > 0.0 { 1.0 - self.trainer.rate() / base } else { 0.0 };
+        let Schedule { base, warmup, .. } = self.trainer.schedule;
+        // A rate that rises, or was nothing to begin with, has not fallen.
+        let falls = base > 0.0 && self.trainer.step >= warmup;
+        self.hook.progress = if falls { 1.0 - self.trainer.rate() / base } else { 0.0 };
         let result = self.trainer.step(batch, &mut self.hook)?;
         if let Some(ema) = &self.trainer.ema {
             self.hook.steps.average(&before, ema.decay);

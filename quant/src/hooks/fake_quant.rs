@@ -6,6 +6,7 @@ use engine::{Hook, Incoming, Input, LayerQuant, Node, Operands, Result, Tape, Te
 
 use super::in_layer;
 use crate::integer::bias::product_scales;
+use crate::observer::sampling_stride;
 use crate::training::fake_quantize::{FakeQuantizeInput, fake_quantize_bias_on, fake_quantize_on};
 use crate::{
     Grid, LearnedSteps, LearnedWidths, MovingAverage, Observer, QParams, Quantization, Range, ScaleRule,
@@ -74,11 +75,11 @@ impl FakeQuantHook {
 
     /// Moves the range of `node`'s input towards that of this batch; the first batch sets it.
     fn update(&mut self, node: &Node, tape: &Tape, x: Incoming, bits: u32) -> Result<()> {
-        let values = tape.value(x.var).data();
+        let values = tape.value(x.var);
         let known = x.range.filter(|range| range.iter().all(|v| v.is_finite()));
         let range = match known {
             Some([min, max]) => Some(Range { min, max }),
-            None => Range::of(values)?,
+            None => Range::of(values.data())?,
         };
         let Some(range) = range else { return Ok(()) };
         let batch = batch_range(values, range, self.quantization.config.activation_rule, bits)?;
@@ -166,17 +167,17 @@ impl Hook for FakeQuantHook {
     }
 }
 
-/// Values of a batch that a scale rule other than the maximum looks at: every k-th, for an odd k, at most this many.
+/// Values of a batch that a scale rule other than the maximum looks at: every k-th, at most about this many.
 const SAMPLED: usize = 1 << 16;
 
 /// What a batch of this `range` is to be covered with by `rule`: the range itself if something is negative or the rule
 /// is the maximum, else from 0 to the clipping value.
-fn batch_range(x: &[f32], range: Range, rule: ScaleRule, bits: u32) -> Result<Range> {
+fn batch_range(x: &Tensor, range: Range, rule: ScaleRule, bits: u32) -> Result<Range> {
     if rule == ScaleRule::SYMMETRIC || range.min < 0.0 || range.max <= 0.0 {
         return Ok(range);
     }
-    // Channels lie side by side: an even stride would meet the same few of them again and again, an odd one meets all.
-    let sample: Vec<f32> = x.iter().copied().step_by(x.len().div_ceil(SAMPLED) | 1).collect();
+    let stride = sampling_stride(x.len(), SAMPLED, x.shape().last());
+    let sample: Vec<f32> = x.data().iter().copied().step_by(stride).collect();
     let grid = Grid::unsigned(bits)?;
     Ok(Range { min: 0.0, max: rule.scale(&sample, grid)? * grid.qmax as f32 })
 }
@@ -188,7 +189,7 @@ mod tests {
     #[test]
     fn every_channel_of_a_large_batch_is_looked_at() {
         for channels in [16, 32, 64] {
-            let x: Vec<f32> = (0..channels << 17).map(|i| (i % channels) as f32).collect();
+            let x = Tensor::from_fn([1 << 17, channels], |i| (i % channels) as f32);
             let range = Range { min: 0.0, max: (channels - 1) as f32 };
             let found = batch_range(&x, range, ScaleRule::HEURISTIC, 8).unwrap();
             assert!((found.max / range.max - 1.0).abs() < 0.05, "{channels}: {found:?}");

@@ -90,15 +90,17 @@ impl Stage {
     /// Moves the running statistics of `params` by what rounding did: (7a) and (7b), as in
     /// [`Reference::correct`](crate::Reference::correct).
     fn correct(&self, params: &mut Params, measured: &[Vec<(NodeId, BatchStats)>]) -> Result<()> {
-        let batches = measured.len() as f64;
         for (place, (node, stats)) in measured.first().into_iter().flatten().enumerate() {
             let name = &self.graph.nodes()[*node].name;
             let sum = |of: &[Vec<(NodeId, BatchStats)>], channel: usize, get: fn(&BatchStats) -> &[f32]| {
-                of.iter().map(|batch| f64::from(get(&batch[place].1)[channel])).sum::<f64>()
+                // A last batch of few images counts for as many.
+                let of = of.iter().map(|batch| &batch[place].1);
+                of.map(|batch| batch.count as f64 * f64::from(get(batch)[channel])).sum::<f64>()
             };
+            let values: f64 = measured.iter().map(|batch| batch[place].1.count as f64).sum();
             let mean = params.get_mut(&format!("{name}.running_mean"))?.data_mut();
             for (c, m) in mean.iter_mut().enumerate().take(stats.mean.len()) {
-                *m += ((sum(measured, c, |s| &s.mean) - sum(&self.float, c, |s| &s.mean)) / batches) as f32;
+                *m += ((sum(measured, c, |s| &s.mean) - sum(&self.float, c, |s| &s.mean)) / values) as f32;
             }
             let var = params.get_mut(&format!("{name}.running_var"))?.data_mut();
             for (c, v) in var.iter_mut().enumerate() {

@@ -128,6 +128,16 @@ impl Plan {
         Ok(())
     }
 
+    /// The plan in which `layer` is as it is here and all else stays float, residual sums and pools too; everything, if `None`.
+    #[must_use]
+    pub fn only(&self, layer: Option<&str>) -> Self {
+        let layers = self.layers.iter().map(|(name, widths)| {
+            let widths = widths.filter(|_| Some(name.as_str()) == layer);
+            (name.clone(), widths)
+        });
+        Self { layers: layers.collect(), activations: Vec::new() }
+    }
+
     /// Changes the widths of a layer.
     ///
     /// # Errors

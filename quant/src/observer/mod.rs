@@ -22,6 +22,14 @@ use serde::{Deserialize, Serialize};
 use crate::numbers::entry::{CHUNK, affine};
 use crate::{Grid, QParams};
 
+/// The step with which to go through `len` values of `channels` side by side to see about `most` of them: a step that shares
+/// no divisor with the channels meets all of them, and any other the same few again and again.
+pub fn sampling_stride(len: usize, most: usize, channels: usize) -> usize {
+    let shares =
+        |stride: usize| (2..=channels).any(|d| stride.is_multiple_of(d) && channels.is_multiple_of(d));
+    (len.div_ceil(most).max(1)..).find(|&stride| !shares(stride)).unwrap_or(1)
+}
+
 /// Something that watches batches of values.
 pub trait Observer {
     /// Takes in one batch. Infinite values are left out: they clip under any scale.
@@ -105,5 +113,25 @@ impl Plain for Extremes<'_> {
         let low = low.into_iter().fold(f32::INFINITY, f32::min);
         let high = high.into_iter().fold(f32::NEG_INFINITY, f32::max);
         (low, high, nan.iter().any(|&n| n != 0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn a_sample_meets_every_channel() {
+        for channels in [1, 3, 10, 16, 48, 64] {
+            for rows in [1, 100, 1024, 102_400] {
+                let (len, most) = (rows * channels, 1 << 12);
+                let stride = sampling_stride(len, most, channels);
+                let met: BTreeSet<usize> = (0..len).step_by(stride).map(|i| i % channels).collect();
+                assert_eq!(met.len(), channels, "{channels} channels, {rows} rows, every {stride}th");
+                assert!(len.div_ceil(stride) <= most.max(channels));
+            }
+        }
     }
 }

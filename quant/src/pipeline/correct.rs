@@ -82,10 +82,12 @@ impl Reference {
             let quantized = self.graph.batch_statistics(start, x.clone(), &mut hook)?;
             for ((name, f), (_, q)) in in_float.iter().zip(quantized) {
                 let shift = shifts.entry(name).or_default();
-                shift.batches += 1.0;
-                add(&mut shift.mean, f.mean.iter().zip(&q.mean).map(|(f, q)| f64::from(*q) - f64::from(*f)));
-                add(&mut shift.var_f, f.var.iter().map(|&v| f64::from(v)));
-                add(&mut shift.var_q, q.var.iter().map(|&v| f64::from(v)));
+                let m = q.count as f64; // a last batch of few images counts for as many
+                shift.values += m;
+                let means = f.mean.iter().zip(&q.mean);
+                add(&mut shift.mean, means.map(|(f, q)| m * (f64::from(*q) - f64::from(*f))));
+                add(&mut shift.var_f, f.var.iter().map(|&v| m * f64::from(v)));
+                add(&mut shift.var_q, q.var.iter().map(|&v| m * f64::from(v)));
             }
         }
         // book: correct
@@ -93,7 +95,7 @@ impl Reference {
             let mean = params.get_mut(&format!("{name}.running_mean"))?;
             mean.clone_from(self.params.get(&format!("{name}.running_mean"))?);
             for (m, s) in mean.data_mut().iter_mut().zip(&shift.mean) {
-                *m += (s / shift.batches) as f32;
+                *m += (s / shift.values) as f32;
             }
             if correction == Correction::BatchNorm {
                 let var = params.get_mut(&format!("{name}.running_var"))?;
@@ -136,10 +138,10 @@ fn mean_logits(graph: &Graph, params: &Params, batches: &[Tensor], hook: &mut dy
     Ok(sums.into_iter().map(|sum| sum / f64::from(images)).collect())
 }
 
-/// Sums over the batches, per channel.
+/// Sums over the batches, per channel, each batch as often as it has values in a channel.
 #[derive(Default)]
 struct Shift {
-    batches: f64,
+    values: f64,
     mean: Vec<f64>,
     var_f: Vec<f64>,
     var_q: Vec<f64>,

@@ -19,7 +19,7 @@ use engine::{Graph, Hook, Params, Result, Tensor};
 
 /// `params` with every batch norm's running statistics replaced by those of `batches` under `hook`.
 ///
-/// Each batch is normalised by its own statistics on the way. Batches count alike, so they should be of one size.
+/// Each batch is normalised by its own statistics on the way, and counts for as many images as it has.
 ///
 /// # Errors
 /// If the images do not fit the network, or the hook fails.
@@ -29,24 +29,25 @@ pub fn reestimate(
     batches: impl Iterator<Item = Tensor>,
     hook: &mut dyn Hook,
 ) -> Result<Params> {
-    let mut sums: Vec<(String, Vec<[f64; 2]>)> = Vec::new();
-    let mut count = 0.0;
+    // Of each batch norm: values in a channel, and for each channel the sums of both, as often as a batch has values.
+    let mut sums: Vec<(String, f64, Vec<[f64; 2]>)> = Vec::new();
     for x in batches {
         let statistics = graph.batch_statistics(params, x, hook)?;
         sums.resize_with(statistics.len(), Default::default);
-        count += 1.0;
-        for ((name, sums), (norm, batch)) in sums.iter_mut().zip(statistics) {
+        for ((name, count, sums), (norm, batch)) in sums.iter_mut().zip(statistics) {
             *name = norm;
+            let values = batch.count as f64;
+            *count += values;
             sums.resize(batch.mean.len(), [0.0; 2]);
             for ((sum, m), v) in sums.iter_mut().zip(batch.mean).zip(batch.var) {
                 let (m, v) = (f64::from(m), f64::from(v));
-                *sum = [sum[0] + m, sum[1] + v + m * m];
+                *sum = [sum[0] + values * m, sum[1] + values * (v + m * m)];
             }
         }
     }
     let mut params = params.clone();
     // book: reestimate
-    for (name, sums) in sums {
+    for (name, count, sums) in sums {
         let mean: Vec<f64> = sums.iter().map(|[m, _]| m / count).collect();
         let var = sums.iter().zip(&mean).map(|([_, square], mean)| square / count - mean * mean);
         fill(params.get_mut(&format!("{name}.running_var"))?, var);

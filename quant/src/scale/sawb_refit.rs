@@ -16,6 +16,9 @@
 //! unsigned grid sees their positive halves. The results are kept in [`CONSTANTS`]; a test derives them
 //! again.
 //!
+//! On an unsigned grid the moments are those of the values above zero, as in the fit. What a ReLU makes zero has no error under
+//! any scale, so that the best one does not depend on how much of it there is; the moments would.
+//!
 //! Widths above 8 bits have no constants and take the symmetric scale: so many levels need no clipping.
 
 use super::level_sums::LevelSums;
@@ -42,10 +45,12 @@ pub const CONSTANTS: [[(f64, f64); 2]; 8] = [
 ];
 
 fn scale(x: &Sample<'_>, grid: Grid) -> f64 {
-    match CONSTANTS.get(grid.bits() as usize - 1) {
-        Some(constants) => binning::scale_from_moments(x, grid, constants[usize::from(!grid.is_signed())]),
-        None => 0.0,
+    let Some([signed, unsigned]) = CONSTANTS.get(grid.bits() as usize - 1) else { return 0.0 };
+    if grid.is_signed() {
+        return binning::scale_from_moments(x, grid, *signed);
     }
+    let (values, weights): (Vec<f32>, Vec<f64>) = x.iter().filter(|(x, _)| *x > 0.0).unzip();
+    binning::scale_from_moments(&Sample::weighted(&values, &weights), grid, *unsigned)
 }
 
 /// A density (up to a factor) and the largest `|x|` to integrate to.
@@ -90,6 +95,16 @@ fn fit_point(&(_, density, reach): &Shape, grid: Grid) -> (f64, f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_relu_makes_zero_does_not_change_the_scale() {
+        let grid = Grid::unsigned(4).unwrap();
+        let values: Vec<f32> = (1..500).map(|i| (i * i % 97) as f32 / 10.0 + 0.1).collect();
+        let rectified: Vec<f32> = values.iter().flat_map(|&x| [x, 0.0, -x]).collect();
+        let of = |x: &[f32]| scale(&Sample::new(x), grid);
+        assert!(of(&values) > 0.0);
+        assert!((of(&values) - of(&rectified)).abs() < 1e-12, "{} {}", of(&values), of(&rectified));
+    }
 
     #[test]
     fn constants_are_the_derived_ones() {

@@ -44,9 +44,10 @@ pub fn section(page: &mut Report, subjects: &[Subject]) {
         });
     }
     page.note(
-        "Signal to quantization noise, in dB: six are one bit. weights: of the layer's weights; input: of what it sees \
-         behind quantized layers; logits: of the network's output if only this layer is quantized, weights and input. \
-         The stronger the colour, the more noise; each row has its own range. Blank: the layer stays in floats.",
+        "Signal to quantization noise, in dB: six are one bit. What is asked is what rounding does to the float network by the \
+         run's rules, before any training or learned correction. weights: of the layer's weights; input: of what it sees; \
+         logits: of the network's output if this layer alone is rounded, weights and input, and the batch norm behind \
+         it corrected. The stronger the colour, the more noise; each row has its own range. Blank: the layer stays in floats.",
     );
 }
 
@@ -54,7 +55,7 @@ fn worst(subject: &Subject) -> Option<String> {
     let known = subject.layers.iter().filter(|l| l.logits_db.is_finite());
     let worst = known.min_by(|a, b| a.logits_db.total_cmp(&b.logits_db))?;
     Some(format!(
-        "{} hurts most: quantized alone, it leaves the logits {:.1} dB above their noise and changes {:.1}% of the answers.",
+        "{} hurts most: rounded alone in the float network, it leaves the logits {:.1} dB above their noise and changes {:.1}% of the answers.",
         worst.name, worst.logits_db, worst.changed
     ))
 }

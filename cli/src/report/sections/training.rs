@@ -29,7 +29,7 @@ pub fn section(page: &mut Report, runs: &[PastRun]) {
     };
     page.plots(&[
         lines("Accuracy after each epoch", "epoch", "top-1, %", &series(|m| m.test_top1)),
-        lines("Loss on the training images", "epoch", "cross entropy", &series(|m| m.loss)),
+        lines("Loss on the training images", "epoch", "each run's own loss", &series(|m| m.loss)),
     ]);
     let row = |(name, epochs): &(String, &[EpochMetrics])| {
         let (last, best) = (epochs.last()?, fit::best(epochs)?);
@@ -48,6 +48,6 @@ pub fn section(page: &mut Report, runs: &[PastRun]) {
         "A quantized network in training is measured in integers after each epoch, on the test images or, where training \
          images were held out, on those. An epoch that was chosen on the test images flatters: of such a run only the last one's \
          accuracy is a measurement of what a user would get. Losses with label \
-         smoothing or a teacher are higher than without, and not to be compared.",
+         smoothing or a teacher are other functions than the plain cross entropy, and not to be compared with it.",
     );
 }

@@ -7,6 +7,7 @@ use engine::{Hook, Incoming, LayerQuant, Node, Operands, Tape, Tensor, Var};
 use models::data::loader::Loader;
 use models::{Network, evaluate};
 use quant::SimulateHook;
+use quant::observer::sampling_stride;
 
 use crate::run::assets;
 use crate::run::context::Context;
@@ -57,8 +58,8 @@ impl Inputs {
             self.seen.len() - 1
         });
         let kept = &mut self.seen[place].1;
-        // An odd stride meets all channels; the extremes decide the scale, so they are always among the kept.
-        let stride = (values.len() / KEPT) | 1;
+        // The extremes decide the scale, so they are always among the kept.
+        let stride = sampling_stride(values.len(), KEPT, x.shape().last());
         kept.extend(values.iter().step_by(stride));
         kept.extend(values.iter().copied().reduce(f32::min));
         kept.extend(values.iter().copied().reduce(f32::max));

@@ -23,7 +23,7 @@ pub use pace::{BASIS, Pace, SMALL, corrected, few, float_bytes};
 pub use recipe::{CalibrationSource, Recipe, correction_bars};
 pub use scores::{Scores, in_integers};
 pub use setup::Setup;
-pub use training::{SizeGoal, Training};
+pub use training::{BELOW_ONE, SizeGoal, Training};
 pub use widths::{WidthArgs, residual_bits};
 
 /// The name of the file a quantized network is saved to: `ResNet20_W4A4.safetensors`, or `ResNet20_mixed.safetensors` if

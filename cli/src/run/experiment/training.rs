@@ -6,6 +6,9 @@ use models::{Network, Teacher, Trainer};
 
 use crate::run::exit::Failure;
 
+/// The most of an average that a step may keep: what keeps all of it never learns.
+pub const BELOW_ONE: f64 = 0.99999;
+
 /// How to train.
 #[derive(Clone, Debug)]
 pub struct Training {
@@ -62,7 +65,7 @@ impl Training {
             ("--lr", self.lr, 1e3),
             ("--weight-decay", self.weight_decay, 1e3),
             ("--smoothing", self.smoothing, 0.99),
-            ("--ema", self.ema, 1.0),
+            ("--ema", self.ema, BELOW_ONE),
         ] {
             if !(0.0..=most).contains(&value) {
                 let text = format!("{flag} {value}: expected a number from 0 to {most}");

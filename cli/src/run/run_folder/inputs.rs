@@ -8,6 +8,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use models::data::cifar100;
+use models::data::data_set::holds_records;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -33,8 +35,8 @@ pub struct InputFile {
 }
 
 impl InputFile {
-    /// Reads the file at `path`; a folder stands for the files with the ending `bin` in it, in the order of their names, or,
-    /// if it has none, for everything in it and in the folders in it, together.
+    /// Reads the file at `path`; a folder stands for its files of [records](holds_records) and the names of their classes, in the
+    /// order of the files' names, or, if there are none, for everything in it and in the folders in it, together.
     ///
     /// # Errors
     /// If something cannot be read.
@@ -46,13 +48,13 @@ impl InputFile {
         if !path.is_dir() {
             return Ok(vec![Self::file(role, path)?]);
         }
-        let entries = fs::read_dir(path).map_err(|e| models::Error::io("read", path, e))?;
-        let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-        files.retain(|file| file.extension().is_some_and(|ending| ending == "bin"));
-        files.sort();
-        if files.is_empty() {
+        if !holds_records(path) {
             return Ok(vec![Self::tree(role, path)?]);
         }
+        let entries = fs::read_dir(path).map_err(|e| models::Error::io("read", path, e))?;
+        let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+        files.retain(|file| file.ends_with(cifar100::NAMES) || is_of_records(file));
+        files.sort();
         files.iter().map(|file| Self::file(role, file)).collect()
     }
 
@@ -102,6 +104,11 @@ impl InputFile {
     }
 }
 
+/// Whether a file is one of records, by its ending.
+fn is_of_records(file: &Path) -> bool {
+    file.extension().is_some_and(|ending| ending == "bin")
+}
+
 /// Compares what a run began with to what is there now.
 ///
 /// # Errors
@@ -133,7 +140,11 @@ pub fn check(before: &[InputFile], now: &[InputFile]) -> Result<()> {
     let count = |all: &[InputFile], role: &str| all.iter().filter(|input| input.role == role).count();
     let added = now.iter().find(|new| {
         let then = count(before, &new.role);
-        then > 0 && count(now, &new.role) > then && before.iter().all(|old| name(old) != name(new))
+        // Names of classes were not kept until there was a need for it, so that a run of then has fewer.
+        !new.path.ends_with(cifar100::NAMES)
+            && then > 0
+            && count(now, &new.role) > then
+            && before.iter().all(|old| name(old) != name(new))
     });
     match added {
         Some(new) => Err(Failure::BadInput(format!(
@@ -188,11 +199,11 @@ mod tests {
     #[test]
     fn a_folder_stands_for_its_records() {
         let dir = tempfile::tempdir().unwrap();
-        for name in ["b.bin", "a.bin", "readme.txt"] {
+        for name in ["b.bin", "test_batch.bin", "readme.txt", cifar100::NAMES] {
             fs::write(dir.path().join(name), name).unwrap();
         }
         let before = InputFile::all("data", dir.path()).unwrap();
-        assert_eq!(before.len(), 2);
+        assert_eq!(before.len(), 3);
         fs::remove_file(dir.path().join("b.bin")).unwrap();
         fs::write(dir.path().join("c.bin"), "c").unwrap();
         let text = check(&before, &InputFile::all("data", dir.path()).unwrap()).unwrap_err().to_string();
@@ -200,6 +211,12 @@ mod tests {
         fs::write(dir.path().join("b.bin"), "b.bin").unwrap();
         let text = check(&before, &InputFile::all("data", dir.path()).unwrap()).unwrap_err().to_string();
         assert!(text.contains("c.bin (data) was not there when the run began"), "{text}");
+        fs::remove_file(dir.path().join("c.bin")).unwrap();
+        fs::write(dir.path().join(cifar100::NAMES), "other names").unwrap();
+        let text = check(&before, &InputFile::all("data", dir.path()).unwrap()).unwrap_err().to_string();
+        assert!(text.contains("fine_label_names.txt (data) is not the file"), "{text}");
+        let old: Vec<_> = before.iter().filter(|file| is_of_records(&file.path)).cloned().collect();
+        check(&old, &InputFile::all("data", dir.path()).unwrap()).unwrap();
     }
 
     #[test]
@@ -212,6 +229,9 @@ mod tests {
         let all = || InputFile::all("data", dir.path()).unwrap();
         let before = all();
         assert_eq!((before.len(), before[0].bytes), (1, 2));
+        fs::write(dir.path().join("labels.bin"), "x").unwrap();
+        assert!(check(&before, &all()).is_err(), "a file of this ending does not make records of pictures");
+        fs::remove_file(dir.path().join("labels.bin")).unwrap();
         fs::write(dir.path().join(".hidden"), "x").unwrap();
         check(&before, &all()).unwrap();
         fs::rename(dir.path().join("a/1.png"), dir.path().join("b/2.png")).unwrap();

@@ -13,11 +13,18 @@ use crate::run::context::Context;
 use crate::run::exit::Failure;
 use crate::run::program;
 
+/// What was measured of a network, which one with rounded numbers cannot say of itself.
+const MEASURED: [&str; 4] = ["test_accuracy", "test_images", "held_out_accuracy", "held_out_images"];
+
 /// Writes, says what takes how much.
 ///
 /// # Errors
 /// If the network is not quantized, rounding makes it impossible, or the file cannot be written.
 pub fn run(args: &ExportArgs, context: &Context, path: &Path, model: Model, about: About) -> Result<()> {
+    let mut about = about;
+    if args.mantissa_bits.is_some() {
+        about.retain(|key, _| !MEASURED.contains(&key.as_str()));
+    }
     let ((bytes, parts), packed, bits) = match model {
         Model::Float(_) => {
             let text = format!(

@@ -18,8 +18,7 @@ pub(super) fn grid(args: &TableArgs, cells: &[Cell]) -> Grid {
     let row = |&bits: &Widths| {
         let mut row = vec![bits.to_string()];
         row.extend(columns.iter().map(|&(mode, method)| percent(&runs(cells, bits, mode, method))));
-        let size = cells.iter().find(|c| c.bits == bits).map(|c| c.model_bytes as f64 / 1024.0);
-        row.push(size.map_or(String::new(), |kib| format!("{kib:.1}")));
+        row.push(kib(cells.iter().filter(|c| c.bits == bits).map(|c| c.model_bytes)));
         row
     };
     (head, args.bits.iter().map(row).collect())
@@ -40,6 +39,15 @@ pub(super) fn best(args: &TableArgs, cells: &[Cell]) -> Grid {
         std::iter::once(bits.to_string()).chain(args.modes.iter().map(|&mode| cell(bits, mode))).collect()
     };
     (head, args.bits.iter().map(row).collect())
+}
+
+/// The size of these files, or those of the smallest and the largest: methods store scales of their own, recipes other bits.
+fn kib(bytes: impl Iterator<Item = usize> + Clone) -> String {
+    let shown = |bytes: usize| format!("{:.1}", bytes as f64 / 1024.0);
+    match (bytes.clone().min().map(shown), bytes.max().map(shown)) {
+        (Some(least), Some(most)) if least != most => format!("{least} to {most}"),
+        (least, _) => least.unwrap_or_default(),
+    }
 }
 
 /// The cell's runs, one for each seed.

@@ -16,6 +16,7 @@ use crate::run::algorithm::AlgorithmChoice;
 use crate::run::assets;
 use crate::run::context::Context;
 use crate::run::exit::Failure;
+use crate::run::experiment::BELOW_ONE;
 
 /// Settings of `train`.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
@@ -110,10 +111,10 @@ impl TrainArgs {
         for (flag, value, least, most) in [
             ("--lr", self.lr, 0.0, 1e3),
             ("--warmup", self.warmup, 0.0, 1e6),
-            ("--momentum", self.momentum, 0.0, 1.0),
+            ("--momentum", self.momentum, 0.0, BELOW_ONE),
             ("--weight-decay", self.weight_decay, 0.0, 1e3),
             ("--smoothing", self.smoothing, 0.0, 0.99),
-            ("--ema", self.ema, 0.0, 1.0),
+            ("--ema", self.ema, 0.0, BELOW_ONE),
         ] {
             if !(least..=most).contains(&value) {
                 return usage(format!("{flag} {value}: expected a number from {least} to {most}"));

@@ -20,10 +20,13 @@ pub(super) struct Orientation {
 }
 
 impl Orientation {
-    /// The orientation in EXIF data; upright if there is none in it, or nonsense.
+    /// The orientation in EXIF data, whatever else in it is damaged; upright if there is none, or nonsense.
     pub(super) fn of_exif(data: Option<&[u8]>) -> Self {
         let read = |data: &[u8]| {
-            let exif = exif::Reader::new().read_raw(data.to_vec()).ok()?;
+            // Some programs write the name that JPEG files have before it into PNG files too.
+            let data = data.strip_prefix(b"Exif\0\0").unwrap_or(data);
+            let exif = exif::Reader::new().continue_on_error(true).read_raw(data.to_vec());
+            let exif = exif.or_else(|error| error.distill_partial_result(|_| ())).ok()?;
             exif.get_field(exif::Tag::Orientation, exif::In::PRIMARY)?.value.get_uint(0)
         };
         let (transpose, flip_x, flip_y) = match data.and_then(read) {

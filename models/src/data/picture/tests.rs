@@ -76,6 +76,36 @@ fn jpeg_baseline_progressive_and_cut_short() {
     assert!(grey.pixels.chunks(3).all(|p| near(p, [77; 3])));
 }
 
+/// Pictures that the library would decode to other colours without a word.
+#[test]
+fn a_jpeg_beyond_the_library_is_refused_by_its_headers() {
+    let segment = |marker: u8, body: &[u8]| {
+        [&[0xff, marker][..], &(body.len() as u16 + 2).to_be_bytes(), body].concat()
+    };
+    let file = |first: &[u8], sampling: [u8; 3], scanned: u8| {
+        let mut frame = vec![8, 0, 32, 0, 32, 3];
+        (1..).zip(sampling).for_each(|(id, sampling)| frame.extend([id, sampling, 0]));
+        let scan = [&[scanned][..], &[1, 0].repeat(scanned.into()), &[0, 63, 0]].concat();
+        [&[0xff, 0xd8][..], first, &segment(0xc0, &frame), &segment(0xda, &scan), &[0xff, 0xd9]].concat()
+    };
+    let jfif = segment(0xe0, b"JFIF\0\x01\x01\0\0\x01\0\x01\0\0");
+    let adobe = segment(0xee, b"Adobe\0\x64\0\0\0\0\0");
+    for (bytes, what) in [
+        (file(&jfif, [0x22, 0x11, 0x11], 1), Some("scans of single components")),
+        (file(&jfif, [0x21, 0x11, 0x11], 1), None),
+        (file(&jfif, [0x22, 0x11, 0x11], 3), None),
+        (file(&jfif, [0x11, 0x21, 0x11], 3), Some("more columns than the brightness")),
+        (file(&[jfif.clone(), adobe.clone()].concat(), [0x11; 3], 3), Some("contradict each other")),
+        (file(&adobe, [0x11; 3], 3), None),
+    ] {
+        let error = decode(&bytes).unwrap_err(); // there are no pixels
+        assert_eq!(jpeg_frame::check(&bytes).is_err(), what.is_some(), "{error}");
+        assert!(error.contains(what.unwrap_or("not a complete JPEG")), "{error}");
+        let error = decode(&bytes[..bytes.len() - 2]).unwrap_err();
+        assert!(error.contains("no end marker"), "{error}");
+    }
+}
+
 #[test]
 fn what_is_no_complete_picture_is_an_error() {
     let png = png_of(png::ColorType::Rgb, 32, 32, &[5; 3072]);
@@ -150,18 +180,31 @@ fn the_orientation_that_a_camera_notes_is_honoured() {
             (false, false) => 40,
         })
         .collect();
-    let corners = |orientation: u8| {
+    let corners_of = |orientation: u8, prefix: &[u8], cut: usize, behind: bool| {
         let mut bytes = Vec::new();
         let mut info = png::Info::with_size(40, 32);
         info.color_type = png::ColorType::Grayscale;
-        let mut exif = b"MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0".to_vec();
+        let mut exif = [prefix, b"MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0"].concat();
         exif.extend([orientation, 0, 0, 0, 0, 0, 0]);
+        let len = exif.len() - cut;
+        exif.truncate(len);
         info.exif_metadata = Some(exif.into());
         let encoder = Encoder::with_info(&mut bytes, info).unwrap();
         encoder.write_header().unwrap().write_image_data(&grey).unwrap();
+        if behind {
+            let place = bytes.windows(4).position(|name| name == b"eXIf").unwrap() - 4;
+            let chunk: Vec<u8> = bytes.drain(place..place + 12 + len).collect();
+            let end = bytes.len() - 12; // of the chunk that ends the file
+            bytes.splice(end..end, chunk);
+        }
         let pixels = decode(&bytes).unwrap().pixels;
         [0, 31, 31 * 32, 31 * 32 + 31].map(|i| pixels[3 * i])
     };
+    let corners = |orientation| corners_of(orientation, b"", 0, false);
+    // Behind the pixels; without the place of the next directory; with the name that it has in a JPEG file.
+    for (prefix, cut, behind) in [(&b""[..], 0, true), (b"", 4, false), (b"Exif\0\0", 0, false)] {
+        assert_eq!(corners_of(6, prefix, cut, behind), [30, 10, 40, 20], "{prefix:?} {cut} {behind}");
+    }
     for (orientation, expected) in [
         (1, [10, 20, 30, 40]),
         (2, [20, 10, 40, 30]),

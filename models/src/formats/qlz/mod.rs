@@ -63,9 +63,9 @@ pub struct Parts {
 /// If a weight cannot be quantized, a sum could overflow, or the network is deeper than is kept.
 pub fn of_network(quantized: &QuantizedNetwork, about: &About) -> Result<(Vec<u8>, Parts)> {
     if quantized.is_integer_only() {
-        let mut all = quantized.checkpoint().metadata;
-        all.remove(crate::nets::quantized::KEY);
-        all.extend(about.clone());
+        // What the network says of itself holds, not what is said of another one that it was.
+        let mut all = about.clone();
+        all.extend(quantized.checkpoint().metadata);
         return of_integers(&quantized.lower()?, &all);
     }
     let mut encoder = Encoder::default();
@@ -81,7 +81,9 @@ pub fn of_network(quantized: &QuantizedNetwork, about: &About) -> Result<(Vec<u8
 pub fn of_integers(graph: &IntGraph, about: &About) -> Result<(Vec<u8>, Parts)> {
     let mut encoder = Encoder::default();
     encoder.bit(true, &mut BitModel::default());
-    let about = pass_about(&mut encoder, about)?;
+    let mut about = about.clone();
+    about.retain(|key, _| !network::OF_OTHER_FORMS.contains(&key.as_str()));
+    let about = pass_about(&mut encoder, &about)?;
     IntGraph::coded(&mut encoder, Some(graph), &names(&about))?;
     Ok(sealed(encoder))
 }
