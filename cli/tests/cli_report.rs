@@ -87,7 +87,7 @@ fn a_page_of_several_runs_shows_all_that_they_hold() {
         "QAT W4A4 (qat), simulated in floats",
         "quantized: <b class='wrong'>",
         "data:image/png;base64,",
-        "hurts most: quantized alone",
+        "hurts most: rounded alone in the float network",
         "2 heuristic",
         "images of cat are taken for",
         "hardware threads",
@@ -139,6 +139,26 @@ fn a_trained_network_and_a_table_have_pages_of_their_own() {
     for shown in ["PTQ W4A4 sawb", "QAT W4A4 sawb", "QAT_W4A4_sawb"] {
         assert!(table.contains(shown), "{shown}");
     }
+}
+
+/// Learned weights lie on their grid, and corrected batch norms know rounded layers: what a layer does alone is asked of the
+/// float network.
+#[test]
+fn which_layer_hurts_is_asked_of_the_float_network() {
+    let dir = tempfile::tempdir().unwrap();
+    let (net, set) = (network(dir.path()), data(dir.path(), &records(64), &records(20)));
+    let inputs = ["--weights", text(&net), "--data", text(&set), "--calibration-images", "64"];
+    let numbers = |out: &str, more: &[&str]| {
+        let ptq = ["ptq", "--bits", "W3A4", "--policy", "product", "--out", out, "--json"];
+        run_in(dir.path(), &[&ptq[..], &inputs, more].concat()).json();
+        let page = page(&dir.path().join(out).join("report.html"));
+        let table = page.split(">Which layer hurts?</h2>").nth(1).unwrap().split("</table>").next().unwrap();
+        table.split("<table").nth(1).expect("numbers").to_owned()
+    };
+    let plain = numbers("plain", &["--correction", "none"]);
+    let learned = numbers("learned", &["--correction", "batch_norm,adaround", "--iterations", "2"]);
+    assert_eq!(plain, learned, "the same float network, the same rules");
+    assert!(!plain.contains("inf") && plain.contains("layer3.0.conv2"), "{plain}");
 }
 
 #[test]
