@@ -150,7 +150,7 @@ impl QatArgs {
         }
         if (1..self.batch).contains(&self.reestimate_images) {
             return refuse(format!(
-                "--reestimate-images {}: whole batches of --batch {} are taken, and this is none",
+                "--reestimate-images {}: expected 0, or at least a whole batch of --batch {}",
                 self.reestimate_images, self.batch
             ));
         }
