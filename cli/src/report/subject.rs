@@ -101,7 +101,7 @@ impl Subject {
         let mut absent = Vec::new();
         let float = float_network(context, run, results, sources)?;
         if let Some((file, float)) = &float {
-            expect_kin((file, float), (path, &quantized.network))?;
+            assets::expect_kin(file.display(), float, (path, &quantized.network))?;
         }
         if float.is_none() {
             absent.push("The float network is not where the run had it, so that the quantized network's own float weights stand for it, and what single layers do to it is not known; give --weights FILE.".into());
@@ -117,7 +117,7 @@ impl Subject {
         if data.is_none() {
             absent.push("What layers see, and how much each of them hurts, takes images: the data set is not where the run had it, or --images is 0; give --data DIR.".into());
         }
-        let (seen, mut alone) = match &data {
+        let (seen, alone) = match &data {
             None => (None, Vec::new()),
             Some(data) => {
                 let images = (Some(data.folder.as_path()), sources.images);
@@ -168,8 +168,7 @@ impl Subject {
                     }
                 }
             }
-            if let Some(i) = alone.iter().position(|s| s.layer == *layer) {
-                let s = alone.swap_remove(i);
+            if let Some(s) = alone.iter().find(|s| s.layer == *layer) {
                 (facts.input_db, facts.logits_db, facts.changed) = (s.input_db, s.logits_db, s.changed);
             }
             subject.layers.push(facts);
@@ -186,21 +185,6 @@ impl Subject {
 fn picture(layer: &str, float: &Tensor, after: &Tensor, q: &QParams) -> Result<Plot> {
     let after: Named<'_> = ("quantized".into(), Some((after, q.clone())));
     before_and_after(layer, ("float", float), vec![after], Size::SMALL)
-}
-
-/// Refuses a float network that a quantized one cannot have come from.
-fn expect_kin((file, float): (&Path, &Network), (path, quantized): (&Path, &Network)) -> Result<()> {
-    if (float.depth, float.shortcut) == (quantized.depth, quantized.shortcut) {
-        return Ok(());
-    }
-    let text = format!(
-        "{}: is a {}, {} a {}; give --weights the float network it came from",
-        file.display(),
-        float.label(),
-        path.display(),
-        quantized.label()
-    );
-    Err(Failure::BadInput(text).into())
 }
 
 /// The float network that a run began with, as the run prepared it, and its file; `None` if it is not there any more.

@@ -3,6 +3,7 @@
 //! They are looked for in the folder `QUANT_ASSETS` names, in the source tree the program was built from, and in
 //! `assets` next to the program.
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -167,6 +168,20 @@ pub fn expect_classes(
         ));
     }
     Ok(())
+}
+
+/// Refuses a network, called `name`, of another depth or shortcut than the one in the file `path`: one of the two did not come of
+/// the other.
+///
+/// # Errors
+/// Saying what both are.
+pub fn expect_kin(name: impl Display, network: &Network, (path, other): (&Path, &Network)) -> Result<()> {
+    if (network.depth, network.shortcut) == (other.depth, other.shortcut) {
+        return Ok(());
+    }
+    let (is, other, path) = (network.label(), other.label(), path.display());
+    let text = format!("{name}: is a {is}, {path} a {other}; give --weights the float network it came from");
+    Err(Failure::BadInput(text).into())
 }
 
 /// The normalisation a flag names: `course`, `true`, `imagenet`, or numbers `mean,mean,mean/std,std,std`.

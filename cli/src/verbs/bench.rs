@@ -111,7 +111,9 @@ pub fn run(args: BenchArgs, context: &Context) -> Result<()> {
     let isa = match &args.isa {
         // Training and the float product run on what the machine has.
         Some(_) if !(in_integers && args.numbers == Numbers::Int8) && args.what != What::Infer => {
-            return refuse("--isa: only `bench infer` and `bench gemm --numbers int8` run on another");
+            return refuse(
+                "--isa: only `bench infer` and `bench gemm --numbers int8` run on another instruction set",
+            );
         }
         Some(name) if !in_integers => Isa::named("--isa", name).map_err(|e| Failure::Usage(e.to_string()))?,
         _ => Isa::active(),

@@ -199,7 +199,7 @@ pub fn run(args: QatArgs, context: &Context) -> Result<()> {
     if args.dry_run {
         return forecast::show(&args, context, &setup, &training);
     }
-    let start = args.start(context, &setup)?;
+    let init = args.init(context, &setup)?;
     let folder = match &args.resume {
         Some(folder) => RunFolder::open(folder)?,
         None => RunFolder::create(context, args.out.as_deref(), &args)?,
@@ -217,6 +217,7 @@ pub fn run(args: QatArgs, context: &Context) -> Result<()> {
         ptq.top1_int
     ));
 
+    let start = args.start(context, &setup, init)?;
     let command = settings::command(&context.verb, context.seed, &args)?;
     let commands = Commands { run: command.clone(), resume: folder.resume(context) };
     let outcome = train(context, &setup, start, training, &folder, &commands)?;

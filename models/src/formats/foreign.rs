@@ -37,16 +37,17 @@ impl Builder {
         Ok(())
     }
 
-    /// Weights are real numbers. Whole numbers are codes of a quantized network, and worth nothing without their scale.
-    pub(crate) fn expect_floats(&self, name: &str, element: Element) -> Result<()> {
-        if element.is_integer() {
+    /// Whether the tensor `name` is to be read. Whole numbers are a counter of the script's or an optimizer's step, which is passed
+    /// over, or in place of a weight codes of a quantized network, and worth nothing without their scale.
+    pub(crate) fn takes(&self, name: &str, element: Element) -> Result<bool> {
+        if element.is_integer() && is_weight(name) {
             let detail = format!(
                 "tensor `{name}` holds whole numbers ({element:?}), which are codes without a scale; save the weights as \
                  floats"
             );
             return Err(Error::malformed(&self.checkpoint.path, detail));
         }
-        Ok(())
+        Ok(!element.is_integer())
     }
 
     /// Adds a tensor under a canonical name.

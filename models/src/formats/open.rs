@@ -93,16 +93,15 @@ pub fn load_integers(path: &Path) -> Result<(IntGraph, About)> {
     };
     match read {
         Ok(Some(integers)) => Ok(integers),
-        Ok(None) => {
-            Err(has_floats(path).unwrap_or_else(|| Error::malformed(path, "is not an integer-only network")))
-        }
-        Err(error) => Err(has_floats(path).unwrap_or(error)),
+        Ok(None) => Err(not_integer_only(path)
+            .unwrap_or_else(|| Error::malformed(path, "is not an integer-only network"))),
+        Err(error) => Err(not_integer_only(path).unwrap_or(error)),
     }
 }
 
 /// The error of those who look for an integer-only network where another kind of network is, or none: what is wrong with the
 /// file for anyone. `None` if it is integer-only.
-fn has_floats(path: &Path) -> Option<Error> {
+fn not_integer_only(path: &Path) -> Option<Error> {
     let model = match open(path, None, None) {
         Ok(opened) => opened.model,
         Err(error) => return Some(error),

@@ -10,7 +10,7 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
 use super::element::Element;
-use super::foreign::{Builder, canonical_name, is_weight};
+use super::foreign::{Builder, canonical_name};
 use super::mmap::Bytes;
 use super::{atomic, layout};
 use crate::{Checkpoint, Error, Result};
@@ -69,10 +69,9 @@ pub(crate) fn push_floats(builder: &mut Builder, tensors: &SafeTensors<'_>, name
         let detail = format!("tensor `{name}` has elements {:?}, which are not read", view.dtype());
         return Err(Error::malformed(&path, detail));
     };
-    if element.is_integer() && !is_weight(&canonical) {
-        return Ok(()); // a counter of the script's, an optimizer's step
+    if !builder.takes(&canonical, element)? {
+        return Ok(());
     }
-    builder.expect_floats(&canonical, element)?;
     builder.push(canonical, view.shape(), element.read_all(view.data()))
 }
 

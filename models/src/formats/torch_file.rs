@@ -67,10 +67,6 @@ pub fn read_bytes(path: &Path, bytes: &[u8], key: Option<&str>) -> Result<Checkp
         let Some(stripped) = name.strip_prefix(&place.prefix) else { continue };
         let Some(canonical) = canonical_name(stripped) else { continue };
         let view = match heap.get(value) {
-            // A counter of the script's, an optimizer's step.
-            Some(Object::Tensor(view)) if view.storage.element.is_integer() && !is_weight(&canonical) => {
-                continue;
-            }
             Some(Object::Tensor(view)) => view,
             Some(Object::Inert(global)) if is_weight(&canonical) => {
                 return Err(Error::Refused { path: path.to_path_buf(), global: global.clone() });
@@ -83,7 +79,9 @@ pub fn read_bytes(path: &Path, bytes: &[u8], key: Option<&str>) -> Result<Checkp
                 ));
             }
         };
-        builder.expect_floats(&canonical, view.storage.element)?;
+        if !builder.takes(&canonical, view.storage.element)? {
+            continue;
+        }
         builder.expect_rank(&canonical, view.size.len())?;
         let len = view.size.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).unwrap_or(usize::MAX);
         numbers = numbers.saturating_add(len);

@@ -19,7 +19,7 @@ impl QatArgs {
     ) -> Result<()> {
         let images = self.calibration_images.min(setup.train.len()); // there are no more
         let few = Self { calibration_images: images.min(SMALL), ..self.clone() };
-        let (start, seconds) = timed(|| few.start(context, setup))?;
+        let (start, seconds) = timed(|| few.start(context, setup, few.init(context, setup)?))?;
         let more = images as f64 / few.calibration_images as f64;
         let what = format!("{}: calibrate on {images} images to start from", self.widths.bits);
         forecast.stage(what, seconds * more);

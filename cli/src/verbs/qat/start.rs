@@ -16,33 +16,38 @@ use crate::run::experiment::{Recipe, Setup, Training};
 use crate::verbs::train::WEIGHTS;
 
 impl QatArgs {
-    /// Where training starts.
-    pub(crate) fn start(&self, context: &Context, setup: &Setup) -> Result<QuantizedNetwork> {
+    /// The network of `--init`, if there is one, as [`start`](Self::start) takes it: quick to refuse, before there is a folder.
+    ///
+    /// # Errors
+    /// If the file is missing, has no floats to train, or holds a network that the run's float one cannot be compared with.
+    pub(crate) fn init(&self, context: &Context, setup: &Setup) -> Result<Option<Model>> {
+        let Some(file) = &self.init else { return Ok(None) };
+        let mut opened = open::open(file, None, None)?;
+        opened.notes.iter().for_each(|note| context.note(format_args!("{}: {note}", file.display())));
+        let network = match &mut opened.model {
+            Model::Float(network) | Model::Quantized(QuantizedNetwork { network, .. }) => network,
+            Model::Integer(_) => return Err(no_weights(file)),
+        };
+        // A file that does not say how its pixels were normalised is taken to agree.
+        if !opened.metadata.contains_key("mean") {
+            network.normalization = setup.network.normalization;
+        }
+        expect_kin(context, setup, file, network)?;
+        Ok(Some(opened.model))
+    }
+
+    /// Where training starts: at [`init`](Self::init), else at the float network of the run.
+    pub(crate) fn start(
+        &self,
+        context: &Context,
+        setup: &Setup,
+        init: Option<Model>,
+    ) -> Result<QuantizedNetwork> {
         let recipe = Recipe { activation_rule: self.activation_rule, ..self.post_training() };
-        let mut start = match &self.init {
-            Some(file) => {
-                let opened = open::open(file, None, None)?;
-                // A file that does not say how its pixels were normalised is taken to agree.
-                let says = opened.metadata.contains_key("mean");
-                let agree = |network: Network| match says {
-                    true => network,
-                    false => Network { normalization: setup.network.normalization, ..network },
-                };
-                opened.notes.iter().for_each(|note| context.note(format_args!("{}: {note}", file.display())));
-                match opened.model {
-                    Model::Float(network) => {
-                        let network = agree(network);
-                        expect_kin(context, setup, file, &network)?;
-                        recipe.quantize_network(context, setup, &network)?
-                    }
-                    Model::Quantized(start) => {
-                        let start = QuantizedNetwork { network: agree(start.network), ..start };
-                        expect_kin(context, setup, file, &start.network)?;
-                        recipe.continue_from(context, setup, start)?
-                    }
-                    Model::Integer(_) => return Err(no_weights(file)),
-                }
-            }
+        let mut start = match init {
+            Some(Model::Float(network)) => recipe.quantize_network(context, setup, &network)?,
+            Some(Model::Quantized(start)) => recipe.continue_from(context, setup, start)?,
+            Some(Model::Integer(_)) => unreachable!("refused by `init`"),
             None => recipe.quantize(context, setup)?,
         };
         self.rules.apply(&mut start.quantization.config);
@@ -115,18 +120,8 @@ fn is_latent(path: &Path) -> bool {
 fn expect_kin(context: &Context, setup: &Setup, file: &Path, start: &Network) -> Result<()> {
     setup.expect_classes(context, file, start)?;
     expect_pixels("--init", setup, file, start)?;
-    let float = &setup.network;
-    if (start.depth, start.shortcut) != (float.depth, float.shortcut) {
-        let text = format!(
-            "--init {}: is a {}, {} a {}; give --weights the float network it came from",
-            file.display(),
-            start.label(),
-            setup.weights.display(),
-            float.label()
-        );
-        return Err(Failure::BadInput(text).into());
-    }
-    Ok(())
+    let name = format!("--init {}", file.display());
+    assets::expect_kin(name, start, (&setup.weights, &setup.network))
 }
 
 /// All networks of a run are shown the same pixels.

@@ -118,7 +118,7 @@ impl Work {
             Self::Qat(qat) => {
                 let training = qat.training(context, setup)?;
                 training.check()?;
-                (qat.start(context, setup)?, Some(training))
+                (qat.start(context, setup, qat.init(context, setup)?)?, Some(training))
             }
         })
     }
