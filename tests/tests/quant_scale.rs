@@ -201,6 +201,19 @@ fn the_top_of_the_signed_grid_clips_and_biases_downwards() {
 }
 
 #[test]
+fn an_error_report_by_hand() {
+    // Codes -2..=1 of step 1: two values are clipped (by +1.25 and -0.75), three are rounded (+0.375, -0.25, +0.25).
+    let x = tensor(vec![-3.25, -0.375, 0.25, 0.75, 1.75]);
+    let report = error_report(&x, &QParams::per_tensor(Grid::signed(2).unwrap(), 1.0, 0).unwrap()).unwrap();
+    assert_eq!(report.bias_clipping, 0.5 / 5.0);
+    assert_eq!(report.bias_rounding, 0.375 / 5.0);
+    assert_eq!(report.bias, 0.5 / 5.0 + 0.375 / 5.0);
+    assert_eq!(report.clipped, 2.0 / 5.0);
+    assert_eq!(report.mse, 2.390_625 / 5.0);
+    assert!((report.sqnr_db - 10.0 * (14.390_625f64 / 2.390_625).log10()).abs() < 1e-12);
+}
+
+#[test]
 #[ignore = "prints the cost of the search; run with --ignored --nocapture"]
 fn cost_of_the_heuristic() {
     for n in [432usize, 2304, 9216, 36864] {

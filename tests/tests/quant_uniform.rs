@@ -2,8 +2,11 @@
 
 use engine::Tensor;
 use proptest::prelude::*;
+use quant::numbers::entry::affine;
 use quant::numbers::uniform::{quantize_value, restore_value, zero_point_from_common, zero_point_to_common};
-use quant::{Grid, QParams, linear_dequantize, linear_quantize};
+use quant::{
+    Granularity, Grid, IntTensor, QParams, ScaleRule, get_scales, linear_dequantize, linear_quantize,
+};
 
 fn grids() -> impl Strategy<Value = Grid> {
     (1u32..=16, any::<bool>()).prop_map(|(bits, signed)| Grid::new(bits, signed).unwrap())
@@ -68,7 +71,9 @@ proptest! {
 
     #[test]
     fn the_fast_path_equals_eq_1(
-        grid in grids(), s in scales(), z in -300i32..300,
+        grid in grids(), z in -300i32..300,
+        // The least subnormal scales have no `1 / s`.
+        s in prop_oneof![4 => scales(), 1 => (1u32..1 << 21).prop_map(f32::from_bits)],
         x in prop::collection::vec(prop_oneof![
             -1e3f32..1e3,
             (-4000i32..4000).prop_map(|k| k as f32 * 0.125),
@@ -84,7 +89,11 @@ proptest! {
         let q = QParams::per_tensor(grid, s, z).unwrap();
         for x in [x, ties] {
             let want: Vec<i32> = x.iter().map(|&x| quantize_value(x, s, z, grid).unwrap()).collect();
-            prop_assert_eq!(codes(&x, &q), want);
+            prop_assert_eq!(&codes(&x, &q), &want);
+            // Alone, too: whoever is in doubt must ask, also where no other value of its block does not.
+            for (&x, &want) in x.iter().zip(&want).take(20) {
+                prop_assert_eq!(codes(&[x], &q), [want]);
+            }
         }
     }
 
@@ -124,11 +133,84 @@ fn grids_of_every_width() {
 }
 
 #[test]
+fn what_a_grid_holds() {
+    let grid = Grid::signed(4).unwrap();
+    assert_eq!([-9, -8, 7, 8].map(|code| grid.contains(code)), [false, true, true, false]);
+    assert_eq!((grid.levels(), grid.steps(), grid.is_signed()), (16, 8, true));
+    let grid = Grid::unsigned(4).unwrap();
+    assert_eq!([-1, 0, 15, 16].map(|code| grid.contains(code)), [false, true, true, false]);
+    assert_eq!((grid.levels(), grid.steps(), grid.is_signed()), (16, 15, false));
+    assert_eq!(Grid::of_weights(0).unwrap(), Grid::ZERO);
+    assert_eq!(Grid::of_weights(3).unwrap(), Grid::signed(3).unwrap());
+    assert!(Grid::of_weights(17).is_err());
+}
+
+#[test]
+fn granularities_by_name() {
+    for (name, granularity) in
+        [("per_tensor", Granularity::PerTensor), ("per_channel", Granularity::PerChannel)]
+    {
+        assert_eq!(name.parse::<Granularity>().unwrap(), granularity);
+        assert_eq!(name.replace('_', "-").parse::<Granularity>().unwrap(), granularity);
+        assert_eq!(granularity.to_string(), name);
+    }
+    let message = "per_row".parse::<Granularity>().unwrap_err().to_string();
+    assert!(message.contains("per_row") && message.contains("per_channel"), "{message}");
+}
+
+#[test]
+fn per_channel_wants_a_zero_point_for_each_scale() {
+    let grid = Grid::signed(8).unwrap();
+    let q = QParams::per_channel(grid, vec![0.5, 0.25], vec![3, -4]).unwrap();
+    assert_eq!((q.scales(), q.zero_points()), (&[0.5, 0.25][..], &[3, -4][..]));
+    for (scales, zero_points) in [(vec![], vec![]), (vec![0.5, 0.25], vec![3]), (vec![0.5], vec![3, -4])] {
+        assert!(QParams::per_channel(grid, scales, zero_points).is_err());
+    }
+    let empty = Tensor::zeros([2, 0]);
+    assert!(get_scales(&empty, 8, ScaleRule::SYMMETRIC, true).is_err());
+}
+
+#[test]
+fn an_affine_grid_by_hand() {
+    // From -1 to 2 in 15 steps of a fifth: -1 is five steps below zero.
+    assert_eq!(affine(-1.0, 2.0, Grid::unsigned(4).unwrap()), (0.2, -5));
+    assert_eq!(affine(-1.0, 2.0, Grid::signed(4).unwrap()), (0.2, 3));
+    // Zero is always within: the interval is extended to it.
+    assert_eq!(affine(1.0, 3.75, Grid::unsigned(4).unwrap()), (0.25, 0));
+    // Where there is no step, it is 1, and the smallest code is zero's.
+    assert_eq!(affine(0.0, 0.0, Grid::signed(4).unwrap()), (1.0, 8));
+    assert_eq!(affine(f32::MIN, f32::MAX, Grid::signed(1).unwrap()), (1.0, 1));
+}
+
+#[test]
+fn an_integer_tensor_knows_its_shape() {
+    let x = IntTensor::from_vec([2, 3], vec![1i8, 2, 3, 4, 5, 6]).unwrap();
+    assert_eq!((x.dims(), x.len(), x.is_empty()), (&[2, 3][..], 6, false));
+    let none = IntTensor::<i8>::from_vec([2, 0], vec![]).unwrap();
+    assert_eq!((none.dims(), none.len(), none.is_empty()), (&[2, 0][..], 0, true));
+    assert!(IntTensor::from_vec([2, 3], vec![1i8]).is_err());
+}
+
+#[test]
 fn nan_is_an_error_that_says_where() {
     let x = Tensor::from_vec([2, 2], vec![0.0, 1.0, f32::NAN, 3.0]).unwrap();
     let q = QParams::per_tensor(Grid::signed(8).unwrap(), 0.1, 0).unwrap();
     let message = linear_quantize::<i8>(&x, &q).unwrap_err().to_string();
     assert!(message.contains("element 2") && message.contains("NaN"), "{message}");
+    // Alone in its block, on a narrow grid and on a wide one.
+    let alone = Tensor::from_vec([1], vec![f32::NAN]).unwrap();
+    for bits in [8, 16] {
+        let q = QParams::per_tensor(Grid::signed(bits).unwrap(), 0.1, 0).unwrap();
+        assert!(linear_quantize::<i16>(&alone, &q).is_err(), "{bits} bits");
+    }
+}
+
+#[test]
+fn zero_points_beyond_what_a_float_holds_exactly_are_refused() {
+    let grid = Grid::signed(8).unwrap();
+    for (z, taken) in [(1 << 21, true), (-(1 << 21), true), ((1 << 21) + 1, false), (-(1 << 21) - 1, false)] {
+        assert_eq!(QParams::per_tensor(grid, 1.0, z).is_ok(), taken, "{z}");
+    }
 }
 
 #[test]
