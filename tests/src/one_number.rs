@@ -50,11 +50,11 @@ pub fn page() -> Page<String> {
     let mut page = String::from(HEAD);
     let first = stop(&quantized, &graph, "conv1")?;
     let channel = pixel(&mut page, &float, &first, &image)?;
-    let (sum, code) = convolution(&graph, &first, &trace.codes, channel)?;
+    let sum = convolution(&graph, &first, &trace.codes, channel)?;
     writeln!(page, "\n## 4. The pixel's sum\n\n{sum}")?;
     let second = stop(&quantized, &graph, "layer1.0.conv1")?;
-    weight(&mut page, &second, channel, code)?;
-    let (sum, _) = convolution(&graph, &second, &trace.codes, 0)?;
+    let filter = weight(&mut page, &second, channel, &graph, &trace.codes)?;
+    let sum = convolution(&graph, &second, &trace.codes, filter)?;
     writeln!(page, "\n## 8. Its sum and the next code\n\n{sum}")?;
     logits(&mut page, &graph, &image, &trace)?;
     Ok(page)
@@ -115,8 +115,8 @@ fn pixel(page: &mut String, float: &Network, first: &Stop<'_>, image: &[u8]) -> 
     Ok(channel)
 }
 
-/// The sum of `channel` at the pixel, and what requantization makes of it, in words; and the first code of it.
-fn convolution(graph: &IntGraph, stop: &Stop<'_>, codes: &[Vec<i32>], channel: usize) -> Page<(String, i32)> {
+/// The sum of `channel` at the pixel, and what requantization makes of it, in words.
+fn convolution(graph: &IntGraph, stop: &Stop<'_>, codes: &[Vec<i32>], channel: usize) -> Page<String> {
     let Op::Conv2d { x, w, padding, residual, outputs, .. } = &stop.node.op else {
         return Err("a convolution".into());
     };
@@ -138,6 +138,15 @@ fn convolution(graph: &IntGraph, stop: &Stop<'_>, codes: &[Vec<i32>], channel: u
          order, has this integer.",
         kh * kw * c
     );
+    if let [(wide, _), (narrow, _)] = outputs[..] {
+        let bits = |y: usize| graph.values()[y].bits;
+        text += &format!(
+            " Two readers want it, each on a grid of its own: the residual sum behind the block, on {} bits, and the next \
+             convolution, on {}.",
+            bits(wide),
+            bits(narrow)
+        );
+    }
     let r = residual.map(|r| codes[r][place]);
     for (y, q) in outputs {
         let (value, code) = (&graph.values()[*y], codes[*y][place]);
@@ -148,7 +157,7 @@ fn convolution(graph: &IntGraph, stop: &Stop<'_>, codes: &[Vec<i32>], channel: u
         );
         text += &requantized(q, channel, acc, (value.bits, value.scale, value.zero_point), code);
     }
-    Ok((text, codes[outputs[0].0][place]))
+    Ok(text)
 }
 
 /// Eq 7 with its numbers.
@@ -163,7 +172,7 @@ fn requantized(
     let shift = 32 + q.shift;
     let real = f64::from(m) / 2f64.powi(shift as i32 - q.left as i32);
     format!(
-        "\n\nOn the next grid ({bits} bits, `s_y = {scale:.6}`, `z_y = {z}`) one unit of `acc` is {real:.6} codes: scales and batch \
+        "\n\nOn the grid of {bits} bits (`s_y = {scale:.6}`, `z_y = {z}`) one unit of `acc` is {real:.6} codes: scales and batch \
          norm in one number, stored as `m = {m}` with a shift by {shift}. With the bias of {:.3} codes, the half for rounding \
          included, eq 7 is\n\n```text\ny_int = clip(floor(({acc} * {}{m} + {b}) / 2^{shift}); {}, {}) = {code}\n```\n\n\
          which stands for the real number `{:.4}`.",
@@ -175,11 +184,22 @@ fn requantized(
     )
 }
 
-/// Stops 5 to 7: a weight of the second layer, its scale, its code, its place in the file and in a kernel.
-fn weight(page: &mut String, stop: &Stop<'_>, channel: usize, x_int: i32) -> Page<()> {
-    let Op::Conv2d { w, w_bits, .. } = &stop.node.op else { return Err("a convolution".into()) };
-    let &[_, kh, kw, c] = w.dims() else { return Err("four dimensions".into()) };
-    let n = (kh / 2 * kw + kw / 2) * c + channel; // of filter 0
+/// Stops 5 to 7: a weight of the second layer, its scale, its code, its place in the file and in a kernel. Returns the
+/// filter it is of, the one whose centre weighs `channel` most.
+fn weight(
+    page: &mut String,
+    stop: &Stop<'_>,
+    channel: usize,
+    graph: &IntGraph,
+    codes: &[Vec<i32>],
+) -> Page<usize> {
+    let Op::Conv2d { x, w, w_bits, .. } = &stop.node.op else { return Err("a convolution".into()) };
+    let &[o, kh, kw, c] = w.dims() else { return Err("four dimensions".into()) };
+    let centre = |filter: usize| ((filter * kh + kh / 2) * kw + kw / 2) * c + channel;
+    let filter = (0..o).max_by_key(|o| w.data()[centre(*o)].unsigned_abs()).ok_or("a filter")?;
+    let n = centre(filter);
+    let [_, width, _] = graph.values()[*x].dims;
+    let x_int = codes[*x][(AT * width + AT) * c + channel];
     let (real, (s, z)) = (stop.w.data()[n], stop.q_w.channel(0));
     let code = w.data()[n];
     assert_eq!(
@@ -193,14 +213,16 @@ fn weight(page: &mut String, stop: &Stop<'_>, channel: usize, x_int: i32) -> Pag
     let z_x = stop.q_x.channel(0).1;
     writeln!(
         page,
-        "\n## 5. The weight\n\nThat code is what `layer1.0.conv1` reads. Take the weight that filter 0 has for it: the middle of the \
-         window, input channel {channel}, in floats `w = {real:.5}`.\n\nIts scale comes from all {} weights of the layer by the rule \
+        "\n## 5. The weight\n\nThe code on {} bits, {x_int}, is what `layer1.0.conv1` reads. Take the weight that filter {filter} \
+         has for it, the largest of all {o} filters: the middle of the window, input channel {channel}, in floats \
+         `w = {real:.5}`.\n\nIts scale comes from all {} weights of the layer by the rule \
          `sawb` (eq 5): `s_w = {s:.6}`. `w_int = clip(round({real:.5} / {s:.6})) = {code}` on the grid {} to {}; restored, `w_hat = \
          {:.5}`.\n\nIts product is `({x_int} + {z_x}) * {code} = {}`.\n\n## 6. Packing\n\nIn the file the codes stand behind \
          each other, {w_bits} bits each, as `w_int - qmin`, so that they are unsigned. Weight {n} begins at bit {} of byte {}, which \
          is `0b{:08b}`; `{code} - ({}) = {}` is `0b{:0width$b}`.\n\n## 7. The kernel\n\nA kernel takes four input channels at once: \
          the bytes of four activations and of four weights, whose products one instruction adds to one 32-bit sum. Ours is among \
          the weights `{:?}` of channels {} to {}. How such kernels are built is told in [kernels](kernels.md).",
+        graph.values()[*x].bits,
         stop.w.len(),
         stop.q_w.grid().qmin,
         stop.q_w.grid().qmax,
@@ -217,7 +239,7 @@ fn weight(page: &mut String, stop: &Stop<'_>, channel: usize, x_int: i32) -> Pag
         group % c + 3,
         width = *w_bits as usize,
     )?;
-    Ok(())
+    Ok(filter)
 }
 
 /// Stop 9: how far the pixel reaches, node by node, and the logits.
