@@ -18,7 +18,9 @@ impl<'a> Matrix<'a> {
     /// # Panics
     /// If `data` is too short.
     pub fn new(data: &'a [f32], rows: usize, cols: usize) -> Self {
-        assert!(data.len() >= rows * cols, "a {rows}x{cols} matrix needs more than {} numbers", data.len());
+        // Not `rows * cols`, which wraps.
+        let fits = rows.checked_mul(cols).is_some_and(|n| n <= data.len());
+        assert!(fits, "a {rows}x{cols} matrix needs more than {} numbers", data.len());
         Self { data, rows, cols, row_stride: cols, col_stride: 1 }
     }
 
@@ -45,7 +47,11 @@ impl<'a> Matrix<'a> {
 pub fn gemm(a: Matrix<'_>, b: Matrix<'_>, beta: f32, c: &mut [f32]) {
     let (m, k, n) = (a.rows, a.cols, b.cols);
     assert_eq!(b.rows, k, "inner dimensions differ: [{m}, {k}] x [{}, {n}]", b.rows);
-    assert!(c.len() >= m * n, "the result [{m}, {n}] needs more than {} numbers", c.len());
+    assert!(
+        m.checked_mul(n).is_some_and(|mn| mn <= c.len()),
+        "the result [{m}, {n}] needs more than {} numbers",
+        c.len()
+    );
     let (rsa, csa) = (a.row_stride as isize, a.col_stride as isize);
     let (rsb, csb) = (b.row_stride as isize, b.col_stride as isize);
     // SAFETY: `Matrix` checked that every `(i, j)` of `a` and `b` lies in its slice, the assertion above
@@ -84,6 +90,12 @@ pub fn gemm_ref(a: Matrix<'_>, b: Matrix<'_>, beta: f32, c: &mut [f32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[should_panic(expected = "needs more than 0 numbers")]
+    fn sizes_that_wrap_are_refused() {
+        Matrix::new(&[], 1 << (usize::BITS - 1), 2);
+    }
 
     #[test]
     fn equals_the_definition_for_plain_and_transposed_operands() {

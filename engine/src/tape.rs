@@ -73,6 +73,7 @@ struct TapeNode {
 pub struct Tape {
     nodes: Vec<TapeNode>,
     inference: bool,
+    played: bool,
 }
 
 impl Tape {
@@ -133,8 +134,15 @@ impl Tape {
     /// freed as soon as the walk has passed it, so that gradients reuse the memory of activations.
     ///
     /// # Errors
-    /// If `dy` has not the shape of `y`.
+    /// If `dy` has not the shape of `y`, or the tape has been played backward before: it has been used up by that. Losses
+    /// that share what they are computed from are to be added, and the sum played backward.
     pub fn backward(&mut self, y: Var, dy: Tensor) -> Result<()> {
+        if std::mem::replace(&mut self.played, true) {
+            return Err(Error::value(
+                "backward",
+                "this tape has been played backward already; record a new one",
+            ));
+        }
         let expected = self.nodes[y.0].value.shape();
         if dy.shape() != expected {
             return Err(Error::shape("backward", format!("dy {} for y {expected}", dy.shape())));
@@ -187,6 +195,18 @@ impl Tape {
 mod tests {
     use super::*;
     use crate::ops;
+
+    #[test]
+    fn a_tape_is_played_backward_once() {
+        let mut tape = Tape::new();
+        let x = tape.leaf(Tensor::full([2], 3.0), true);
+        let (h, one) = (ops::relu(&mut tape, x), || Tensor::full([2], 1.0));
+        let (a, b) = (ops::add(&mut tape, h, h).unwrap(), ops::add(&mut tape, h, x).unwrap());
+        tape.backward(a, one()).unwrap();
+        let message = tape.backward(b, one()).unwrap_err().to_string();
+        assert!(message.contains("already"), "{message}");
+        assert_eq!(tape.grad(x).unwrap().data(), [2.0, 2.0]);
+    }
 
     #[test]
     fn gradients_of_a_value_used_twice_add_up() {

@@ -179,7 +179,9 @@ fn an_affine_grid_by_hand() {
     assert_eq!(affine(1.0, 3.75, Grid::unsigned(4).unwrap()), (0.25, 0));
     // Where there is no step, it is 1, and the smallest code is zero's.
     assert_eq!(affine(0.0, 0.0, Grid::signed(4).unwrap()), (1.0, 8));
-    assert_eq!(affine(f32::MIN, f32::MAX, Grid::signed(1).unwrap()), (1.0, 1));
+    // The least and the largest of scales.
+    assert_eq!(affine(0.0, 1e-37, Grid::unsigned(8).unwrap()), (f32::MIN_POSITIVE, 0));
+    assert_eq!(affine(f32::MIN, f32::MAX, Grid::signed(1).unwrap()), (f32::MAX, 0));
 }
 
 #[test]
@@ -208,7 +210,13 @@ fn nan_is_an_error_that_says_where() {
 #[test]
 fn zero_points_beyond_what_a_float_holds_exactly_are_refused() {
     let grid = Grid::signed(8).unwrap();
-    for (z, taken) in [(1 << 21, true), (-(1 << 21), true), ((1 << 21) + 1, false), (-(1 << 21) - 1, false)] {
+    for (z, taken) in [
+        (1 << 21, true),
+        (-(1 << 21), true),
+        ((1 << 21) + 1, false),
+        (-(1 << 21) - 1, false),
+        (i32::MIN, false),
+    ] {
         assert_eq!(QParams::per_tensor(grid, 1.0, z).is_ok(), taken, "{z}");
     }
 }

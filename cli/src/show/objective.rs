@@ -44,7 +44,10 @@ impl Objective {
 
     /// The largest size as the search counts it that is at most `shown` of that unit.
     pub fn within(self, shown: f64) -> usize {
-        (shown * self.read() / self.counted() as f64) as usize
+        let size = (shown * self.read() / self.counted() as f64) as usize;
+        // The product may fall short of a whole number by a rounding.
+        let next = self.shown(self.whole(size + 1));
+        if next <= shown { size + 1 } else { size }
     }
 
     /// Whichever of the two it is, in the unit that people read.
@@ -84,12 +87,14 @@ mod tests {
     #[test]
     fn what_is_within_a_size_is_shown_as_no_more() {
         for objective in [Objective::Bytes, Objective::BitOperations] {
-            for shown in [0.0, 1.5, 33.3] {
+            // The last is 4,068,173 units of bit operations, by a product that is a little less.
+            for shown in [0.0, 1.5, 33.3, 4.165_809_152] {
                 let size = objective.within(shown);
                 assert!(objective.shown(objective.whole(size)) <= shown);
                 assert!(objective.shown(objective.whole(size + 1)) > shown);
             }
         }
         assert_eq!(Objective::Bytes.within(33.0), 33 * 1024);
+        assert_eq!(Objective::BitOperations.within(4.165_809_152), 4_068_173);
     }
 }

@@ -26,7 +26,7 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
-use quant::mixed::{self, Outcome, Point, SEARCHERS};
+use quant::mixed::{self, NO_NETWORK, Outcome, Point, SEARCHERS};
 use quant::{Granularity, ScaleRule, Sequence, Step};
 use serde::{Deserialize, Serialize};
 
@@ -264,16 +264,22 @@ fn search(
         let accuracy = ledger.accuracy(Of::Candidate, bits, |bits| {
             let start = Instant::now();
             let accuracy = candidates.evaluator.accuracy(bits)?;
-            (measured, seconds) = (measured + 1, seconds + start.elapsed().as_secs_f64());
+            if accuracy > NO_NETWORK {
+                (measured, seconds) = (measured + 1, seconds + start.elapsed().as_secs_f64());
+            }
             Ok(accuracy)
         })?;
+        // To see that there is no network takes neither time nor budget.
+        if accuracy <= NO_NETWORK {
+            return Ok::<_, anyhow::Error>(accuracy);
+        }
         asked += 1;
         progress.set(asked);
         let point = Point { bits: bits.to_vec(), size: mixed::size_bytes(&layers, bits), accuracy };
         if let Some(line) = live.take(point) {
             progress.message(line);
         }
-        Ok::<_, anyhow::Error>(accuracy)
+        Ok(accuracy)
     })?;
     Ok((outcome, (measured > 0).then(|| 3600.0 * f64::from(measured) / seconds.max(1e-9))))
 }

@@ -124,6 +124,25 @@ mod tests {
         }
     }
 
+    /// Training on NaN must not look as if it went on.
+    #[test]
+    fn nan_stays_nan() {
+        for relu in [false, true] {
+            let mut tape = Tape::new();
+            let mut x = wave([2, 4, 4, 16], 1);
+            x.data_mut()[16 * 5 + 3] = f32::NAN;
+            let v = [x, wave([16], 2), wave([16], 3)].map(|t| tape.leaf(t, true));
+            let (y, stats) = if relu {
+                batch_norm_relu(&mut tape, v[0], v[1], v[2], None, TRAIN).unwrap()
+            } else {
+                batch_norm(&mut tape, v[0], v[1], v[2], TRAIN).unwrap()
+            };
+            assert!(tape.value(y).data().iter().skip(3).step_by(16).all(|y| y.is_nan()), "relu: {relu}");
+            assert!(stats.unwrap().var[3].is_nan());
+            assert!(tape.value(y).data().iter().skip(4).step_by(16).all(|y| y.is_finite()));
+        }
+    }
+
     /// The fused operation equals its three parts, values and gradients.
     #[test]
     fn fused_equals_composed() {

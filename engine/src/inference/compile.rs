@@ -15,7 +15,8 @@ impl Inference {
     ///
     /// # Errors
     /// If a parameter is missing, the graph has a shape that the direct kernels do not serve (output channels that
-    /// do not fill vectors), or a batch norm that does not follow a convolution.
+    /// do not fill vectors), a batch norm that does not follow a convolution, or a convolution without one behind it; or
+    /// if a convolution is given another number of channels than it takes.
     pub fn compile(graph: &Graph, params: &Params, image: [usize; 3], isa: Isa) -> Result<Self> {
         let mut compiler = Compiler {
             graph,
@@ -30,11 +31,10 @@ impl Inference {
         for step in fuse(graph) {
             compiler.step(&step)?;
         }
+        let last = graph.nodes().len().checked_sub(1);
+        let last = compiler.place_of(last.ok_or_else(|| Error::value("inference", "the graph is empty"))?)?;
         let Compiler { buffers, steps, .. } = compiler;
-        let (Some(input), Some(last)) = (buffers.first(), buffers.last()) else {
-            return Err(Error::value("inference", "the graph is empty"));
-        };
-        Ok(Self { isa, input: *input, output: *last, steps, buffers, idle: Default::default() })
+        Ok(Self { isa, input: buffers[0], output: buffers[last], steps, buffers, idle: Default::default() })
     }
 }
 
@@ -127,6 +127,10 @@ impl Compiler<'_> {
         }
         let x = self.place_of(node.inputs[0])?;
         let from = self.buffers[x];
+        if from.c != c {
+            let detail = format!("`{}` takes {c} channels and is given {}", node.name, from.c);
+            return Err(Error::shape("inference", detail));
+        }
         let y = self.buffer(id, self.border);
         let (w, k) = (self.params.get(&format!("{}.weight", node.name))?, kernel * kernel * c);
         let (factor, bias) = self.fold(&norm.name)?;

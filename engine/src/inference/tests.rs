@@ -27,6 +27,37 @@ fn network() -> Graph {
     g
 }
 
+#[test]
+fn a_graph_that_ends_in_a_convolution_is_refused_and_so_are_other_channels() {
+    let mut g = Graph::default();
+    let x = g.add("x", Layer::Input, &[]);
+    g.add("c", Layer::Conv2d { c: 1, o: 16, kernel: 1, stride: 1, padding: 0 }, &[x]);
+    let refused = |g: &Graph, image| {
+        let compiled = Inference::compile(g, &g.init(1).unwrap(), image, Isa::active());
+        compiled.err().expect("a refusal").to_string()
+    };
+    let message = refused(&g, [1, 2, 1]);
+    assert!(message.contains("`c` is used without the batch norm behind it"), "{message}");
+    let message = refused(&network(), [8, 12, 4]);
+    assert!(message.contains("takes 3 channels and is given 4"), "{message}");
+}
+
+/// A weight that is no number makes logits that are none, on every instruction set.
+#[test]
+fn nan_reaches_the_logits() {
+    let g = network();
+    for layer in ["c", "c1", "c2", "c3"] {
+        let mut params = g.init(1).unwrap();
+        let weight = params.iter_mut().find(|p| p.name == format!("{layer}.weight")).unwrap();
+        weight.value.data_mut().fill(f32::NAN);
+        for isa in Isa::available() {
+            let compiled = Inference::compile(&g, &params, [8, 12, 3], isa).unwrap();
+            let logits = compiled.run(&wave([2, 8, 12, 3], 1)).unwrap();
+            assert!(logits.data().iter().all(|v| v.is_nan()), "{layer}, {}", isa.name());
+        }
+    }
+}
+
 /// `|a - b| <= 1e-5 * max|b|`, on every instruction set of this machine.
 #[test]
 fn equals_the_plain_interpreter() {

@@ -162,7 +162,7 @@ impl ConvImage<'_> {
             let y = self.y.as_mut_ptr().add(offset);
             for i in 0..MR {
                 for j in 0..NR {
-                    let sum = if relu { acc[i][j].max(V::zero()) } else { acc[i][j] };
+                    let sum = if relu { V::zero().max(acc[i][j]) } else { acc[i][j] };
                     sum.store(y.add(i * self.y_step + j * V::LANES));
                 }
             }

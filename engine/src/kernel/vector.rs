@@ -18,7 +18,7 @@ pub trait Vector: Copy {
     unsafe fn store(self, p: *mut f32);
     /// `self + other`.
     unsafe fn add(self, other: Self) -> Self;
-    /// The larger of each pair of lanes.
+    /// The larger of each pair of lanes; NaN where `other` is.
     unsafe fn max(self, other: Self) -> Self;
     /// `self + a * b` (with one rounding where the machine can).
     unsafe fn fma(self, a: Self, b: Self) -> Self;

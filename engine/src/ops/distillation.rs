@@ -43,7 +43,7 @@ pub fn distill(
     tape.value(x).expect_same_shape("distillation", teacher)?;
     let hard = cross_entropy(tape, x, labels, smoothing)?;
     let (p, q) = (tempered(tape.value(x), temperature), tempered(teacher, temperature));
-    let soft = divergence(&q, &p) / labels.len() as f64;
+    let soft = divergence(teacher, tape.value(x), temperature) / labels.len() as f64;
     let weight = f64::from(share * temperature * temperature);
     let loss = (1.0 - f64::from(share)) * f64::from(tape.value(hard).data()[0]) + weight * soft;
     let mut difference = p;
@@ -60,10 +60,19 @@ fn tempered(x: &Tensor, temperature: f32) -> Tensor {
     softmax(&x)
 }
 
-/// `sum q log(q / p)`; a probability that underflows to 0 counts as the smallest float.
-fn divergence(q: &Tensor, p: &Tensor) -> f64 {
-    let log = |v: f32| f64::from(v.max(f32::MIN_POSITIVE)).ln();
-    q.data().iter().zip(p.data()).map(|(&q, &p)| f64::from(q) * (log(q) - log(p))).sum()
+/// `sum q (log q - log p)` of `q = softmax(t / T)` and `p = softmax(x / T)`, each logarithm as `x / T - log sum exp(x / T)`:
+/// a probability may underflow, its logarithm does not.
+fn divergence(t: &Tensor, x: &Tensor, temperature: f32) -> f64 {
+    let logs = |row: &[f32]| -> Vec<f64> {
+        let row: Vec<f64> = row.iter().map(|&v| f64::from(v) / f64::from(temperature)).collect();
+        let top = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let sum = row.iter().map(|v| (v - top).exp()).sum::<f64>().ln();
+        row.iter().map(|v| v - top - sum).collect()
+    };
+    let classes = x.dims().last().copied().unwrap_or(0).max(1);
+    let rows = t.data().chunks(classes).zip(x.data().chunks(classes));
+    let of_row = |(t, x)| logs(t).iter().zip(logs(x)).map(|(q, p)| q.exp() * (q - p)).sum::<f64>();
+    rows.map(of_row).sum()
 }
 
 struct Distill {
@@ -98,6 +107,18 @@ mod tests {
             check(&[wave([3, 4], 5)], 1e-3, |tape, v| {
                 distill(tape, v[0], &[0, 3, 1], 0.1, &wave([3, 4], 8), how).unwrap()
             });
+        }
+    }
+
+    #[test]
+    fn a_confident_mistake_costs_as_much_as_it_is_wrong() {
+        for d in [50.0, 200.0, 1e4] {
+            let mut tape = Tape::new();
+            let x = tape.leaf(Tensor::from_vec([1, 2], vec![0.0, d]).unwrap(), true);
+            let teacher = Tensor::from_vec([1, 2], vec![d, 0.0]).unwrap();
+            let how = Distillation { share: 1.0, temperature: 1.0 };
+            let loss = distill(&mut tape, x, &[0], 0.0, &teacher, how).unwrap();
+            assert!((tape.value(loss).data()[0] / d - 1.0).abs() < 1e-6, "{d}");
         }
     }
 

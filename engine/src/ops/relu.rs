@@ -1,4 +1,4 @@
-//! Rectified linear unit: `y = max(x, 0)`.
+//! Rectified linear unit: `y = max(x, 0)`. NaN stays NaN, so that a loss that is not a number is seen as one.
 //!
 //! ```
 //! use engine::{Tape, Tensor, ops};
@@ -11,9 +11,9 @@
 
 use crate::{Op, Record, Tape, Tensor, Var};
 
-/// `y = max(x, 0)`, element by element.
+/// `y = max(x, 0)`, element by element; NaN where `x` is.
 pub fn relu(tape: &mut Tape, x: Var) -> Var {
-    let y = tape.value(x).map(|x| x.max(0.0));
+    let y = tape.value(x).map(|x| if x < 0.0 { 0.0 } else { x });
     tape.push(y, &[x], Relu)
 }
 
@@ -38,6 +38,15 @@ impl Op for Relu {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nan_is_not_hidden() {
+        let mut tape = Tape::new();
+        let x = tape.leaf(Tensor::from_vec([3], vec![-1.0, f32::NAN, 2.0]).unwrap(), false);
+        let y = relu(&mut tape, x);
+        assert!(tape.value(y).data()[1].is_nan());
+        assert_eq!([0, 2].map(|i| tape.value(y).data()[i]), [0.0, 2.0]);
+    }
     use crate::ops::gradient_check::{check, wave};
 
     #[test]

@@ -6,7 +6,7 @@
 //! w <- w - lr (m / (1 - b1^t)) / ( sqrt(v / (1 - b2^t)) + eps )
 //! ```
 //!
-//! with `b1 = 0.9`, `b2 = 0.999`, `eps = 1e-8`. The quotient is about 1 whatever the gradient's size, so that one learning
+//! with `b1 = 0.9`, `b2 = 0.999`, `eps = 1e-8`, and `t` the number of gradients that the parameter has had. The quotient is about 1 whatever the gradient's size, so that one learning
 //! rate suits numbers whose gradients differ by orders of magnitude.
 
 use crate::{Params, Result, Tensor};
@@ -20,10 +20,8 @@ const EPS: f32 = 1e-8;
 /// The optimizer and its state.
 #[derive(Clone, Debug, Default)]
 pub struct Adam {
-    /// Number of steps taken.
-    steps: i32,
-    /// `m` and `v` of each parameter that has had a gradient.
-    moments: Vec<Option<[Tensor; 2]>>,
+    /// Of each parameter that has had a gradient: how many, `m` and `v`.
+    moments: Vec<Option<(i32, [Tensor; 2])>>,
 }
 
 impl Adam {
@@ -33,13 +31,13 @@ impl Adam {
     /// # Errors
     /// If a gradient has not its parameter's shape.
     pub fn step(&mut self, params: &mut Params, grads: &[Option<Tensor>], rates: &[f32]) -> Result<()> {
-        self.steps += 1;
         self.moments.resize(params.len(), None);
-        let (unbias_m, unbias_v) = (1.0 - B1.powi(self.steps), 1.0 - B2.powi(self.steps));
         for (((param, grad), moments), lr) in params.iter_mut().zip(grads).zip(&mut self.moments).zip(rates) {
             let Some(grad) = grad else { continue };
             param.value.expect_same_shape("adam", grad)?;
-            let [m, v] = moments.get_or_insert_with(|| [0, 1].map(|_| Tensor::zeros(grad.shape())));
+            let (t, [m, v]) = moments.get_or_insert_with(|| (0, [0, 1].map(|_| Tensor::zeros(grad.shape()))));
+            *t += 1;
+            let (unbias_m, unbias_v) = (1.0 - B1.powi(*t), 1.0 - B2.powi(*t));
             let moments = m.data_mut().iter_mut().zip(v.data_mut());
             for ((w, g), (m, v)) in param.value.data_mut().iter_mut().zip(grad.data()).zip(moments) {
                 *m = B1 * *m + (1.0 - B1) * g;
@@ -81,5 +79,17 @@ mod tests {
         assert!((params[0].value.data()[0] - expected).abs() < 1e-5);
         adam.step(&mut params, &[None], &[0.1]).unwrap();
         assert!((params[0].value.data()[0] - expected).abs() < 1e-5, "without a gradient it stays");
+    }
+
+    #[test]
+    fn a_parameter_that_comes_late_begins_as_any_other() {
+        let (mut params, mut adam) = (params(1.0), Adam::default());
+        params.push("late", Role::Weight, Tensor::full([1], 1.0)).unwrap();
+        let one = || Some(Tensor::full([1], 1.0));
+        for _ in 0..1000 {
+            adam.step(&mut params, &[one(), None], &[0.1; 2]).unwrap();
+        }
+        adam.step(&mut params, &[one(), one()], &[0.1; 2]).unwrap();
+        assert!((params[1].value.data()[0] - 0.9).abs() < 1e-5);
     }
 }

@@ -3,9 +3,9 @@
 use engine::{Node, Params, Result, Tape, Var};
 
 use super::{FakeQuantHook, in_layer};
+use crate::QParams;
 use crate::training::damping::damp_on;
 use crate::training::weight_norm::{normalize_weight, normalize_weight_on, spread};
-use crate::{Granularity, QParams};
 
 impl FakeQuantHook {
     /// Takes from `start`, the parameters that training begins with, the spread that each layer's weights keep; nothing
@@ -50,9 +50,9 @@ impl FakeQuantHook {
     /// The rounded weight `w_hat` of `w`, with the pull of (9h) where training damps.
     pub(super) fn damped(&self, tape: &mut Tape, w: Var, w_hat: Var, q: &QParams) -> Var {
         let lambda = self.quantization.config.damping * self.progress;
-        if !self.training || lambda == 0.0 || q.granularity() != Granularity::PerTensor {
+        if !self.training || lambda == 0.0 {
             return w_hat;
         }
-        damp_on(tape, w, w_hat, q.clip_range(0), lambda)
+        damp_on(tape, w, w_hat, q, lambda)
     }
 }

@@ -71,16 +71,18 @@ impl LayerSize {
     }
 }
 
-/// Bytes of the weights (6a): `ceil(n b / 8)` packed, and 4 for each `f32` scale.
+/// Bytes of the weights (6a): `ceil(n b / 8)` packed, and 4 for each `f32` scale. A layer without bits has neither.
 ///
 /// ```
 /// use quant::mixed::{LayerSize, size_bytes};
 /// let layers = [LayerSize { name: "a".into(), weights: 9, scales: 1 }];
 /// assert_eq!(size_bytes(&layers, &[3]), 4 + 4); // 27 bits need 4 bytes
+/// assert_eq!(size_bytes(&layers, &[0]), 0);
 /// ```
 // book: size_bytes
 pub fn size_bytes(layers: &[LayerSize], bits: &[u32]) -> usize {
-    layers.iter().zip(bits).map(|(l, &b)| (l.weights * b as usize).div_ceil(8) + 4 * l.scales).sum()
+    let held = layers.iter().zip(bits).filter(|(_, b)| **b > 0);
+    held.map(|(l, &b)| (l.weights * b as usize).div_ceil(8) + 4 * l.scales).sum()
 }
 // book end
 

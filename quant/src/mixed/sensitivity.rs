@@ -1,7 +1,7 @@
 //! What each layer costs alone: the accuracy with one layer at `b` bits and all others at the most.
 //!
 //! ```text
-//! drop[l][b]  =  accuracy(all at max)  -  accuracy(layer l at b, the others at max)
+//! drop[l][b]  =  max( 0, accuracy(all at max)  -  accuracy(layer l at b, the others at max) )
 //! ```
 
 use super::{Goal, NO_NETWORK, Trials};

@@ -68,8 +68,8 @@ impl TryFrom<String> for Widths {
     type Error = Error;
     /// As a plan has it: a layer that is dropped has `W0A8`.
     fn try_from(text: String) -> Result<Self> {
-        match text.strip_prefix("W0") {
-            Some(rest) => Ok(Self { w: 0, ..format!("W1{rest}").parse()? }),
+        match text.strip_prefix("W0A") {
+            Some(rest) => Ok(Self { w: 0, ..format!("W1A{rest}").parse()? }),
             None => text.parse(),
         }
     }

@@ -92,13 +92,15 @@ fn scale_and_zero_point(x: &[f32], grid: Grid, rule: ScaleRule, mode: Symmetry) 
 }
 
 /// Scale and zero point that map `[min, max]`, extended to contain 0, onto the whole grid:
-/// `s = (max - min) / (2^b - 1)`, `z = round(min / s) - qmin`. `(1, -qmin)` if the interval is `[0, 0]`.
+/// `s = (max - min) / (2^b - 1)`, within what a normal `f32` holds, `z = round(min / s) - qmin`. `(1, -qmin)` if the interval
+/// is `[0, 0]`.
 pub fn affine(min: f32, max: f32, grid: Grid) -> (f32, i32) {
     let (min, max) = (f64::from(min.min(0.0)), f64::from(max.max(0.0)));
-    let s = ((max - min) / f64::from(grid.qmax - grid.qmin)) as f32;
-    if !(s.is_finite() && s >= f32::MIN_POSITIVE) {
+    if max <= min {
         return (1.0, -grid.qmin);
     }
+    let s = ((max - min) / f64::from(grid.qmax - grid.qmin)) as f32;
+    let s = s.clamp(f32::MIN_POSITIVE, f32::MAX);
     (s, (min / f64::from(s)).round_ties_even() as i32 - grid.qmin)
 }
 

@@ -148,7 +148,7 @@ pub struct QParams {
 }
 
 /// Zero points are kept this small so that `x_int + z` is exact in `f32`.
-const LARGEST_ZERO_POINT: i32 = 1 << 21;
+const LARGEST_ZERO_POINT: u32 = 1 << 21;
 
 impl QParams {
     /// One scale and zero point (project's sign) for the whole tensor.
@@ -216,7 +216,7 @@ fn check(scale: f32, zero_point: i32) -> Result<()> {
     if !(scale.is_finite() && scale > 0.0) {
         return Err(Error::value("scale", format!("must be positive and finite, got {scale}")));
     }
-    if zero_point.abs() > LARGEST_ZERO_POINT {
+    if zero_point.unsigned_abs() > LARGEST_ZERO_POINT {
         let detail = format!("must lie within +-{LARGEST_ZERO_POINT}, got {zero_point}");
         return Err(Error::value("zero_point", detail));
     }

@@ -2,7 +2,7 @@
 
 use quant::mixed::{Goal, Limits};
 
-use super::SearchArgs;
+use super::{Costs, SearchArgs};
 use crate::run::exit::Failure;
 
 impl SearchArgs {
@@ -28,6 +28,12 @@ impl SearchArgs {
         Failure::Run(match self.at_most {
             None => {
                 let most = uniform.last().map_or(0.0, |(_, _, accuracy)| *accuracy);
+                if let Some((bits, ..)) = uniform.iter().find(|(_, _, accuracy)| *accuracy >= self.floor) {
+                    return Failure::Run(format!(
+                        "no network that reaches {}% was found in {} candidates, where {bits} bits everywhere do; raise --evaluations",
+                        self.floor, self.evaluations
+                    ));
+                }
                 format!(
                     "no network reaches {}%: with {} bits everywhere it is {most:.2}%; lower --floor",
                     self.floor, self.max_bits
@@ -44,9 +50,14 @@ impl SearchArgs {
                     ),
                     // The smallest of all would have kept to the limit: the search never came to it.
                     _ if least <= limit => format!(
-                        "no network of at most {limit} {unit} was found in {} candidates, most of which measure what each \
-                         layer costs; raise --evaluations, or guess those costs with --costs output",
-                        self.evaluations
+                        "no network of at most {limit} {unit} was found in {} candidates; raise --evaluations{}",
+                        self.evaluations,
+                        // These two begin by measuring what each layer costs, unless that is guessed.
+                        match (self.searcher.as_str(), self.costs) {
+                            ("greedy" | "dynamic", Costs::Measured) =>
+                                ", or guess what each layer costs with --costs output",
+                            _ => "",
+                        }
                     ),
                     _ => format!(
                         "no network has at most {limit} {unit}: with {bits} bits everywhere it has {least:.1}; raise --at-most"

@@ -59,7 +59,7 @@ impl Vector for F32x4 {
 
     #[inline(always)]
     unsafe fn max(self, other: Self) -> Self {
-        Self(std::array::from_fn(|i| self.0[i].max(other.0[i])))
+        Self(std::array::from_fn(|i| if self.0[i] > other.0[i] { self.0[i] } else { other.0[i] }))
     }
 
     #[inline(always)]

@@ -90,7 +90,7 @@ impl WinogradConv<'_> {
                             value = value.add(V::load(r.as_ptr().add(at)));
                         }
                         if relu {
-                            value = value.max(V::zero());
+                            value = V::zero().max(value);
                         }
                         value.store(self.y.as_mut_ptr().add(at));
                     }
