@@ -263,6 +263,12 @@ fn what_does_not_fit_is_refused_in_one_line() {
     assert!(message(integer_conv2d(&x, 0, &w, None, 0, 1)).contains("stride 0"));
     assert!(message(integer_conv2d(&x, 0, &w, Some(&[1]), 1, 1)).contains("1 biases for 2"));
     assert!(message(integer_conv2d(&x, 1, &w, None, 1, 1)).contains("code -1 of real zero"));
+    for z in [i32::MIN, (1 << 21) + 1, i32::MAX] {
+        assert!(message(integer_conv2d(&x, z, &w, None, 1, 0)).contains("zero_point"), "{z}");
+    }
+    for b in [i64::MIN, i64::MAX] {
+        assert!(message(integer_conv2d(&x, 0, &w, Some(&[0, b]), 1, 0)).contains("2^62"), "{b}");
+    }
     let w5 = PackedWeights::pack(IntTensor::from_vec([2, 3, 3, 5], vec![0i8; 90]).unwrap()).unwrap();
     assert!(message(integer_conv2d(&x, 0, &w5, None, 1, 1)).contains("5 channels"));
     let small = IntTensor::from_vec([1, 1, 1, 3], vec![0u8; 3]).unwrap();

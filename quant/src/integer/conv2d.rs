@@ -17,7 +17,8 @@ use crate::{IntTensor, QParams};
 /// [`accumulator_bound`](super::bound::accumulator_bound) allows, else 64.
 ///
 /// # Errors
-/// If the shapes do not fit, the stride is 0, or there is padding and `-z_x` is not a code of `X`.
+/// If the shapes do not fit, the stride is 0, there is padding and `-z_x` is not a code of `X`, or a number is beyond what
+/// keeps the sums exact: `|z_x| > 2^21`, `|b_int| > 2^62`.
 pub fn integer_conv2d<X: Activation>(
     x_int: &IntTensor<X>,
     z_x: i32,

@@ -19,7 +19,7 @@ use crate::{IntTensor, QParams};
 /// The rows are the positions of an image of height 1 and width N, the layer its 1x1 convolution.
 ///
 /// # Errors
-/// If the shapes do not fit.
+/// If the shapes do not fit, or a number is beyond what keeps the sums exact: `|z_x| > 2^21`, `|b_int| > 2^62`.
 pub fn integer_linear<X: Activation>(
     x_int: &IntTensor<X>,
     z_x: i32,

@@ -148,7 +148,7 @@ pub struct QParams {
 }
 
 /// Zero points are kept this small so that `x_int + z` is exact in `f32`.
-const LARGEST_ZERO_POINT: u32 = 1 << 21;
+pub(crate) const LARGEST_ZERO_POINT: u32 = 1 << 21;
 
 impl QParams {
     /// One scale and zero point (project's sign) for the whole tensor.

@@ -36,8 +36,8 @@ impl Conv2dShape {
     /// From the shapes of `x [N, H, W, C]` and `w [O, KH, KW, C]`.
     ///
     /// # Errors
-    /// If they are not of rank 4, their channels differ, the stride is 0, or the kernel is larger than the
-    /// padded image.
+    /// If they are not of rank 4, an extent other than N is 0, their channels differ, the stride is 0, or the kernel is
+    /// larger than the padded image.
     pub fn new(x: Shape, w: Shape, stride: usize, padding: usize) -> Result<Self> {
         let (Some((n, h, width, c)), Some((o, kh, kw, wc))) = (x.nhwc(), w.nhwc()) else {
             let detail = format!("needs x [N, H, W, C] and w [O, KH, KW, C], got {x} and {w}");
@@ -45,6 +45,10 @@ impl Conv2dShape {
         };
         if wc != c {
             return Err(Error::shape("conv2d", format!("x {x} has {c} channels but w {w} has {wc}")));
+        }
+        if [h, width, c, o, kh, kw].contains(&0) {
+            let detail = format!("nothing but the number of images may be 0, got x {x} and w {w}");
+            return Err(Error::shape("conv2d", detail));
         }
         let (Some(oh), Some(ow)) = (extent(h, kh, stride, padding), extent(width, kw, stride, padding))
         else {
