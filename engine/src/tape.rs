@@ -116,7 +116,8 @@ impl Tape {
         &self.nodes[var.0].value
     }
 
-    /// Moves the value of `var` out of the tape.
+    /// Moves the value of `var` out of the tape. A value that a recorded operation has read or made must stay until
+    /// [`backward`](Self::backward) has passed.
     pub fn take(&mut self, var: Var) -> Tensor {
         std::mem::replace(&mut self.nodes[var.0].value, Tensor::zeros([0]))
     }

@@ -6,8 +6,9 @@
 //! w <- w - lr (m / (1 - b1^t)) / ( sqrt(v / (1 - b2^t)) + eps )
 //! ```
 //!
-//! with `b1 = 0.9`, `b2 = 0.999`, `eps = 1e-8`, and `t` the number of gradients that the parameter has had. The quotient is about 1 whatever the gradient's size, so that one learning
-//! rate suits numbers whose gradients differ by orders of magnitude.
+//! with `b1 = 0.9`, `b2 = 0.999`, `eps = 1e-8`, and `t` the number of gradients that the parameter has had. The quotient
+//! is about 1 whatever the gradient's size, so that one learning rate suits numbers whose gradients differ by orders of
+//! magnitude.
 
 use crate::{Params, Result, Tensor};
 

@@ -120,6 +120,8 @@ impl fmt::Display for LayerBits {
             let comma = if i == 0 { "" } else { "," };
             match bits {
                 Bits::Weights(w) => write!(f, "{comma}{layer}={w}")?,
+                // Without bits nothing is computed with the input, whatever its width.
+                Bits::Both(Widths { w: 0, .. }) => write!(f, "{comma}{layer}=0")?,
                 Bits::Both(widths) => write!(f, "{comma}{layer}={widths}")?,
             }
         }

@@ -133,7 +133,8 @@ impl Op for LearnedStep {
     }
 }
 
-/// `sum dy dx_hat/ds` over a slice: [`StepGradient::of`] without a branch, in blocks whose partial sums are floats.
+/// `sum dy dx_hat/ds` over a slice: [`StepGradient::of`] without a branch, in blocks whose partial sums are floats. Both
+/// divide in `f32`, unlike the forward pass: a value within a rounding of a tie may count for the neighbour of its code.
 fn step_gradient(x: &[f32], dy: &[f32], s: f32, grid: Grid, gradient: StepGradient) -> f64 {
     const LANES: usize = 16;
     const TO_INTEGER: f32 = 12_582_912.0; // 1.5 * 2^23: adding and subtracting it rounds, half to even

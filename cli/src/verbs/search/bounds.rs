@@ -30,7 +30,8 @@ impl SearchArgs {
                 let most = uniform.last().map_or(0.0, |(_, _, accuracy)| *accuracy);
                 if let Some((bits, ..)) = uniform.iter().find(|(_, _, accuracy)| *accuracy >= self.floor) {
                     return Failure::Run(format!(
-                        "no network that reaches {}% was found in {} candidates, where {bits} bits everywhere do; raise --evaluations",
+                        "no network that reaches {}% was found in {} candidates, where {bits} bits everywhere do; raise \
+                         --evaluations",
                         self.floor, self.evaluations
                     ));
                 }
@@ -65,5 +66,35 @@ impl SearchArgs {
                 }
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: SearchArgs,
+    }
+
+    /// What is said where uniform widths of 1 and 3 bits have 32.2 and 97.7 KiB, 10 and 91%.
+    fn said(words: &[&str]) -> String {
+        let args = Line::try_parse_from([&["search"], words].concat()).unwrap().args;
+        args.found_nothing(&[(1, 33_000, 10.0), (3, 100_000, 91.0)]).to_string()
+    }
+
+    #[test]
+    fn a_budget_too_small_is_told_apart_from_a_bound_too_tight() {
+        assert!(said(&["--floor", "92"]).ends_with("lower --floor"));
+        assert!(said(&["--floor", "90"]).ends_with("where 3 bits everywhere do; raise --evaluations"));
+        assert!(said(&["--at-most", "30"]).ends_with("raise --at-most"));
+        assert!(said(&["--at-most", "40", "--searcher", "uniform"]).ends_with("raise --evaluations"));
+        assert!(said(&["--at-most", "40", "--searcher", "greedy"]).ends_with("with --costs output"));
+        let guessed = ["--at-most", "40", "--searcher", "greedy", "--costs", "fisher"];
+        assert!(said(&guessed).ends_with("raise --evaluations"));
     }
 }

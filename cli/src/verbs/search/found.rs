@@ -195,14 +195,16 @@ impl Found<'_> {
                 "top1_val": point.accuracy, "top1_test": test, "bits": named(&point.bits),
             })
         });
+        let everywhere = |b: u32| vec![b; self.layers().len()];
         json!({
             "front": front.collect::<Vec<_>>(),
             "finished": self.finished.iter().map(|point| json!({
                 "bytes": self.bytes(&point.bits), "bit_operations": self.operations(&point.bits),
                 "top1_val": point.accuracy, "bits": named(&point.bits),
             })).collect::<Vec<_>>(),
-            "uniform": self.uniform.iter().map(|(b, _, accuracy)| (b, vec![*b; self.layers().len()], accuracy)).map(|(b, bits, accuracy)| json!({
-                "bits": b, "bytes": self.bytes(&bits), "bit_operations": self.operations(&bits), "top1_val": accuracy,
+            "uniform": self.uniform.iter().map(|(b, _, accuracy)| json!({
+                "bits": b, "bytes": self.bytes(&everywhere(*b)), "bit_operations": self.operations(&everywhere(*b)),
+                "top1_val": accuracy,
             })).collect::<Vec<_>>(),
             "best": {
                 "bytes": self.bytes(&best.bits), "bit_operations": self.operations(&best.bits), "top1_val": best.accuracy, "top1_test": self.others, "top1_int": self.scores.top1_int,
