@@ -189,10 +189,13 @@ fn a_damaged_state() {
 fn a_run_that_diverges() {
     let dir = tempfile::tempdir().unwrap();
     let tiny =
-        ["train", "--depth", "8", "--limit", "64", "--test-limit", "5", "--batch", "16", "--epochs", "4"];
-    let diverging = ["--lr", "1000", "--weight-decay", "1000", "--warmup", "0", "--out", "run"];
-    let result = run_in(dir.path(), &[&tiny[..], &diverging].concat());
-    result.refused(1, &["training", "loss is", "lower the learning rate"]);
+        "train --depth 8 --test-limit 5 --batch 16 --epochs 4 --lr 1000 --weight-decay 1000 --warmup 0";
+    // In its first epoch, and, where that ends after four steps, on its first test images.
+    for (limit, what) in [("256", "loss is"), ("64", "not finite")] {
+        let arguments = format!("{tiny} --limit {limit} --out run-{limit}");
+        let result = run_in(dir.path(), &arguments.split(' ').collect::<Vec<_>>());
+        result.refused(1, &[what, "lower the learning rate"]);
+    }
 }
 
 /// Statistics of images as they are would halve the first layer's variances, since training saw black borders, and cost

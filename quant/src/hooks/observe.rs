@@ -70,7 +70,7 @@ pub fn check_finite(node: &Node, x: &Tensor) -> Result<()> {
     let Some(i) = x.data().par_iter().position_first(|v| !v.is_finite()) else { return Ok(()) };
     let detail = format!(
         "what enters layer `{}` is not finite ({} at {i} of {}): the network's numbers overflow before it; look at \
-         the weights and batch norms of the layers in front of it",
+         the weights and batch norms of the layers in front of it (in training: lower the learning rate)",
         node.name,
         x.data()[i],
         x.shape()
