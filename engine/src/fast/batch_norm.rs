@@ -65,6 +65,7 @@ mod tests {
     use crate::Tensor;
     use crate::ops::gradient_check::{check, wave};
     use crate::ops::{self, add, relu};
+    use forward::{moments, statistics};
 
     const TRAIN: BatchNormMode<'static> = BatchNormMode::Train { eps: 1e-5 };
 
@@ -120,6 +121,22 @@ mod tests {
                 let bound = 1e-5 * expected.data().iter().fold(0.0f32, |m, v| m.max(v.abs()));
                 let pairs = got.data().iter().zip(expected.data());
                 pairs.for_each(|(a, b)| assert!((a - b).abs() <= bound, "{a} instead of {b}"));
+            }
+        }
+    }
+
+    /// The bounds that `statistics` states for means far from zero.
+    #[test]
+    fn a_mean_far_from_zero_costs_digits_of_the_variance() {
+        for (mean, bound) in [(1.0, 1e-4), (10.0, 1e-3), (100.0, 1e-1)] {
+            let x = wave([8, 32, 32, 16], 1);
+            let deviation = BatchStats::of(&x).var[0].sqrt();
+            let x = x.map(|v| v / deviation + mean);
+            let sums: Vec<Vec<f32>> =
+                x.data().chunks(32 * 32 * 16).map(|image| moments(Isa::active(), image, 16)).collect();
+            let (got, expected) = (statistics(&sums, 8 * 32 * 32), BatchStats::of(&x));
+            for (got, expected) in got.var.iter().zip(&expected.var) {
+                assert!((got / expected - 1.0).abs() <= bound, "mean {mean}: {got} instead of {expected}");
             }
         }
     }

@@ -31,8 +31,10 @@ impl Inference {
         for step in fuse(graph) {
             compiler.step(&step)?;
         }
-        let last = graph.nodes().len().checked_sub(1);
-        let last = compiler.place_of(last.ok_or_else(|| Error::value("inference", "the graph is empty"))?)?;
+        let Some(last) = graph.nodes().len().checked_sub(1) else {
+            return Err(Error::value("inference", "the graph is empty"));
+        };
+        let last = compiler.place_of(last)?;
         let Compiler { buffers, steps, .. } = compiler;
         Ok(Self { isa, input: buffers[0], output: buffers[last], steps, buffers, idle: Default::default() })
     }

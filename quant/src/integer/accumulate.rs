@@ -8,7 +8,7 @@ use super::window::{Image, Window};
 use super::{Accumulators, Activation, PackedWeights, integer_conv2d_ref};
 use crate::IntTensor;
 use crate::kernel::{At, Epilogue, K_GROUP, Lanes, Layer, NR, Scratch, Tile};
-use crate::numbers::uniform::LARGEST_ZERO_POINT;
+use crate::numbers::uniform::check_zero_point;
 
 /// Everything about a layer that does not depend on the values of its input.
 pub(super) struct Convolution<'a> {
@@ -35,10 +35,7 @@ impl<'a> Convolution<'a> {
             Some(b) => b.to_vec(),
             None => vec![0; weights.outputs()],
         };
-        if z_x.unsigned_abs() > LARGEST_ZERO_POINT {
-            let detail = format!("must lie within +-{LARGEST_ZERO_POINT}, got {z_x}");
-            return Err(Error::value("zero_point", detail));
-        }
+        check_zero_point(z_x)?;
         // A sum of products stays below 2^62, so that nothing wraps in 64 bits.
         if let Some(b) = bias.iter().find(|b| b.unsigned_abs() > 1 << 62) {
             return Err(Error::value("bias", format!("must lie within +-2^62, got {b}")));

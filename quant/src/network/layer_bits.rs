@@ -178,6 +178,8 @@ mod tests {
         assert_eq!(bits.most(), 5);
         let json = serde_json::to_string(&bits).unwrap();
         assert_eq!(serde_json::from_str::<LayerBits>(&json).unwrap(), bits);
+        // Whatever is made can be read.
+        assert_eq!(LayerBits::of([("a", 0, Some(4)), ("b", 2, None)]).to_string(), "a=0,b=2");
         for bad in ["", "fc", "fc=", "fc=17", "fc=-1", "fc=W0A8", "fc=four", "fc=2,"] {
             assert!(bad.parse::<LayerBits>().is_err(), "{bad}");
         }

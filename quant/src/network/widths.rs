@@ -67,6 +67,13 @@ impl From<Widths> for String {
 impl TryFrom<String> for Widths {
     type Error = Error;
     /// As a plan has it: a layer that is dropped has `W0A8`.
+    ///
+    /// ```
+    /// use quant::Widths;
+    /// assert_eq!(Widths::try_from("W0A8".to_owned())?, Widths { w: 0, a: 8 });
+    /// assert_eq!(Widths::try_from("W04A8".to_owned())?, Widths { w: 4, a: 8 });
+    /// # Ok::<(), engine::Error>(())
+    /// ```
     fn try_from(text: String) -> Result<Self> {
         match text.strip_prefix("W0A") {
             Some(rest) => Ok(Self { w: 0, ..format!("W1A{rest}").parse()? }),

@@ -148,7 +148,7 @@ pub struct QParams {
 }
 
 /// Zero points are kept this small so that `x_int + z` is exact in `f32`.
-pub(crate) const LARGEST_ZERO_POINT: u32 = 1 << 21;
+const LARGEST_ZERO_POINT: u32 = 1 << 21;
 
 impl QParams {
     /// One scale and zero point (project's sign) for the whole tensor.
@@ -216,6 +216,11 @@ fn check(scale: f32, zero_point: i32) -> Result<()> {
     if !(scale.is_finite() && scale > 0.0) {
         return Err(Error::value("scale", format!("must be positive and finite, got {scale}")));
     }
+    check_zero_point(zero_point)
+}
+
+/// Refuses a zero point with which `x_int + z` would not be exact.
+pub(crate) fn check_zero_point(zero_point: i32) -> Result<()> {
     if zero_point.unsigned_abs() > LARGEST_ZERO_POINT {
         let detail = format!("must lie within +-{LARGEST_ZERO_POINT}, got {zero_point}");
         return Err(Error::value("zero_point", detail));
