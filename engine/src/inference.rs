@@ -31,6 +31,8 @@ pub struct Inference {
     steps: Vec<CompiledStep>,
     buffers: Vec<Buffer>,
     output: Buffer,
+    /// Whether the output is `[c]` of a pool or a linear layer, and no image.
+    row: bool,
     /// Workspaces that nobody uses at the moment; their borders are zero and stay so.
     idle: Mutex<Vec<Workspace>>,
 }
@@ -133,10 +135,8 @@ impl Inference {
             }
         };
         let out = self.output;
-        let mut logits = match (out.h, out.w) {
-            (1, 1) => Tensor::scratch([n, out.c]),
-            (h, w) => Tensor::scratch([n, h, w, out.c]),
-        };
+        let mut logits =
+            if self.row { Tensor::scratch([n, out.c]) } else { Tensor::scratch([n, out.h, out.w, out.c]) };
         let classify = |workspace: &mut Lent<'_>, (logits, image): (&mut [f32], &[f32])| {
             self.image(&mut workspace.space, image);
             let values = workspace.space.values.last().expect("a network has an output");

@@ -53,7 +53,7 @@ pub struct ConvNorm {
 /// result is known.
 ///
 /// # Errors
-/// If the shapes do not fit.
+/// If the shapes do not fit, or there are no images.
 pub fn conv_norm(tape: &mut Tape, algorithm: Algorithm, inputs: ConvNorm) -> Result<(Incoming, BatchStats)> {
     let ConvNorm { x, map, w, gamma, beta, residual, relu, stride, padding, eps } = inputs;
     let isa = Isa::active();
@@ -62,6 +62,9 @@ pub fn conv_norm(tape: &mut Tape, algorithm: Algorithm, inputs: ConvNorm) -> Res
     if vg.len() != shape.o || vb.len() != shape.o {
         let detail = format!("{} channels but gamma {} and beta {}", shape.o, vg.shape(), vb.shape());
         return Err(Error::shape("conv_norm", detail));
+    }
+    if shape.n == 0 {
+        return Err(Error::shape("conv_norm", "no images to take mean and variance of"));
     }
     let (x_len, y_len, _) = shape.lens();
     let mut y = Tensor::scratch(shape.y());

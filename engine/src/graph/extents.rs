@@ -1,36 +1,36 @@
-//! How large every activation is, and what that costs.
+//! How large every activation is, whether the layers fit together, and what they cost.
 
-use super::{Graph, Layer};
+use super::{Graph, Layer, Node};
 use crate::ops::extent;
 use crate::{Error, Result};
 
+/// What a node's result is, for one image.
+#[derive(Clone, Copy, PartialEq)]
+enum Value {
+    /// `[h, w, c]`.
+    Image([usize; 3]),
+    /// `[c]`: of a pool, of a linear layer.
+    Row(usize),
+}
+
 impl Graph {
-    /// Height, width and channels of every node's result for an image `[h, w, c]`.
+    /// Height, width and channels of every node's result for an image `[h, w, c]`; those of a row `[c]`, which pools and
+    /// linear layers compute, are `[1, 1, c]`. A graph that has them runs: every layer is given what it takes.
     ///
     /// # Errors
-    /// If a window is larger than what it looks at.
+    /// If the image has no pixels or no channels, or a layer is given what it does not take: other channels, a row instead
+    /// of an image or the other way round, a sum of different shapes, an image smaller than the window.
     pub fn extents(&self, image: [usize; 3]) -> Result<Vec<[usize; 3]>> {
-        let mut all: Vec<[usize; 3]> = Vec::new();
+        let mut values: Vec<Value> = Vec::new();
         for node in &self.nodes {
-            let [h, w, c] = node.inputs.first().map_or(image, |&i| all[i]);
-            all.push(match node.layer {
-                Layer::Conv2d { o, kernel, stride, padding, .. } => {
-                    let side = |n: usize| extent(n, kernel, stride, padding);
-                    let (Some(h), Some(w)) = (side(h), side(w)) else {
-                        let detail = format!("layer `{}`: the window is larger than {h}x{w}", node.name);
-                        return Err(Error::shape("graph", detail));
-                    };
-                    [h, w, o]
-                }
-                Layer::SubsamplePad { stride, lo, hi } => {
-                    [h.div_ceil(stride), w.div_ceil(stride), lo + c + hi]
-                }
-                Layer::GlobalAvgPool => [1, 1, c],
-                Layer::Linear { o, .. } => [1, 1, o],
-                Layer::Input | Layer::BatchNorm { .. } | Layer::Relu | Layer::Add => [h, w, c],
-            });
+            let inputs: Vec<Value> = node.inputs.iter().map(|&i| values[i]).collect();
+            values.push(node.value(&inputs, image)?);
         }
-        Ok(all)
+        let extents = values.into_iter().map(|value| match value {
+            Value::Image(extents) => extents,
+            Value::Row(c) => [1, 1, c],
+        });
+        Ok(extents.collect())
     }
 
     /// Multiply-adds of one image of `side x side` pixels, padding included, per node with weights; none if the network
@@ -44,13 +44,60 @@ impl Graph {
     /// assert_eq!(g.multiply_adds(32), [("conv", 16 * 16 * 16 * 27)]);
     /// ```
     pub fn multiply_adds(&self, side: usize) -> Vec<(&str, usize)> {
-        // Of the image's channels, which the first layer knows, only the extents of nodes without weights depend.
-        let extents = self.extents([side, side, 0]).unwrap_or_default();
+        // The image has the channels that the first convolution takes.
+        let taken = self.nodes.iter().find_map(|node| match node.layer {
+            Layer::Conv2d { c, .. } => Some(c),
+            _ => None,
+        });
+        let extents = self.extents([side, side, taken.unwrap_or(1)]).unwrap_or_default();
         let products = self.nodes.iter().zip(extents).filter_map(|(node, [h, w, _])| match node.layer {
             Layer::Conv2d { c, o, kernel, .. } => Some((node.name.as_str(), h * w * o * c * kernel * kernel)),
             Layer::Linear { i, o } => Some((node.name.as_str(), i * o)),
             _ => None,
         });
         products.collect()
+    }
+}
+
+impl Node {
+    /// What it makes of its inputs' values.
+    fn value(&self, inputs: &[Value], image: [usize; 3]) -> Result<Value> {
+        let refuse = |takes: String| {
+            let given = match inputs.first() {
+                Some(Value::Image([h, w, c])) => format!("an image of {h}x{w}x{c}"),
+                Some(Value::Row(c)) => format!("a row of {c}"),
+                None => format!("an image of {}x{}x{}", image[0], image[1], image[2]),
+            };
+            Err(Error::shape("graph", format!("layer `{}` takes {takes} and is given {given}", self.name)))
+        };
+        match (self.layer, inputs) {
+            (Layer::Input, _) if image.contains(&0) => refuse("pixels and channels".to_owned()),
+            (Layer::Input, _) => Ok(Value::Image(image)),
+            (Layer::Conv2d { o: 0, .. } | Layer::Linear { o: 0, .. }, _) => {
+                refuse("one output or more".to_owned())
+            }
+            (Layer::Conv2d { c, o, kernel, stride, padding }, &[Value::Image([h, w, xc])]) if xc == c => {
+                let side = |n: usize| extent(n, kernel, stride, padding);
+                match (side(h), side(w)) {
+                    (Some(h), Some(w)) => Ok(Value::Image([h, w, o])),
+                    _ => refuse(format!("at least a window of {kernel}x{kernel}, stride {stride}")),
+                }
+            }
+            (Layer::Conv2d { c, .. }, _) => refuse(format!("an image of {c} channels")),
+            (Layer::BatchNorm { c }, &[Value::Image([_, _, xc])]) if xc == c => Ok(inputs[0]),
+            (Layer::BatchNorm { c }, _) => refuse(format!("an image of {c} channels")),
+            (Layer::SubsamplePad { stride, lo, hi }, &[Value::Image([h, w, c])]) if stride > 0 => {
+                Ok(Value::Image([h.div_ceil(stride), w.div_ceil(stride), lo + c + hi]))
+            }
+            (Layer::SubsamplePad { stride, .. }, _) => {
+                refuse(format!("an image, a positive stride ({stride})"))
+            }
+            (Layer::GlobalAvgPool, &[Value::Image([_, _, c])]) => Ok(Value::Row(c)),
+            (Layer::GlobalAvgPool, _) => refuse("an image".to_owned()),
+            (Layer::Linear { i, o }, &[Value::Row(c)]) if c == i => Ok(Value::Row(o)),
+            (Layer::Linear { i, .. }, _) => refuse(format!("a row of {i}")),
+            (Layer::Add, &[a, b]) if a != b => refuse("two values of one shape".to_owned()),
+            (Layer::Add | Layer::Relu, _) => Ok(inputs[0]),
+        }
     }
 }

@@ -16,7 +16,7 @@ impl Inference {
     /// # Errors
     /// If a parameter is missing, the graph has a shape that the direct kernels do not serve (output channels that
     /// do not fill vectors), a batch norm that does not follow a convolution, or a convolution without one behind it; or
-    /// if a convolution is given another number of channels than it takes.
+    /// if a layer is given what it does not take ([`Graph::extents`]).
     pub fn compile(graph: &Graph, params: &Params, image: [usize; 3], isa: Isa) -> Result<Self> {
         let mut compiler = Compiler {
             graph,
@@ -34,9 +34,11 @@ impl Inference {
         let Some(last) = graph.nodes().len().checked_sub(1) else {
             return Err(Error::value("inference", "the graph is empty"));
         };
+        let row = matches!(graph.nodes()[last].layer, Layer::GlobalAvgPool | Layer::Linear { .. });
         let last = compiler.place_of(last)?;
         let Compiler { buffers, steps, .. } = compiler;
-        Ok(Self { isa, input: buffers[0], output: buffers[last], steps, buffers, idle: Default::default() })
+        let (input, output) = (buffers[0], buffers[last]);
+        Ok(Self { isa, input, output, row, steps, buffers, idle: Default::default() })
     }
 }
 
@@ -129,10 +131,6 @@ impl Compiler<'_> {
         }
         let x = self.place_of(node.inputs[0])?;
         let from = self.buffers[x];
-        if from.c != c {
-            let detail = format!("`{}` takes {c} channels and is given {}", node.name, from.c);
-            return Err(Error::shape("inference", detail));
-        }
         let y = self.buffer(id, self.border);
         let (w, k) = (self.params.get(&format!("{}.weight", node.name))?, kernel * kernel * c);
         let (factor, bias) = self.fold(&norm.name)?;

@@ -14,10 +14,11 @@ use crate::{Error, Op, Record, Result, Shape, Tape, Tensor, Var};
 /// The mean over all pixels: `x [N, H, W, C]` to `y [N, C]`.
 ///
 /// # Errors
-/// If `x` is not `[N, H, W, C]`.
+/// If `x` is not `[N, H, W, C]`, or an extent other than N is 0.
 pub fn global_avg_pool_forward(x: &Tensor) -> Result<Tensor> {
-    let (n, h, w, c) = x.shape().nhwc().ok_or_else(|| {
-        Error::shape("global_avg_pool", format!("x must be [N, H, W, C], got {}", x.shape()))
+    let (n, h, w, c) = x.shape().nhwc().filter(|&(_, h, w, c)| h * w * c > 0).ok_or_else(|| {
+        let detail = format!("x must be [N, H, W, C] with pixels and channels, got {}", x.shape());
+        Error::shape("global_avg_pool", detail)
     })?;
     let mut y = Tensor::zeros([n, c]);
     for (y, image) in y.data_mut().chunks_exact_mut(c).zip(x.data().chunks_exact(h * w * c)) {
@@ -45,7 +46,7 @@ pub fn global_avg_pool_ref(x: &Tensor) -> Tensor {
 /// [`global_avg_pool_forward`], recorded.
 ///
 /// # Errors
-/// If `x` is not `[N, H, W, C]`.
+/// If `x` is not `[N, H, W, C]`, or an extent other than N is 0.
 pub fn global_avg_pool(tape: &mut Tape, x: Var) -> Result<Var> {
     let value = tape.value(x);
     let shape = value.shape();

@@ -21,7 +21,7 @@ use crate::{Error, Op, Record, Result, Tape, Tensor, Var};
 /// exponential overflows.
 pub fn softmax(x: &Tensor) -> Tensor {
     let mut p = x.clone();
-    for row in p.data_mut().chunks_exact_mut(x.shape().last()) {
+    for row in p.data_mut().chunks_exact_mut(x.shape().last().max(1)) {
         let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let mut sum = 0.0;
         for v in row.iter_mut() {
@@ -38,12 +38,15 @@ pub fn softmax(x: &Tensor) -> Tensor {
 /// The mean loss of logits `x [N, C]` against `labels [N]` with smoothing `e` in `[0, 1)`.
 ///
 /// # Errors
-/// If there is not one label per row, a label is not below `C`, or `e` is out of range.
+/// If there are no rows, not one label per row, a label is not below `C`, or `e` is out of range.
 pub fn cross_entropy(tape: &mut Tape, x: Var, labels: &[usize], smoothing: f32) -> Result<Var> {
     let logits = tape.value(x);
     let &[n, classes] = logits.dims() else {
         return Err(Error::shape("cross_entropy", format!("logits must be [N, C], got {}", logits.shape())));
     };
+    if n == 0 {
+        return Err(Error::shape("cross_entropy", "no rows of logits to average over"));
+    }
     if labels.len() != n {
         return Err(Error::shape("cross_entropy", format!("{n} rows of logits but {} labels", labels.len())));
     }

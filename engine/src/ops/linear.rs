@@ -17,14 +17,14 @@ use crate::{Error, Op, Record, Result, Tape, Tensor, Var};
 /// `x [N, I]`, `w [O, I]`, `b [O]` to `y [N, O]`.
 ///
 /// # Errors
-/// If the shapes do not fit.
+/// If the shapes do not fit, or I or O is 0.
 pub fn linear_forward(x: &Tensor, w: &Tensor, b: &Tensor) -> Result<Tensor> {
     let (&[n, i], &[o, wi], &[bo]) = (x.dims(), w.dims(), b.dims()) else {
         let detail =
             format!("needs x [N, I], w [O, I], b [O]; got {}, {}, {}", x.shape(), w.shape(), b.shape());
         return Err(Error::shape("linear", detail));
     };
-    if wi != i || bo != o {
+    if wi != i || bo != o || i == 0 || o == 0 {
         let detail = format!("x {}, w {} and b {} do not fit", x.shape(), w.shape(), b.shape());
         return Err(Error::shape("linear", detail));
     }
@@ -49,7 +49,7 @@ pub fn linear_ref(x: &Tensor, w: &Tensor, b: &Tensor) -> Tensor {
 /// [`linear_forward`], recorded.
 ///
 /// # Errors
-/// If the shapes do not fit.
+/// If the shapes do not fit, or I or O is 0.
 pub fn linear(tape: &mut Tape, x: Var, w: Var, b: Var) -> Result<Var> {
     let y = linear_forward(tape.value(x), tape.value(w), tape.value(b))?;
     Ok(tape.push(y, &[x, w, b], Linear))

@@ -28,6 +28,7 @@ use super::data_set::Part;
 use super::image_set::ImageSet;
 use super::picture;
 use crate::{Error, Result};
+pub use listing::is_left_behind;
 use listing::{Listing, PARTS};
 pub use split::Split;
 

@@ -41,8 +41,10 @@ pub fn read_bytes(path: &Path, bytes: &[u8]) -> Result<Tensor> {
     }
     if count.checked_mul(size) != Some(data.len()) {
         let found = data.len();
+        let cut = count.checked_mul(size).is_none_or(|expected| found < expected);
+        let why = if cut { "truncated?" } else { "is something appended?" };
         return Err(malformed(format!(
-            "{count} numbers of {size} bytes expected, {found} bytes found; truncated?"
+            "{count} numbers of {size} bytes expected, {found} bytes found; {why}"
         )));
     }
     let values = if big_endian {
@@ -169,6 +171,7 @@ mod tests {
         assert!(message(&npyz_bytes(&[1], &[f64::MAX])).contains("inf"));
         let whole = npyz_bytes(&[3], &[1f32, 2., 3.]);
         assert!(message(&whole[..whole.len() - 1]).contains("truncated?"));
+        assert!(message(&[&whole[..], &[0; 4]].concat()).ends_with("16 bytes found; is something appended?"));
         assert!(message(&npyz_bytes::<f32>(&[0], &[])).contains("holds no samples"));
         assert!(
             message(&with_header("{'descr': '<c8', 'shape': (1,)}", &[0; 8])).contains("`<c8` are not read")

@@ -24,6 +24,7 @@
 //! `avxvnni.rs` for its multiplications; `requantize.rs` what becomes of the sums. `docs/kernels.md` goes up the same ladder
 //! and says what each rung gains.
 
+use std::io::Write;
 use std::ops::{Deref, DerefMut};
 use std::sync::OnceLock;
 
@@ -243,7 +244,8 @@ pub fn active() -> &'static MicroKernel {
         match forced() {
             Ok(kernel) => kernel.unwrap_or(best),
             Err(error) => {
-                eprintln!("{error}; using {}", best.isa);
+                // Not `eprintln!`, which panics where stderr is closed.
+                let _ = writeln!(std::io::stderr(), "{error}; using {}", best.isa);
                 best
             }
         }

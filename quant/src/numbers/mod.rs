@@ -8,4 +8,5 @@ pub mod analysis;
 pub mod entry;
 pub mod int_tensor;
 pub mod round_slice;
+mod stored;
 pub mod uniform;

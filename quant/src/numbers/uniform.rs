@@ -22,8 +22,11 @@
 use engine::{Error, Result};
 use serde::{Deserialize, Serialize};
 
+use super::stored;
+
 /// The integers a value may become: `qmin..=qmax` (eq 2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "stored::Grid")]
 pub struct Grid {
     /// Smallest code.
     pub qmin: i32,
@@ -140,6 +143,7 @@ impl std::fmt::Display for Granularity {
 
 /// Everything that turns a tensor into codes and back: grid, scales, zero points, granularity.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "stored::QParams")]
 pub struct QParams {
     grid: Grid,
     scale: Vec<f32>,

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use models::data::cifar100;
+use models::data::class_folders::is_left_behind;
 use models::data::data_set::holds_records;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -58,8 +59,8 @@ impl InputFile {
         files.iter().map(|file| Self::file(role, file)).collect()
     }
 
-    /// All files of a folder: the checksum is of their names, sizes and contents, in the order of the names. What begins with
-    /// a dot is passed over.
+    /// All files of a folder: the checksum is of their names, sizes and contents, in the order of the names. What systems leave
+    /// there unasked is passed over.
     fn tree(role: &str, folder: &Path) -> Result<Self> {
         let (mut digest, mut bytes, mut places) = (Sha256::new(), 0, vec![folder.to_path_buf()]);
         while let Some(place) = places.pop() {
@@ -67,9 +68,7 @@ impl InputFile {
                 fs::read_dir(&place)?.map(|entry| Ok(entry?.path())).collect()
             };
             let mut entries = read().map_err(|e| models::Error::io("read", &place, e))?;
-            entries.retain(|path| {
-                !path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
-            });
+            entries.retain(|path| !path.file_name().is_some_and(is_left_behind));
             entries.sort();
             let (folders, files): (Vec<_>, Vec<_>) = entries.into_iter().partition(|path| path.is_dir());
             for path in files {
@@ -232,7 +231,9 @@ mod tests {
         fs::write(dir.path().join("labels.bin"), "x").unwrap();
         assert!(check(&before, &all()).is_err(), "a file of this ending does not make records of pictures");
         fs::remove_file(dir.path().join("labels.bin")).unwrap();
-        fs::write(dir.path().join(".hidden"), "x").unwrap();
+        for name in [".hidden", "a/Thumbs.db", "desktop.ini"] {
+            fs::write(dir.path().join(name), "x").unwrap();
+        }
         check(&before, &all()).unwrap();
         fs::rename(dir.path().join("a/1.png"), dir.path().join("b/2.png")).unwrap();
         assert!(check(&before, &all()).unwrap_err().to_string().contains("is not the file"));

@@ -9,7 +9,7 @@
 
 use rayon::prelude::*;
 
-use super::forward::Norm;
+use super::forward::{Norm, image_len};
 use crate::kernel::Isa;
 use crate::kernel::channels::{self, ChannelPass, lanes, put};
 use crate::{Op, Record, Tensor};
@@ -36,7 +36,7 @@ impl Op for BatchNorm {
         let count = if self.batch_statistics { (x.len() / c) as f64 } else { f64::INFINITY };
         let coefficients = Coefficients::new(gamma, &self.norm, &dgamma, &dbeta, count);
         let mut dx = Tensor::scratch(x.shape());
-        let image = x.len() / x.dims()[0].max(1);
+        let image = image_len(x);
         let images = dy.data().par_chunks(image).zip(x.data().par_chunks(image));
         dx.data_mut().par_chunks_mut(image).zip(images).for_each(|(dx, (g, x))| {
             channels::run(self.isa, InputGrad { g, dx, x, coefficients: &coefficients, mask: None });
@@ -68,7 +68,7 @@ pub(in crate::fast) fn gradient_sums(
     norm: &Norm,
     mask: Mask<'_>,
 ) -> Vec<Vec<f32>> {
-    let image = x.len() / x.dims()[0].max(1);
+    let image = image_len(x);
     let images = dy.data_mut().par_chunks_mut(image).zip(x.data().par_chunks(image)).enumerate();
     let of = |(n, (g, x)): (usize, (&mut [f32], &[f32]))| {
         let mut sums = vec![0.0; 2 * norm.mean.len()];

@@ -32,7 +32,7 @@ pub(super) fn forward(
         x.expect_same_shape("batch_norm residual", r)?;
     }
     let c = x.shape().last();
-    let image = x.len() / x.dims()[0].max(1);
+    let image = image_len(x);
     let (mean, var, eps, stats) = match mode {
         BatchNormMode::Train { eps } => {
             let sums: Vec<_> = x.data().par_chunks(image).map(|x| moments(isa, x, c)).collect();
@@ -64,7 +64,7 @@ pub(in crate::fast) fn apply(
     residual: Option<&Tensor>,
     relu: bool,
 ) -> (Tensor, [f32; 2]) {
-    let image = x.len() / x.dims()[0].max(1);
+    let image = image_len(x);
     let mut y = Tensor::scratch(x.shape());
     let images = y.data_mut().par_chunks_mut(image).zip(x.data().par_chunks(image)).enumerate();
     let ranges = images.map(|(n, (y, x))| {
@@ -75,6 +75,11 @@ pub(in crate::fast) fn apply(
     });
     let range = ranges.reduce(|| EMPTY, |p, q| [p[0].min(q[0]), p[1].max(q[1])]);
     (y, range)
+}
+
+/// Floats of one image of `x`; not 0 if there are none, because nothing can be cut into pieces of no length.
+pub(super) fn image_len(x: &Tensor) -> usize {
+    (x.len() / x.dims()[0].max(1)).max(1)
 }
 
 /// The range of nothing.

@@ -46,7 +46,7 @@ impl BatchStats {
     }
 }
 
-/// Fails unless the shapes fit.
+/// Fails unless the shapes fit and there is something to take statistics of.
 pub(crate) fn check(x: &Tensor, gamma: &Tensor, beta: &Tensor, mode: BatchNormMode<'_>) -> Result<()> {
     let Some((_, _, _, c)) = x.shape().nhwc() else {
         return Err(Error::shape("batch_norm", format!("x must be [N, H, W, C], got {}", x.shape())));
@@ -57,6 +57,10 @@ pub(crate) fn check(x: &Tensor, gamma: &Tensor, beta: &Tensor, mode: BatchNormMo
         return Err(Error::shape("batch_norm", detail));
     }
     match mode {
+        BatchNormMode::Train { .. } if x.is_empty() => {
+            let detail = format!("x {} has nothing to take mean and variance of", x.shape());
+            Err(Error::shape("batch_norm", detail))
+        }
         BatchNormMode::Eval { mean, var, .. } if mean.len() != c || var.len() != c => {
             let (m, v) = (mean.len(), var.len());
             let detail = format!("x has {c} channels but the running averages {m} and {v}");

@@ -1,5 +1,6 @@
 //! What lies in a folder, sorted by name, without what systems leave there unasked.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -9,8 +10,13 @@ use crate::{Error, Result};
 
 /// Folders that divide the pictures, where there are some.
 pub(super) const PARTS: [&str; 3] = ["train", "test", "val"];
-/// Files that Windows leaves in folders of pictures; other systems' begin with a dot.
-const LEFT_BEHIND: [&str; 2] = ["Thumbs.db", "desktop.ini"];
+
+/// Whether this is the name of a file that a system leaves in folders of pictures: Windows' two, and whatever begins with a
+/// dot.
+pub fn is_left_behind(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(b".")
+        || ["Thumbs.db", "desktop.ini"].iter().any(|known| name == *known)
+}
 
 /// Files and folders of a folder.
 pub(super) struct Listing {
@@ -26,12 +32,12 @@ impl Listing {
         let (mut folders, mut files) = (Vec::new(), Vec::new());
         for entry in fs::read_dir(folder).map_err(io)? {
             let (path, name) = { entry }.map(|entry| (entry.path(), entry.file_name())).map_err(io)?;
+            if is_left_behind(&name) {
+                continue;
+            }
             let Some(name) = name.to_str() else {
                 return Err(Error::malformed(&path, "the name is not valid UTF-8; rename it"));
             };
-            if name.starts_with('.') || LEFT_BEHIND.contains(&name) {
-                continue;
-            }
             if path.is_dir() { folders.push((name.to_owned(), path)) } else { files.push(path) }
         }
         folders.sort();
