@@ -177,6 +177,8 @@ fn sawb_falls_back_to_symmetric_where_alpha_is_not_positive() {
 fn names_parse_back_and_unknown_ones_are_listed() {
     for rule in TABLE {
         assert_eq!(rule.name.parse::<ScaleRule>().unwrap(), rule);
+        assert_eq!([rule.to_string(), format!("{rule:?}")], [rule.name; 2]);
+        assert_eq!(TABLE.iter().filter(|other| **other == rule).count(), 1);
     }
     for (alias, name) in ALIASES {
         assert_eq!(ScaleRule::parse(alias).unwrap().name, name);

@@ -63,7 +63,7 @@ pub fn best_scale(x: &Sample<'_>, grid: Grid) -> Option<f64> {
     let mut top = f64::from_bits((largest * 4.0).to_bits() >> 29 << 29); // nothing has a code yet
     let mut best = (f64::INFINITY, 0.0);
     let threads = 2 * rayon::current_num_threads();
-    while largest > 0.0 && top > 0.0 && clipping(&items, top) <= best.0 {
+    while top > 0.0 && clipping(&items, top) <= best.0 {
         // A few bands at a time: enough for the threads, and not much beyond the place where the walk may stop.
         let mut bands = Vec::with_capacity(threads);
         for _ in 0..threads {
@@ -92,8 +92,8 @@ fn items(x: &Sample<'_>, grid: Grid) -> Vec<Item> {
 /// value has its last code. A number of 24 bits.
 fn band_below(items: &[Item], top: f64) -> f64 {
     let inside = items.iter().filter(|item| item.code(top) < item.end);
-    let (count, per_ratio) = inside.fold((0, 0.0), |(n, sum), item| (n + 1, sum + item.a / top));
-    if count == 0 {
+    let per_ratio: f64 = inside.map(|item| item.a / top).sum();
+    if per_ratio == 0.0 {
         return 0.0;
     }
     let ratio = 1.0 + (BAND / per_ratio).clamp(1e-6, 1.0);
@@ -156,6 +156,36 @@ mod tests {
         assert_eq!(best_scale(&Sample::new(&x), Grid::unsigned(2).unwrap()), Some(1.0));
         assert_eq!(best_scale(&Sample::new(&x), Grid::signed(2).unwrap()), Some(3.0));
         assert_eq!(best_scale(&Sample::new(&[-1.0, 0.0]), Grid::unsigned(2).unwrap()), None);
+        // What has no code but zero is no part of the sums: it would take all their digits.
+        assert_eq!(best_scale(&Sample::new(&[-1e9, 1.0, 3.0]), Grid::unsigned(2).unwrap()), Some(1.0));
+    }
+
+    #[test]
+    fn breakpoints_are_those_of_values_that_can_have_a_code() {
+        let count = |x: &[f32], signed| breakpoints(&Sample::new(x), Grid::new(2, signed).unwrap());
+        assert_eq!([count(&[1.0, 3.0], false), count(&[1.0, 3.0], true)], [6.0, 2.0]);
+        assert_eq!([count(&[-1.0, 0.0, 3.0], false), count(&[-1.0, 0.0, 3.0], true)], [3.0, 3.0]);
+    }
+
+    /// Codes up to 3 end at 3.5 steps: of 10, 3 are left at a step of 2, twice counted.
+    #[test]
+    fn what_clips_by_hand() {
+        let item = |a| Item { a, w: 2.0, end: 3.0 };
+        assert_eq!(clipping(&[item(10.0), item(7.0), item(1.0)], 2.0), 18.0);
+    }
+
+    #[test]
+    fn a_band_is_an_octave_or_a_number_of_breakpoints_and_the_last_one_ends_at_zero() {
+        let item = |a, end| Item { a, w: 1.0, end };
+        assert_eq!(band_below(&[item(1.0, 3.0)], 4.0), 2.0);
+        // From 1 down to 1 / (1 + BAND / 1e6): the million has as many breakpoints there, and the half has its last code.
+        let bottom = band_below(&[item(1e6, 1e9), item(0.75, 1.0)], 1.0);
+        assert!((1e6 / bottom - 1e6 - BAND).abs() < 1.0, "{bottom}");
+        assert_eq!(bottom, f64::from(bottom as f32), "24 bits");
+        assert_eq!(band_below(&[item(1.0, 3.0)], 0.25), 0.0);
+        let least = f64::from(f32::MIN_POSITIVE);
+        assert_eq!(band_below(&[item(least, 3.0)], 1.5 * least), 0.0);
+        assert_eq!(band_below(&[item(least, 3.0)], 2.0 * least), least);
     }
 
     #[test]
