@@ -102,7 +102,8 @@ fn band_below(items: &[Item], top: f64) -> f64 {
     if bottom < f64::from(f32::MIN_POSITIVE) { 0.0 } else { bottom }
 }
 
-/// The least `(error, scale)` over the codes that are nearest somewhere in `[bottom, top]`.
+/// The least `(error, scale)` over the codes that are nearest somewhere in `[bottom, top]`, but for those that are so at the
+/// top: the band above ended with them.
 fn walk(items: &[Item], top: f64, bottom: f64) -> Option<(f64, f64)> {
     let [mut r2, mut rk, mut kk] = [0.0; 3];
     let mut events: Vec<(f64, u32, f64)> = Vec::new();
@@ -112,7 +113,7 @@ fn walk(items: &[Item], top: f64, bottom: f64) -> Option<(f64, f64)> {
         r2 += item.w * r * r;
         rk += item.w * r * k;
         kk += item.w * k * k;
-        let last = if bottom > 0.0 { item.code(bottom) } else { item.end };
+        let last = item.code(bottom); // its end where the bottom is zero
         let mut j = k + 1.0;
         while j <= last {
             events.push((item.a / (j - 0.5), i as u32, j));
@@ -123,7 +124,7 @@ fn walk(items: &[Item], top: f64, bottom: f64) -> Option<(f64, f64)> {
     // three makes the sums the same in every run.
     events.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)).then(a.2.total_cmp(&b.2)));
     let least = |r2: f64, rk: f64, kk: f64| ((r2 - rk * rk / kk).max(0.0), top + rk / kk);
-    let mut best = (kk > 0.0).then(|| least(r2, rk, kk));
+    let mut best: Option<(f64, f64)> = None;
     for (_, i, j) in events {
         let Item { a, w, .. } = items[i as usize];
         let k = j - 1.0;

@@ -126,6 +126,19 @@ mod tests {
         assert!(divergences(&counts, 64)[0].1.abs() < 1e-12);
     }
 
+    /// Nearly everything is kept of values that are spread evenly, and zeros have no part in it.
+    #[test]
+    fn the_scale_is_what_is_kept_by_the_steps() {
+        let x: Vec<f32> = (1..=4096).map(|i| 3.0 * i as f32 / 4096.0).collect();
+        let with_zeros: Vec<f32> = x.iter().copied().chain(vec![0.0; 10_000]).collect();
+        for signed in [true, false] {
+            let grid = Grid::new(8, signed).unwrap();
+            let kept = f64::from(RULE.scale(&x, grid).unwrap()) * f64::from(grid.steps()) / 3.0;
+            assert!((0.9..1.001).contains(&kept), "{kept}");
+            assert_eq!(RULE.scale(&with_zeros, grid).unwrap(), RULE.scale(&x, grid).unwrap());
+        }
+    }
+
     #[test]
     fn an_outlier_is_clipped() {
         let mut x: Vec<f32> = (1..10_000).map(|i| (i as f32 * 0.37).sin().abs()).collect();
