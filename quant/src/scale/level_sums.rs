@@ -154,3 +154,60 @@ impl LevelSums {
         lo + self.x[lo..hi].partition_point(|&x| f64::from(x) < edge)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::heuristic::real_error;
+    use super::*;
+
+    /// Values that come close to each other and lie apart, in no order.
+    fn values(n: usize) -> Vec<f32> {
+        (0..n).map(|i| (i as f32 * 0.7).sin().powi(5) * (1.0 + (i % 7) as f32) - 0.3).collect()
+    }
+
+    /// Both ways, by level (a thousand values) and by value (thirty), with weights and without.
+    #[test]
+    fn the_error_of_a_scale_is_that_of_the_values() {
+        for n in [30, 1000] {
+            let x = values(n);
+            let w: Vec<f64> = (0..n).map(|i| (i % 5) as f64 + 0.5).collect();
+            for sample in [Sample::new(&x), Sample::weighted(&x, &w)] {
+                let sums = LevelSums::new(&sample);
+                for (bits, signed) in [(1, true), (1, false), (3, true), (6, true), (6, false)] {
+                    let grid = Grid::new(bits, signed).unwrap();
+                    for s in (1..60).map(|i| 0.03 * f64::from(i)) {
+                        let (got, want) = (sums.mse(s, grid), real_error(&sample, s, grid));
+                        assert!((got - want).abs() <= 1e-12 * want.max(1.0), "{n} {bits}: {got} for {want}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_search_in_buckets_counts_what_is_below() {
+        for x in [values(1000), vec![2.0; 9], vec![-1.0, 5.0], (0..9000).map(|i| i as f32).collect()] {
+            let sums = LevelSums::new(&Sample::new(&x));
+            let (lo, hi) = sums.range();
+            let edges = (-20..=520).map(|i| lo + (hi - lo + 1.0) * f64::from(i) / 500.0);
+            for edge in edges.chain(x.iter().map(|&x| f64::from(x))) {
+                assert_eq!(sums.below(edge), x.iter().filter(|&&x| f64::from(x) < edge).count(), "{edge}");
+            }
+        }
+    }
+
+    #[test]
+    fn sums_by_hand() {
+        let (x, w) = ([3.0, -2.0, 0.5, 1.0], [1.0, 2.0, 4.0, 1.0]);
+        let sums = LevelSums::new(&Sample::weighted(&x, &w));
+        assert_eq!((sums.total(), sums.range()), (8.0, (-2.0, 3.0)));
+        // With s = 1 the codes of -2, 1/2, 1 and 3 on -2..=1 are -2, 0, 1 and 1: (2 * 4 + 1 + 3) / (2 * 4 + 1 + 1).
+        assert_eq!(sums.improve(1.0, Grid::signed(2).unwrap()), Some(12.0 / 10.0));
+        assert_eq!(sums.mse(1.0, Grid::signed(2).unwrap()), (4.0 * 0.25 + 4.0) / 8.0);
+        assert_eq!(sums.improve(100.0, Grid::signed(2).unwrap()), None);
+        let largest = |bits, signed| sums.largest_scale(Grid::new(bits, signed).unwrap());
+        assert_eq!([largest(2, true), largest(2, false), largest(1, true)], [3.0, 1.0, 2.0]);
+        let none = LevelSums::new(&Sample::new(&[]));
+        assert_eq!((none.range(), none.largest_scale(Grid::signed(2).unwrap())), ((0.0, 0.0), 0.0));
+    }
+}

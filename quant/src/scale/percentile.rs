@@ -33,3 +33,27 @@ pub fn alpha(x: &Sample<'_>, signed: bool, kept: f64) -> f64 {
     }
     0.0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_by_hand() {
+        let (x, w) = ([-9.0, 1.0, 2.0, 5.0], [1.0, 4.0, 4.0, 1.0]);
+        let sample = Sample::weighted(&x, &w);
+        // In order 1, 2, 5, 9 with 4, 8, 9, 10 of 10 at or below; unsigned, -9 counts as 0: 1, 5, 9, 10.
+        let signed = [0.4, 0.5, 0.8, 0.85, 0.95].map(|kept| alpha(&sample, true, kept));
+        assert_eq!(signed, [1.0, 2.0, 2.0, 5.0, 9.0]);
+        let unsigned = [0.1, 0.2, 0.6, 0.95].map(|kept| alpha(&sample, false, kept));
+        assert_eq!(unsigned, [0.0, 1.0, 2.0, 5.0]);
+        assert_eq!(alpha(&Sample::new(&[]), true, 0.5), 0.0);
+    }
+
+    #[test]
+    fn one_value_in_a_thousand_is_clipped() {
+        let x: Vec<f32> = (1..=1000).map(|i| i as f32).collect();
+        assert_eq!(RULE.scale(&x, Grid::signed(4).unwrap()).unwrap(), 999.0 / 8.0);
+        assert_eq!(RULE.scale(&x, Grid::unsigned(4).unwrap()).unwrap(), 999.0 / 15.0);
+    }
+}

@@ -86,3 +86,30 @@ impl<'a> Sample<'a> {
         (values, Some(order.iter().map(|&i| weights[i]).collect()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_by_hand() {
+        let (x, w) = ([-3.0, 1.0, 2.0], [1.0, 0.5, 2.5]);
+        let m = Sample::weighted(&x, &w).moments();
+        assert_eq!((m.max_abs, m.max, m.mean_abs, m.mean_square), (3.0, 2.0, 8.5 / 4.0, 19.5 / 4.0));
+        let m = Sample::new(&x).moments();
+        assert_eq!((m.max_abs, m.max, m.mean_abs, m.mean_square), (3.0, 2.0, 2.0, 14.0 / 3.0));
+        let m = Sample::new(&[]).moments();
+        assert_eq!((m.max_abs, m.max, m.mean_abs, m.mean_square), (0.0, 0.0, 0.0, 0.0));
+    }
+
+    #[test]
+    fn sorting_takes_the_weights_along() {
+        let (x, w) = ([2.0, -3.0, 1.0], [2.5, 1.0, 0.5]);
+        assert!(Sample::weighted(&x, &w).is_weighted() && !Sample::new(&x).is_weighted());
+        let (values, weights) = Sample::weighted(&x, &w).sorted();
+        assert_eq!((values, &*weights.unwrap()), (vec![-3.0, 1.0, 2.0], &[1.0, 0.5, 2.5][..]));
+        let (values, weights) = Sample::weighted(&[1.0, 2.0], &[5.0, 3.0]).sorted();
+        assert_eq!((values, &*weights.unwrap()), (vec![1.0, 2.0], &[5.0, 3.0][..]));
+        assert_eq!(Sample::new(&x).sorted(), (vec![-3.0, 1.0, 2.0], None));
+    }
+}
