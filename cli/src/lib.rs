@@ -109,6 +109,7 @@ fn command() -> Command {
 
 fn start(matches: &ArgMatches) -> anyhow::Result<()> {
     let cli = Cli::from_arg_matches(matches).map_err(|e| exit::Failure::Usage(e.to_string()))?;
+    settings::expect_text()?;
     let (name, verb_matches) = matches.subcommand().expect("clap requires a verb");
     let context = Context::new(&cli.global, name, verb_matches)?;
     match cli.verb {

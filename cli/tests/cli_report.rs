@@ -156,7 +156,7 @@ fn which_layer_hurts_is_asked_of_the_float_network() {
         table.split("<table").nth(1).expect("numbers").to_owned()
     };
     let plain = numbers("plain", &["--correction", "none"]);
-    let learned = numbers("learned", &["--correction", "batch_norm,adaround", "--iterations", "2"]);
+    let learned = numbers("learned", &["--correction", "adaround,batch_norm", "--iterations", "2"]);
     assert_eq!(plain, learned, "the same float network, the same rules");
     assert!(!plain.contains("inf") && plain.contains("layer3.0.conv2"), "{plain}");
 }

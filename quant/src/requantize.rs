@@ -135,6 +135,9 @@ impl Requantize {
     /// `bounds`. (An accumulator of more than 32 bits is made of two.)
     pub fn is_safe(&self, bounds: &Bounds) -> bool {
         let (k_r, m_r) = self.residual.unwrap_or((0, 0));
+        if self.left > 31 || k_r > 31 || self.shift > MAX_SHIFT {
+            return false;
+        }
         let r = i128::from(bounds.residual) << k_r;
         let channels = self.multiplier.iter().zip(&self.bias).zip(&bounds.acc);
         let safe = |((&m, &b), &acc): ((&i32, &i64), &i64)| {
@@ -142,7 +145,7 @@ impl Requantize {
             let v = acc * i128::from(m).abs() + r * i128::from(m_r).abs() + i128::from(b).abs();
             v < 1 << 63 && (acc < 1 << 31 || self.left == 0)
         };
-        self.shift <= MAX_SHIFT && self.left < 32 && r < 1 << 31 && channels.into_iter().all(safe)
+        r < 1 << 31 && channels.into_iter().all(safe)
     }
 
     /// Eq 7 as it reads, in 128 bits.
@@ -260,6 +263,9 @@ mod tests {
                 && !shifted(0, 0, 1, 0, 1 << 31)
         );
         assert!(shifted(31, 31, 0, 0, 0) && !shifted(32, 31, 0, 0, 0) && !shifted(31, 32, 0, 0, 0));
+        // A shift by 128 would be none in 128 bits, and lose everything in a vector.
+        assert!(shifted(0, 0, 0, 31, 0));
+        [32, 64, 128, 135, 256, u32::MAX].iter().for_each(|&k_r| assert!(!shifted(0, 0, 0, k_r, 0), "{k_r}"));
     }
 
     #[test]

@@ -212,6 +212,31 @@ fn what_is_no_network_is_no_answer() {
     }
 }
 
+/// Layers without size, measurements that are all of no network, one layer: every search comes to an end.
+#[test]
+fn a_search_ends_where_there_is_nothing_to_find() {
+    let bare = [100, 50].map(|weights| LayerSize { name: "a".to_owned(), weights, scales: 0 });
+    let nothing = [LayerSize { name: "a".to_owned(), weights: 0, scales: 0 }];
+    for name in SEARCHERS.map(|searcher| searcher.name()) {
+        let sum = |bits: &[u32]| 5.0 * bits.iter().sum::<u32>() as f64;
+        let best = run(name, &bare, limits(10.0, 0, 100), sum).best.expect(name);
+        assert!(sum(&best.bits) >= 10.0, "{name}");
+        assert_eq!(run(name, &nothing, limits(10.0, 1, 100), sum).best.expect(name).size, 0, "{name}");
+        assert_eq!(run(name, &bare, limits(10.0, 0, 100), |_| NO_NETWORK).best, None, "{name}");
+        assert_eq!(run(name, &bare, within(50, 0, 100), |_| NO_NETWORK).best, None, "{name}");
+    }
+}
+
+/// What is measured may be anything that is more where a network is better: a loss with its sign turned, say.
+#[test]
+fn accuracies_below_zero_are_accuracies() {
+    let loss = |bits: &[u32]| -2.0 - 8.0 / bits.iter().sum::<u32>() as f64;
+    for name in SEARCHERS.map(|searcher| searcher.name()) {
+        let best = run(name, &layers(&WEIGHTS), limits(-3.0, 1, 60), loss).best.expect(name);
+        assert!(loss(&best.bits) >= -3.0, "{name}");
+    }
+}
+
 /// To see that there is no network takes no measurement of the budget.
 #[test]
 fn what_is_no_network_uses_nothing_up() {

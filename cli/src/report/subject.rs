@@ -159,7 +159,9 @@ impl Subject {
                 subject.weights.push(picture(layer, float, w, &q)?);
                 let q = by_rule.weight_params(layer, float, widths.w)?;
                 facts.weights_db = error_report(float, &q)?.sqnr_db;
-                candidates.push((facts.weights_db, layer, float, q));
+                if widths.w > 0 {
+                    candidates.push((facts.weights_db, layer, float, q)); // what is dropped has no scale
+                }
                 if let Some((float, after)) = &seen {
                     let of = |all: &'_ [(String, Tensor)]| all.iter().position(|(name, _)| name == layer);
                     if let (Some(i), Some(j)) = (of(float), of(after)) {

@@ -102,7 +102,7 @@ fn expect_float(path: &Path, checkpoint: &Checkpoint) -> Result<()> {
 }
 
 /// A wrong normalisation costs accuracy and is nobody's error, so that an assumed one is told.
-fn note_what_is_assumed(context: &Context, path: &Path, said: bool) {
+pub fn note_what_is_assumed(context: &Context, path: &Path, said: bool) {
     if !said {
         context.note(format_args!(
             "{}: does not say how its pixels were normalised; the course's numbers are taken (--normalization says others)",

@@ -7,6 +7,8 @@
 
 mod unwritable;
 
+pub use unwritable::expect_text;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -7,9 +7,11 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
+use models::data::augment::Normalization;
 use models::formats::exported::{Exported, Names};
-use models::formats::{Model, Opened, atomic, latent_path, onnx, open, packed, torch_save};
-use models::{Checkpoint, QuantizedNetwork, nets::quantized};
+use models::formats::qlz::OF_OTHER_FORMS;
+use models::formats::{Model, Opened, atomic, latent_path, onnx, open, torch_save};
+use models::{Checkpoint, QuantizedNetwork};
 use serde::Serialize;
 use serde_json::json;
 
@@ -38,8 +40,8 @@ pub struct ExportArgs {
     /// has all types]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(i64::from(*onnx::OPSETS.start())..=i64::from(*onnx::OPSETS.end())))]
     opset: Option<u32>,
-    /// Of qlz: round all numbers but the weights' codes to N bits of mantissa; the network in the file is the rounded one
-    /// [default: nothing is rounded]
+    /// Of qlz: round the numbers beside the weights' codes (of an integer-only network, the multipliers and biases behind
+    /// its convolutions) to N bits of mantissa; the network in the file is the rounded one [default: nothing is rounded]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=23))]
     mantissa_bits: Option<u32>,
     /// Which network of a file that holds several: the key, or the prefix of its names
@@ -49,6 +51,9 @@ pub struct ExportArgs {
     #[arg(long, value_name = "MEAN/STD")]
     normalization: Option<String>,
 }
+
+/// What was measured of a network, which one with rounded numbers, or another normalisation, cannot say of itself.
+const MEASURED: [&str; 4] = ["test_accuracy", "test_images", "held_out_accuracy", "held_out_images"];
 
 /// What can be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
@@ -83,7 +88,13 @@ pub fn run(args: ExportArgs, context: &Context) -> Result<()> {
     let path = assets::weights(args.model.as_deref())?;
     expect_no_input("--out", &args.out, &[&path])?;
     let normalization = assets::normalization(args.normalization.as_deref())?;
-    let Opened { model, metadata, notes } = open::open(&path, args.weights_key.as_deref(), normalization)?;
+    let Opened { model, mut metadata, notes } = open::open(&path, args.weights_key.as_deref(), normalization)?;
+    let said = Checkpoint { metadata: metadata.clone(), ..Checkpoint::default() }.normalization()?;
+    let is_known = matches!(model, Model::Integer(_)) || said.is_some() || normalization.is_some();
+    assets::note_what_is_assumed(context, &path, is_known);
+    if normalization.is_some_and(|other| other != said.unwrap_or(Normalization::COURSE)) {
+        metadata.retain(|key, _| !MEASURED.contains(&key.as_str()));
+    }
     if matches!(model, Model::Integer(_)) && normalization.is_some() {
         let text = format!(
             "--normalization: {} is an integer-only network, which has its own inside",
@@ -118,7 +129,7 @@ pub fn run(args: ExportArgs, context: &Context) -> Result<()> {
     let mut about = Checkpoint { metadata, ..Checkpoint::default() };
     network.describe(&mut about);
     let mut about = about.metadata;
-    [quantized::KEY, packed::KEY].iter().for_each(|key| _ = about.remove(*key));
+    about.retain(|key, _| !OF_OTHER_FORMS.contains(&key.as_str()));
 
     let plan = quantized.map(|q| &q.quantization.plan);
     let opset = args.opset.unwrap_or_else(|| onnx::least_opset(plan));

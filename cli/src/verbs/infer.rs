@@ -90,13 +90,12 @@ pub fn run(args: InferArgs, context: &Context) -> Result<()> {
     let engine = IntEngine::new(graph)?;
     let mut classifier =
         Classifier { workspace: engine.workspace(), engine: &engine, classes, args: &args, answers: vec![] };
-    for path in &args.images {
-        let is_picture = {
-            let mut head = Vec::new();
-            let file = File::open(path).map_err(|e| models::Error::io("open", path, e))?;
-            file.take(8).read_to_end(&mut head).map_err(|e| models::Error::io("read", path, e))?;
-            picture::Format::detect(&head).is_some()
-        };
+    let pictures = args.images.iter().map(|path| is_picture(path)).collect::<Result<Vec<_>>>()?;
+    if let Some(limit) = args.limit.filter(|_| pictures.iter().all(|is_picture| *is_picture)) {
+        let text = format!("--limit {limit}: is of the records of a batch file, and none is given");
+        return Err(Failure::Usage(text).into());
+    }
+    for (path, is_picture) in args.images.iter().zip(pictures) {
         if is_picture {
             classifier.picture(context, path)?;
         } else {
@@ -113,6 +112,17 @@ pub fn run(args: InferArgs, context: &Context) -> Result<()> {
         "images": answers,
         "resident_bytes": resident_bytes(),
     }))
+}
+
+/// Whether the file begins as pictures do.
+fn is_picture(path: &Path) -> Result<bool> {
+    let mut head = Vec::new();
+    let file = File::open(path).map_err(|e| models::Error::io("open", path, e))?;
+    if !file.metadata().is_ok_and(|there| there.is_file()) {
+        models::formats::mmap::Bytes::map(path)?; // says that it is a folder or a pipe
+    }
+    file.take(8).read_to_end(&mut head).map_err(|e| models::Error::io("read", path, e))?;
+    Ok(picture::Format::detect(&head).is_some())
 }
 
 struct Classifier<'a> {

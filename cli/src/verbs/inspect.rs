@@ -19,8 +19,8 @@ use clap::Args;
 use engine::nearest::did_you_mean;
 use engine::{Layer, Node, Tensor};
 use models::formats::layout::torch_shape;
-use models::formats::{Model, Opened, packed};
-use models::nets::quantized::KEY;
+use models::formats::qlz::OF_OTHER_FORMS;
+use models::formats::{Model, Opened};
 use models::{Network, QuantizedNetwork};
 use quant::{QParams, Quantization, ScaleRule, Symmetry, reset_scale_and_zero_point};
 use serde::{Deserialize, Serialize};
@@ -117,9 +117,13 @@ impl Quantizers {
 /// If the network or the data cannot be read, a layer does not exist, or the folder cannot be written to.
 pub fn run(args: InspectArgs, context: &Context) -> Result<()> {
     let (path, Opened { model, mut metadata, .. }) = assets::open_network(context, &args.input)?;
-    metadata.retain(|key, _| key != KEY && key != packed::KEY); // long, and shown in the table
+    metadata.retain(|key, _| !OF_OTHER_FORMS.contains(&key.as_str())); // long, and shown in the table
     let asked = args.bits.is_some() || args.method.is_some();
-    let (bits, method) = (args.bits.unwrap_or(4), args.method.unwrap_or(ScaleRule::SAWB));
+    let (bits, method) = match &model {
+        Model::Quantized(own) => (own.quantization.config.bits.w, own.quantization.config.weight_rule),
+        _ => (4, ScaleRule::SAWB),
+    };
+    let (bits, method) = (args.bits.unwrap_or(bits), args.method.unwrap_or(method));
     let quantized = match &model {
         Model::Quantized(network) => Some(names::name(&path, &metadata, network)),
         _ => None,

@@ -46,8 +46,9 @@ pub struct PtqArgs {
     /// How many of them
     #[arg(long, value_name = "N", default_value_t = 1000)]
     calibration_images: usize,
-    /// What to correct, in this order: none, or equalize, flip, balance (factors and signs between layers or channels), bias_analytic,
-    /// bias (means), batch_norm (means and variances), adaround, brecq, qdrop (learned rounding), adaquant (learned weights)
+    /// What to correct, in this order: none, or equalize, flip, balance (factors and signs between layers or channels), bias_analytic
+    /// (means), adaround (learned rounding), bias (means), batch_norm (means and variances), brecq, qdrop (learned rounding), adaquant
+    /// (learned weights)
     #[arg(long, value_name = "NAME,..", default_value = "batch_norm")]
     correction: Sequence,
     /// Updates of each layer or block in adaround, brecq, qdrop and adaquant [default: the method's own number]

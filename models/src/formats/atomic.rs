@@ -11,14 +11,18 @@ use crate::{Error, Result};
 
 /// Replaces the file at `path` by `bytes` in one step: the bytes go to a temporary name in the same folder,
 /// are flushed to the disk (`fsync`), and the temporary file is renamed. Whoever opens `path`, at any time and
-/// after any crash, finds the old contents or the new, never a part. Nothing is left behind on failure.
+/// after any crash, finds the old contents or the new, never a part. Nothing is left behind on failure. Of a link, the file that
+/// it leads to is replaced.
 ///
 /// # Errors
 /// If the folder does not exist or cannot be written to, the disk is full, or something is at `path` that would be no file
 /// any more: a device, a pipe. Where only the last step fails, flushing
 /// the new name, the file is the new one already; after a power cut it may be the old one again.
 pub fn write(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
-    let path = path.as_ref();
+    // Of a link, the file that it leads to: the link stays one.
+    let behind = fs::symlink_metadata(&path).is_ok_and(|m| m.is_symlink()).then(|| fs::canonicalize(&path));
+    let behind = behind.and_then(std::result::Result::ok);
+    let path = behind.as_deref().unwrap_or(path.as_ref());
     let Some(file_name) = path.file_name() else {
         return Err(Error::malformed(path, "is not a file name"));
     };

@@ -28,6 +28,10 @@ impl Bytes {
         if meta.is_dir() {
             return Err(Error::malformed(path, "is a folder, a file is expected"));
         }
+        if !meta.is_file() {
+            let text = "is a device or a pipe; put what comes out of it into a file";
+            return Err(Error::malformed(path, text));
+        }
         if meta.len() == 0 {
             return Ok(Self::Owned(Vec::new())); // an empty file cannot be mapped
         }

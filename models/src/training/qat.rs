@@ -84,7 +84,7 @@ impl Learner for QatTrainer {
         self.hook.progress = if falls { 1.0 - self.trainer.rate() / base } else { 0.0 };
         let result = self.trainer.step(batch, &mut self.hook)?;
         if let Some(ema) = &self.trainer.ema {
-            self.hook.steps.average(&before, ema.decay);
+            self.hook.steps.average(&before, ema.share(self.trainer.step));
         }
         Ok(result)
     }

@@ -117,7 +117,7 @@ impl Trainer {
         hook.learn(&tape, rate)?;
         self.step += 1;
         if let Some(ema) = &mut self.ema {
-            ema.update(params);
+            ema.update(params, self.step);
         }
         Ok(Tally { loss: loss * images as f64, correct, images })
     }

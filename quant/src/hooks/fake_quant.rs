@@ -179,7 +179,7 @@ fn batch_range(x: &Tensor, range: Range, rule: ScaleRule, bits: u32) -> Result<R
     let stride = sampling_stride(x.len(), SAMPLED, x.shape().last());
     let sample: Vec<f32> = x.data().iter().copied().step_by(stride).collect();
     let grid = Grid::unsigned(bits)?;
-    Ok(Range { min: 0.0, max: rule.scale(&sample, grid)? * grid.qmax as f32 })
+    Ok(Range::of_step(rule.scale(&sample, grid)?, grid))
 }
 
 #[cfg(test)]

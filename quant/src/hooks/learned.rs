@@ -99,5 +99,5 @@ impl FakeQuantHook {
 
 /// The range that the unsigned grid of `bits` bits covers with the step `s`.
 fn range_of_step(s: f32, bits: u32) -> Result<Range> {
-    Ok(Range { min: 0.0, max: s * Grid::unsigned(bits)?.qmax as f32 })
+    Ok(Range::of_step(s, Grid::unsigned(bits)?))
 }

@@ -12,6 +12,8 @@ use crate::{Grid, IntTensor};
 
 /// Larger extents are taken for damage.
 const LARGEST_EXTENT: usize = 1 << 16;
+/// As many codes or more in one value, padding included, are taken for damage.
+const LARGEST_VALUE: usize = 1 << 28;
 
 impl IntGraph {
     /// Checks every rule; the message names the node.
@@ -58,6 +60,8 @@ impl IntGraph {
                 check_weights(w, *w_bits)?;
                 let sane = (1..LARGEST_EXTENT).contains(stride) && *padding < LARGEST_EXTENT;
                 expect(sane && c == x.dims[2], "as many channels as the weights take, and a stride")?;
+                let bordered = (x.dims[0] + 2 * padding) * (x.dims[1] + 2 * padding) * c;
+                expect(bordered < LARGEST_VALUE, "an image that fits into memory with its padding")?;
                 let positions = |side: usize, k: usize| extent(side, k, *stride, *padding);
                 let sides = positions(x.dims[0], kh).zip(positions(x.dims[1], kw));
                 expect(
@@ -129,7 +133,7 @@ pub(super) fn acc_bounds(x: &Value, w: &IntTensor<i8>) -> Result<Vec<i64>> {
 }
 
 fn check_value(v: &Value) -> Result<()> {
-    let dims = v.dims.iter().all(|d| (1..LARGEST_EXTENT).contains(d)) && v.len() < 1 << 28;
+    let dims = v.dims.iter().all(|d| (1..LARGEST_EXTENT).contains(d)) && v.len() < LARGEST_VALUE;
     expect(dims && (1..=16).contains(&v.bits), "positive extents and 1 to 16 bits")?;
     let zero = v.zero_point.unsigned_abs() <= 1 << 21;
     expect(zero && v.scale.is_finite() && v.scale > 0.0, "a scale that is positive and finite, |z| <= 2^21")

@@ -16,10 +16,13 @@ use crate::{Granularity, QParams};
 /// 32 bits would not do: a step is as small as the weights, and a bias of 0.5 beside weights around 1e-7 is 6e9 steps.
 ///
 /// # Errors
-/// If a quotient is not a number or larger; the message names the channel.
+/// If a quotient is not a number or larger (the message names the channel), or there is not one scale for each bias.
 // book: quantize_bias
 pub fn quantize_bias(b: &[f32], s: &[f64]) -> Result<Vec<i64>> {
     const LARGEST: f64 = (1u64 << 53) as f64;
+    if b.len() != s.len() {
+        return Err(Error::shape("bias", format!("{} biases but {} scales", b.len(), s.len())));
+    }
     let code = |(channel, (&b, &s)): (usize, (&f32, &f64))| {
         let exact = (f64::from(b) / s).round_ties_even();
         // NaN is in no range.

@@ -51,8 +51,13 @@ impl Accumulators {
     }
 
     /// `y = scale[channel] * accumulator`: the product in `f64`, rounded once to `f32`.
+    ///
+    /// # Panics
+    /// Unless there is one scale for each channel (index of the last axis).
     pub fn rescale(&self, scale: &[f64]) -> Tensor {
         use rayon::prelude::*;
+        let channels = self.shape().last();
+        assert_eq!(scale.len(), channels, "{} scales for {channels} channels", scale.len());
         let mut y = Tensor::scratch(self.shape());
         // A whole number of rows of channels in each task.
         let task = scale.len().max(1) * 1024;

@@ -15,13 +15,15 @@
 
 use engine::rng::Rng;
 
-use super::{Goal, Point, Searcher, Trials};
+use super::{Goal, NO_NETWORK, Point, Searcher, Trials};
 
 /// The temperatures at both ends.
 const HOT: f64 = 0.05;
 const COLD: f64 = 0.001;
 /// Energy of a point of accuracy below the floor, or lost.
 const POINT: f64 = 0.1;
+/// What counts as the accuracy where there is no network.
+const WORST: f64 = -1e6;
 /// Energy of the size above a limit, as a share of it.
 const EXCESS: f64 = 10.0;
 
@@ -41,12 +43,15 @@ impl Searcher for Annealing {
         let start = trials.uniform_at_the_bound()?;
         let start = trials.point(&start)?;
         let (goal, mut now, mut rng) = (trials.limits.goal, start.clone(), trials.rng(0));
+        // Where there is no network it is as bad as can be, but finite: one may have to walk through.
+        let accuracy = |p: &Point| if p.accuracy > NO_NETWORK { p.accuracy } else { WORST };
         let energy = |p: &Point| match goal {
             Goal::Smallest { floor } => {
-                p.size as f64 / start.size as f64 + POINT * (floor - p.accuracy).max(0.0)
+                p.size as f64 / start.size as f64 + POINT * (floor - accuracy(p)).max(0.0)
             }
             Goal::MostAccurate { limit } => {
-                POINT * (start.accuracy - p.accuracy) + EXCESS * (p.size as f64 / limit as f64 - 1.0).max(0.0)
+                POINT * (accuracy(&start) - accuracy(p))
+                    + EXCESS * (p.size as f64 / limit as f64 - 1.0).max(0.0)
             }
         };
         let budget = trials.left().max(1) as f64;

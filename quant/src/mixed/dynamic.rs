@@ -49,6 +49,10 @@ impl Searcher for Dynamic {
             return below.iter().try_for_each(|bits| trials.accuracy(bits).map(|_| ()));
         }
         let steps = table.steps();
+        // Nothing is there, or no allocation has a cost: there is no network.
+        let (Some(first), Some(last)) = (steps.first(), steps.last()) else { return Some(()) };
+        // A layer without bits takes nothing, and no share of nothing is less.
+        let (smallest, largest) = (first.0.max(1) as f64, last.0 as f64);
         trials.bound = allowed.and_then(|allowed| steps.iter().find(|s| s.1 <= allowed).map(|s| s.0));
         // Bisection as if accuracy grew with the size.
         let (mut low, mut high) = (0, steps.len() - 1);
@@ -57,9 +61,9 @@ impl Searcher for Dynamic {
             if trials.holds(&table.within(steps[middle].0)?)? { high = middle } else { low = middle + 1 }
         }
         // Then outwards from the crossing, the smaller sizes first.
-        let [mut below, mut above] = [steps[low].0 as f64; 2];
+        let [mut below, mut above] = [steps[low].0.max(1) as f64; 2];
         let mut around = Vec::new();
-        while below >= steps[0].0 as f64 || above <= steps[steps.len() - 1].0 as f64 {
+        while below >= smallest || above <= largest {
             (below, above) = (below * (1.0 - STRIDE), above * (1.0 + STRIDE));
             around.extend([below, above].iter().filter_map(|bytes| table.within(*bytes as usize)));
         }

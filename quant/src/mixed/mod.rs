@@ -37,7 +37,7 @@ pub use goal::Goal;
 pub use trials::{Limits, Outcome, Trials, search, search_ahead};
 
 /// The accuracy of bits that no network can have, as 0 for a layer that nothing goes around: below that of every network.
-pub const NO_NETWORK: f64 = -1.0;
+pub const NO_NETWORK: f64 = f64::NEG_INFINITY;
 
 /// A layer as the search sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -50,7 +50,8 @@ pub struct Outcome {
 /// Whatever `measure` fails with.
 ///
 /// # Panics
-/// Unless `min_bits <= max_bits <= 8`.
+/// Unless there are layers, `min_bits <= max_bits <= 8`, and `costs`, if given, has as many rows as layers and as many numbers in
+/// each as widths; or if a measurement is NaN.
 pub fn search<E>(
     searcher: &dyn Searcher,
     layers: &[LayerSize],
@@ -79,6 +80,11 @@ pub fn search_ahead<E>(
     mut measure: impl FnMut(&[u32]) -> Result<f64, E>,
 ) -> Result<Outcome, E> {
     assert!(limits.min_bits <= limits.max_bits && limits.max_bits <= 8, "bits must be at most 8");
+    assert!(!layers.is_empty(), "no layers whose bits could be searched");
+    let widths = (limits.max_bits - limits.min_bits + 1) as usize;
+    let complete =
+        |costs: &[Vec<f64>]| costs.len() == layers.len() && costs.iter().all(|row| row.len() == widths);
+    assert!(costs.is_none_or(complete), "a cost for each of {widths} widths of {} layers", layers.len());
     let failure = RefCell::new(None);
     let mut ask = |bits: &[u32]| measure(bits).map_err(|error| *failure.borrow_mut() = Some(error)).ok();
     let mut tell = |all: &[Vec<u32>]| announce(all).map_err(|error| *failure.borrow_mut() = Some(error)).ok();
@@ -133,6 +139,7 @@ impl Trials<'_> {
             return None;
         }
         let accuracy = (self.measure)(bits)?;
+        assert!(!accuracy.is_nan(), "the accuracy of {bits:?} is NaN");
         self.networks += usize::from(accuracy > NO_NETWORK);
         self.measured.insert(bits.to_vec(), accuracy);
         Some(accuracy)

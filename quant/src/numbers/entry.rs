@@ -143,8 +143,13 @@ pub fn linear_quantize<T: Code>(x: &Tensor, q: &QParams) -> Result<IntTensor<T>>
 /// Eq 3 on a tensor: `x_hat = s (x_int + z)`.
 ///
 /// # Errors
-/// If the channels are not those of `q`.
+/// If the channels are not those of `q`, or a code is not on its grid.
 pub fn linear_dequantize<T: Code>(x_int: &IntTensor<T>, q: &QParams) -> Result<Tensor> {
+    let grid = q.grid();
+    if let Some((i, code)) = x_int.data().iter().enumerate().find(|(_, code)| !grid.contains(code.to_i32())) {
+        let detail = format!("code {} of element {i} is not in {}..={}", code.to_i32(), grid.qmin, grid.qmax);
+        return Err(Error::value("linear_dequantize", detail));
+    }
     let mut x_hat = Tensor::scratch(x_int.shape());
     for_each_channel("linear_dequantize", x_int.shape(), q, |channel, span| {
         let (s, z) = q.channel(channel);

@@ -84,7 +84,7 @@ impl Histogram {
             if range.min < 0.0 || range.max <= 0.0 {
                 return range;
             }
-            Range { min: 0.0, max: self.scale(rule, grid) * grid.qmax as f32 }
+            Range::of_step(self.scale(rule, grid), grid)
         }))
     }
 

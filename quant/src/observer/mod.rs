@@ -69,6 +69,11 @@ impl Range {
         Ok((min <= max).then_some(Self { min, max }))
     }
 
+    /// What the unsigned grid covers with the step `s`, from 0 to `s (2^b - 1)`, as far as there are floats.
+    pub(crate) fn of_step(s: f32, grid: Grid) -> Self {
+        Self { min: 0.0, max: (s * grid.qmax as f32).min(f32::MAX) }
+    }
+
     /// The smallest range that contains both.
     #[must_use]
     pub fn union(self, other: Self) -> Self {
@@ -80,9 +85,12 @@ impl Range {
     /// real zero a code. A range of nothing but zero gets scale 1.
     ///
     /// # Errors
-    /// Unless `1 <= bits <= 16`.
+    /// Unless `1 <= bits <= 16` and both ends are finite.
     pub fn params(self, bits: u32) -> Result<QParams> {
         let grid = Grid::unsigned(bits)?;
+        if !(self.min.is_finite() && self.max.is_finite()) {
+            return Err(Error::value("range", format!("{} to {} has no step", self.min, self.max)));
+        }
         let (s, z) = affine(self.min, self.max, grid);
         QParams::per_tensor(grid, s, z)
     }

@@ -6,13 +6,14 @@
 //! | `flip` | nothing | signs of channels: [`flip`](crate::equalize::flip()) |
 //! | `balance` | nothing | factors between channels: [`balance`](crate::equalize::balance()) |
 //! | `bias_analytic` | nothing | means: [`analytic`](super::analytic) |
-//! | `bias`, `batch_norm` | images | means, and variances: [`correct`](super::correct) |
 //! | `adaround` | images | the rounding of weights, layer by layer: [`rounding`](crate::rounding) |
+//! | `bias`, `batch_norm` | images | means, and variances: [`correct`](super::correct) |
 //! | `brecq`, `qdrop` | images | the same block by block, and steps of activations |
 //! | `adaquant` | images | weights, steps and batch norms, block by block |
 //!
 //! The first three change the float network without changing what it computes, and so come before everything that looks at
-//! rounded weights. What learns the batch norms comes last.
+//! rounded weights. `adaround` looks at a layer without its batch norm, so that it makes statistics of the old rounding wrong: it
+//! comes before they are measured. What learns the batch norms comes last.
 
 use std::fmt;
 use std::str::FromStr;
@@ -57,9 +58,9 @@ pub const STEPS: [(Step, &str); 10] = [
     (Step::Flip, "flip"),
     (Step::Balance, "balance"),
     (Step::BiasAnalytic, "bias_analytic"),
+    (Step::AdaRound, "adaround"),
     (Step::Bias, "bias"),
     (Step::BatchNorm, "batch_norm"),
-    (Step::AdaRound, "adaround"),
     (Step::Brecq, "brecq"),
     (Step::QDrop, "qdrop"),
     (Step::AdaQuant, "adaquant"),
@@ -129,6 +130,10 @@ impl Sequence {
             let measured = before.iter().find(|b| matches!(b, Step::Bias | Step::BatchNorm));
             let twice = measured.filter(|_| *step == Step::BiasAnalytic);
             let broken = broken.or(twice.map(|late| (late, "which takes back the same shifts, as measured")));
+            let fixed = before.iter().find(|b| **b == Step::Balance && *step == Step::Equalize);
+            let broken = broken.or(fixed.map(|late| (late, "which fixes the scales of what it changes")));
+            let stale = before.iter().find(|b| **b == Step::BatchNorm && *step == Step::AdaRound);
+            let broken = broken.or(stale.map(|late| (late, "which measures the rounding that it changes")));
             if let Some((late, why)) = broken {
                 let text = format!("`{}` must come before `{}`, {why}", step.name(), late.name());
                 return Err(Error::value("correction", text));
@@ -140,6 +145,20 @@ impl Sequence {
     /// The corrections.
     pub fn steps(&self) -> &[Step] {
         &self.0
+    }
+
+    /// What can be left out of the sequence without changing the network that comes of it, and why.
+    pub fn idle(&self, granularity: Granularity) -> Vec<String> {
+        let mut idle = Vec::new();
+        if self.0.contains(&Step::Balance) && granularity == Granularity::PerChannel {
+            idle.push("`balance` changes nothing where every channel has a scale of its own".to_owned());
+        }
+        let measured = self.0.iter().find(|step| matches!(step, Step::Bias | Step::BatchNorm));
+        if let Some(measured) = measured.filter(|_| self.0.contains(&Step::BiasAnalytic)) {
+            let name = measured.name();
+            idle.push(format!("`bias_analytic` is taken back by `{name}`, which measures the same shifts"));
+        }
+        idle
     }
 
     /// Whether one of them is learned, update by update.
@@ -255,11 +274,27 @@ mod tests {
 
     #[test]
     fn names_parse_back_in_their_order() {
-        for text in ["none", "batch_norm", "equalize,balance,bias_analytic,batch_norm,adaround", "bias,qdrop"]
+        for text in ["none", "batch_norm", "equalize,balance,bias_analytic,adaround,batch_norm", "bias,qdrop"]
         {
             assert_eq!(text.parse::<Sequence>().unwrap().to_string(), text);
         }
         assert_eq!("bias-analytic, batch-norm".parse::<Sequence>().unwrap().steps().len(), 2);
+    }
+
+    #[test]
+    fn what_changes_nothing_is_known() {
+        let idle = |text: &str, of| text.parse::<Sequence>().unwrap().idle(of);
+        assert!(idle("equalize,balance,bias_analytic,adaround", Granularity::PerTensor).is_empty());
+        assert!(
+            idle("balance,batch_norm", Granularity::PerChannel)[0].starts_with("`balance` changes nothing")
+        );
+        for measured in ["bias", "batch_norm"] {
+            let found = idle(&format!("bias_analytic,{measured}"), Granularity::PerTensor);
+            assert!(
+                found[0].contains(&format!("taken back by `{measured}`")) && found.len() == 1,
+                "{found:?}"
+            );
+        }
     }
 
     #[test]
@@ -273,6 +308,10 @@ mod tests {
         assert!(message("none,batch_norm").contains("`none` stands alone"));
         let order = message("adaround,equalize");
         assert!(order.contains("`equalize` must come before `adaround`"), "{order}");
+        let scales = message("balance,flip,equalize");
+        assert!(scales.contains("`equalize` must come before `balance`, which fixes the scales"), "{scales}");
+        let stale = message("batch_norm,adaround");
+        assert!(stale.contains("`adaround` must come before `batch_norm`, which measures"), "{stale}");
         let norms = message("adaquant,batch_norm");
         assert!(norms.contains("`batch_norm` must come before `adaquant`"), "{norms}");
         for measured in ["bias", "batch_norm"] {

@@ -3,7 +3,8 @@
 //! The error as a function of the scale is not convex: every value that dominates it passes from
 //! code to code as the scale shrinks, and the curve has a dip for each. So:
 //!
-//! 1. *Sweep.* 512 scales in equal steps up to the largest that matters, 128 in equal ratios below its
+//! 1. *Sweep.* 512 scales in equal steps up to the largest that clips or just does not, as many in such steps up to twice
+//!    that ([no larger one](LevelSums::largest_scale) can be the only best), 128 in equal ratios below its
 //!    tenth (heavy tails want a small scale), and those that put the largest or the smallest value
 //!    exactly on a level: where one outlier dominates the error, the dips are there and are narrow. A
 //!    relative change of `1 / 2^b` in the scale moves the largest values to another code, so the curve of
@@ -66,7 +67,10 @@ fn scale(x: &Sample<'_>, grid: Grid) -> f64 {
     if largest <= 0.0 {
         return 0.0;
     }
-    let found = search(&sums, grid, &sweep(largest.max(f64::from(symmetric)), 512), 16) as f32;
+    let mut scales = sweep(largest.max(f64::from(symmetric)), 512);
+    scales.extend((513..=1024).map(|i| largest * f64::from(i) / 512.0));
+    scales.sort_by(f64::total_cmp);
+    let found = search(&sums, grid, &scales, 16) as f32;
     better(x, found, symmetric, grid)
 }
 

@@ -70,8 +70,10 @@ impl LevelSums {
         (value(self.x.first()), value(self.x.last()))
     }
 
-    /// The largest scale worth trying on `grid`: above it no value clips, nor comes nearer to the last
-    /// level. Zero if every value is zero or on the side the grid does not have.
+    /// The scale from which on no value clips on `grid`. Zero if every value is zero or on the side the grid does not have.
+    ///
+    /// Of the scales above it, only those up to twice as large need to be tried: half of a scale above that still clips
+    /// nothing, and every level of a scale is one of its half too.
     pub fn largest_scale(&self, grid: Grid) -> f64 {
         let reach = |x: Option<&f32>, code: i32| match code {
             0 => 0.0,

@@ -117,19 +117,23 @@ impl LearnedSteps {
         var
     }
 
-    /// Moves every step that stands on `tape` by its gradient, and takes it off.
+    /// Moves every step that stands on `tape` by its gradient, and takes it off. A gradient that is no finite number moves
+    /// nothing: the loss that it comes from is none either, and whoever watches the loss sees it.
     pub fn learn(&mut self, tape: &Tape, rate: f32, domain: StepDomain) {
         for Placed { name, var, gradient_scale } in self.placed.drain(..) {
             let (Some(ds), Some(step)) = (tape.grad(var), self.steps.get_mut(&name)) else { continue };
-            *step = domain.update(*step, gradient_scale * ds.data()[0], rate);
+            let moved = domain.update(*step, gradient_scale * ds.data()[0], rate);
+            if moved.value.is_finite() && moved.velocity.is_finite() {
+                *step = moved;
+            }
         }
     }
 
-    /// Lets the averages follow: `average <- decay average + (1 - decay) value`, from `before`'s averages.
-    pub fn average(&mut self, before: &Self, decay: f32) {
+    /// Lets the averages follow as those of the weights do (9b), from `before`'s: `average <- average + share (value - average)`.
+    pub fn average(&mut self, before: &Self, share: f32) {
         for (name, step) in &mut self.steps {
             let old = before.steps.get(name).map_or(step.value, |s| s.average);
-            step.average = decay * old + (1.0 - decay) * step.value;
+            step.average = old + share * (step.value - old);
         }
     }
 }
@@ -196,7 +200,7 @@ mod tests {
         let before = steps.clone();
         steps.learn(&tape, 1e6, StepDomain::Linear);
         assert_eq!(steps.steps["fc"].value, 0.5e-3);
-        steps.average(&before, 0.75);
-        assert_eq!(steps.steps["fc"].average, 0.75 * 0.5 + 0.25 * 0.5e-3);
+        steps.average(&before, 0.25);
+        assert!((steps.steps["fc"].average - (0.75 * 0.5 + 0.25 * 0.5e-3)).abs() < 1e-7);
     }
 }

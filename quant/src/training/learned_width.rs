@@ -146,7 +146,8 @@ impl LearnedWidths {
         self.bytes() > self.target as f64 * ON_THE_WAY
     }
 
-    /// Moves every width that stands on `tape` by its gradient (6k), and takes it off.
+    /// Moves every width that stands on `tape` by its gradient (6k), and takes it off. A gradient that is no finite number
+    /// moves nothing.
     pub fn learn(&mut self, tape: &Tape, rate: f32) {
         let price = if self.bytes() > self.target as f64 { self.price } else { 0.0 };
         for (name, var) in std::mem::take(&mut self.placed) {
@@ -156,9 +157,13 @@ impl LearnedWidths {
             else {
                 continue;
             };
+            let db = db.data()[0];
+            if !db.is_finite() {
+                continue;
+            }
             // book: learn
             let kib = weights as f32 / 8192.0;
-            width.velocity = MOMENTUM * width.velocity + db.data()[0] / kib + price;
+            width.velocity = MOMENTUM * width.velocity + db / kib + price;
             width.value = (width.value - rate * width.velocity).clamp(1.0, width.most as f32);
             // book end
         }

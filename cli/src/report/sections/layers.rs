@@ -54,8 +54,9 @@ pub fn section(page: &mut Report, subjects: &[Subject]) {
 fn worst(subject: &Subject) -> Option<String> {
     let known = subject.layers.iter().filter(|l| l.logits_db.is_finite());
     let worst = known.min_by(|a, b| a.logits_db.total_cmp(&b.logits_db))?;
+    let how = if worst.widths.is_some_and(|widths| widths.w == 0) { "dropped" } else { "rounded" };
     Some(format!(
-        "{} hurts most: rounded alone in the float network, it leaves the logits {:.1} dB above their noise and changes {:.1}% of the answers.",
+        "{} hurts most: {how} alone in the float network, it leaves the logits {:.1} dB above their noise and changes {:.1}% of the answers.",
         worst.name, worst.logits_db, worst.changed
     ))
 }

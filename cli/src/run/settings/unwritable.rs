@@ -4,17 +4,22 @@ use crate::run::exit::Failure;
 
 /// The failure that names the argument, if there is one.
 pub(super) fn named() -> Option<anyhow::Error> {
-    not_text().or_else(too_large)
+    too_large()
 }
 
-/// Of an argument that is no text: settings are kept as text.
-fn not_text() -> Option<anyhow::Error> {
-    let argument = std::env::args_os().find(|argument| argument.to_str().is_none())?;
+/// Refuses an argument that is no text: settings and results name files as text.
+///
+/// # Errors
+/// If there is one; the message names it.
+pub fn expect_text() -> anyhow::Result<()> {
+    let Some(argument) = std::env::args_os().find(|argument| argument.to_str().is_none()) else {
+        return Ok(());
+    };
     let text = format!(
-        "`{}` is not valid UTF-8: the settings of a run are kept as text; rename the file or folder",
+        "`{}` is not valid UTF-8: settings and results name files as text; rename the file or folder",
         argument.to_string_lossy()
     );
-    Some(Failure::Usage(text).into())
+    Err(Failure::Usage(text).into())
 }
 
 /// Of a number that is none of TOML's, which end at 2^63.

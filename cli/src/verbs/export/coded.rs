@@ -13,9 +13,6 @@ use crate::run::context::Context;
 use crate::run::exit::Failure;
 use crate::run::program;
 
-/// What was measured of a network, which one with rounded numbers cannot say of itself.
-const MEASURED: [&str; 4] = ["test_accuracy", "test_images", "held_out_accuracy", "held_out_images"];
-
 /// Writes, says what takes how much.
 ///
 /// # Errors
@@ -23,7 +20,7 @@ const MEASURED: [&str; 4] = ["test_accuracy", "test_images", "held_out_accuracy"
 pub fn run(args: &ExportArgs, context: &Context, path: &Path, model: Model, about: About) -> Result<()> {
     let mut about = about;
     if args.mantissa_bits.is_some() {
-        about.retain(|key, _| !MEASURED.contains(&key.as_str()));
+        about.retain(|key, _| !super::MEASURED.contains(&key.as_str()));
     }
     let ((bytes, parts), packed, bits) = match model {
         Model::Float(_) => {
@@ -33,6 +30,16 @@ pub fn run(args: &ExportArgs, context: &Context, path: &Path, model: Model, abou
                 program::name()
             );
             return Err(Failure::BadInput(text).into());
+        }
+        // Its integers are rounded: the floats that they are made of would give others with as many digits.
+        Model::Quantized(quantized) if quantized.is_integer_only() && args.mantissa_bits.is_some() => {
+            let mut all = about;
+            all.extend(quantized.checkpoint().metadata);
+            all.retain(|key, _| !super::MEASURED.contains(&key.as_str()));
+            let graph = quantized.lower()?;
+            let rounded = args.mantissa_bits.map_or(Ok(graph.clone()), |n| graph.rounded(n))?;
+            let bits = quantized.quantization.config.bits;
+            (qlz::of_integers(&rounded, &all)?, rounded.weight_bytes(), Some(bits))
         }
         Model::Quantized(quantized) => {
             let quantized = args.mantissa_bits.map_or(Ok(quantized.clone()), |n| quantized.rounded(n))?;

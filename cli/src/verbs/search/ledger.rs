@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use anyhow::Result;
+use quant::mixed::NO_NETWORK;
 use serde::{Deserialize, Serialize};
 
 use crate::run::exit::Failure;
@@ -16,8 +17,21 @@ struct Measured {
     bits: Vec<u32>,
     /// What was measured.
     of: Of,
-    /// Percent of the images searched on. `{}` of an `f64` reads back to the same bits.
+    /// Percent of the images searched on, -1 for bits that [no network](NO_NETWORK) has. `{}` of an `f64` reads back to the same
+    /// bits.
     top1_val: f64,
+}
+
+impl Measured {
+    /// A line about an accuracy.
+    fn new(bits: &[u32], of: Of, accuracy: f64) -> Self {
+        Self { bits: bits.to_vec(), of, top1_val: if accuracy > NO_NETWORK { accuracy } else { -1.0 } }
+    }
+
+    /// The accuracy that the line is about.
+    fn accuracy(&self) -> f64 {
+        if self.top1_val < 0.0 { NO_NETWORK } else { self.top1_val }
+    }
 }
 
 /// What was measured.
@@ -42,19 +56,21 @@ impl<'a> Ledger<'a> {
     pub(super) fn open(folder: &'a RunFolder) -> Result<Self> {
         folder.retain_metrics(|_| true)?; // without a line that was cut short
         let mut ledger = Self { folder, measured: HashMap::new() };
-        for Measured { bits, of, top1_val } in lines(folder.folder())? {
-            ledger.measured.insert((of, bits), top1_val);
+        for line in lines(folder.folder())? {
+            let accuracy = line.accuracy();
+            ledger.measured.insert((line.of, line.bits), accuracy);
         }
         Ok(ledger)
     }
 
     /// Takes in what another search has measured, and puts it on record.
     pub(super) fn take_in(&mut self, other: &Path) -> Result<()> {
-        for Measured { bits, of, top1_val } in lines(other)? {
-            let known = self.accuracy(of, &bits, |_| Ok(top1_val))?;
-            if known.to_bits() != top1_val.to_bits() {
+        for line in lines(other)? {
+            let (bits, there) = (&line.bits, line.accuracy());
+            let known = self.accuracy(line.of, bits, |_| Ok(there))?;
+            if known.to_bits() != there.to_bits() {
                 let text = format!(
-                    "{}: {bits:?} gave {top1_val}% there and {known}% here; shards must run the same version on machines that \
+                    "{}: {bits:?} gave {there}% there and {known}% here; shards must run the same version on machines that \
                      compute alike",
                     other.display()
                 );
@@ -76,13 +92,13 @@ impl<'a> Ledger<'a> {
         bits: &[u32],
         measure: impl FnOnce(&[u32]) -> Result<f64>,
     ) -> Result<f64> {
-        if let Some(top1_val) = self.known(of, bits) {
-            return Ok(top1_val);
+        if let Some(accuracy) = self.known(of, bits) {
+            return Ok(accuracy);
         }
-        let top1_val = measure(bits)?;
-        self.folder.append_metrics(&Measured { bits: bits.to_vec(), of, top1_val })?;
-        self.measured.insert((of, bits.to_vec()), top1_val);
-        Ok(top1_val)
+        let accuracy = measure(bits)?;
+        self.folder.append_metrics(&Measured::new(bits, of, accuracy))?;
+        self.measured.insert((of, bits.to_vec()), accuracy);
+        Ok(accuracy)
     }
 }
 

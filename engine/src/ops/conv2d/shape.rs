@@ -3,16 +3,18 @@
 use crate::{Error, Result, Shape};
 
 /// Positions of a window of `k` pixels on a side of `n` pixels between two paddings: `(n + 2p - k) / s + 1`. `None` if
-/// the window does not fit even once, or there is no window or no step.
+/// the window does not fit even once, there is no window or no step, or the padded side has no number.
 ///
 /// ```
 /// use engine::ops::extent;
 /// assert_eq!(extent(32, 3, 2, 1), Some(16));
 /// assert_eq!(extent(2, 5, 1, 1), None);
+/// assert_eq!(extent(2, 1, 1, usize::MAX), None); // more than there are numbers for
 /// ```
 pub fn extent(n: usize, k: usize, stride: usize, padding: usize) -> Option<usize> {
-    let last = (n + 2 * padding).checked_sub(k).filter(|_| k > 0)?;
-    Some(last.checked_div(stride)? + 1)
+    let padded = padding.checked_mul(2)?.checked_add(n)?;
+    let last = padded.checked_sub(k).filter(|_| k > 0)?;
+    last.checked_div(stride)?.checked_add(1)
 }
 
 /// All extents of a convolution, checked to fit.

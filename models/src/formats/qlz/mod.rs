@@ -17,6 +17,8 @@
 
 pub mod network;
 
+pub use network::OF_OTHER_FORMS;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -82,7 +84,7 @@ pub fn of_integers(graph: &IntGraph, about: &About) -> Result<(Vec<u8>, Parts)> 
     let mut encoder = Encoder::default();
     encoder.bit(true, &mut BitModel::default());
     let mut about = about.clone();
-    about.retain(|key, _| !network::OF_OTHER_FORMS.contains(&key.as_str()));
+    about.retain(|key, _| !OF_OTHER_FORMS.contains(&key.as_str()));
     let about = pass_about(&mut encoder, &about)?;
     IntGraph::coded(&mut encoder, Some(graph), &names(&about))?;
     Ok(sealed(encoder))

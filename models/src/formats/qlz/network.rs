@@ -31,7 +31,7 @@ const KNOWN: [Normalization; 3] = [Normalization::COURSE, Normalization::TRUE, N
 /// What the rest of a file says already.
 const IMPLIED: [&str; 7] = ["arch", "shortcut", "mean", "std", "bits", "policy", "method"];
 /// What is said of the weights in the file that the network came from, whose form they do not have here.
-pub(super) const OF_OTHER_FORMS: [&str; 4] = [KEY, packed::KEY, exported::GRIDS, exported::NAMES];
+pub const OF_OTHER_FORMS: [&str; 4] = [KEY, packed::KEY, exported::GRIDS, exported::NAMES];
 
 /// Passes a network through `c`; a reader gives `None`. What comes back is what the packed file gives: the weights are
 /// `s_w w_int`, their scales fixed.
