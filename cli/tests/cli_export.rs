@@ -61,6 +61,53 @@ fn what_has_no_such_form_is_refused() {
     assert!(!dir.path().join("x").exists());
 }
 
+/// What was measured of the network as it was is no longer said of one with other pixels; what is assumed of them is said.
+#[test]
+fn what_is_said_of_a_network_holds_for_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (weights, folder) = (network(dir.path()), data(dir.path(), &records(20), &records(20)));
+    let in_folder = |line: &str| run_in(dir.path(), &line.split(' ').collect::<Vec<_>>());
+    let start = format!("--weights {} --data {}", text(&weights), text(&folder));
+    in_folder(&format!("ptq {start} --policy course --out run --json")).json();
+    let metadata = |file: &str| {
+        let checkpoint = models::formats::open::load_checkpoint_of(&dir.path().join(file), None).unwrap();
+        checkpoint.metadata
+    };
+    let export = |more: &str, out: &str| {
+        let line = format!("export run/ResNet8_W4A4.latent.safetensors --to safetensors --out {out}{more}");
+        assert_eq!(in_folder(&line).code, 0);
+        metadata(out)
+    };
+    assert!(export("", "same").contains_key("test_accuracy"));
+    let (mean, deviation) = ("0.5,0.5,0.5", "0.25,0.25,0.25");
+    let other = export(&format!(" --normalization {mean}/{deviation}"), "other");
+    assert!(!other.contains_key("test_accuracy"), "{other:?}");
+    // The descriptions that belong to one form of file are not carried into another.
+    assert_eq!(in_folder("export same --to onnx --out again").code, 0);
+    let onnx = fs::read(dir.path().join("again")).unwrap();
+    assert!(!onnx.windows(13).any(|bytes| bytes == b"fake_quantize"));
+
+    assert_eq!(in_folder(&format!("export {} --to pt --out float.pt", text(&weights))).code, 0);
+    let noted = in_folder("export float.pt --to safetensors --out float.safetensors");
+    let says = "does not say how its pixels were normalised";
+    assert!(noted.code == 0 && noted.stderr.contains(says), "{noted:?}");
+    let told = in_folder("export float.pt --to safetensors --out float.safetensors --normalization course");
+    assert!(told.code == 0 && !told.stderr.contains(says), "{told:?}");
+}
+
+/// A dropped layer is zeros in whatever type there is.
+#[test]
+fn a_dropped_layer_asks_for_no_new_operators() {
+    let dir = tempfile::tempdir().unwrap();
+    let (weights, folder) = (network(dir.path()), data(dir.path(), &records(20), &records(20)));
+    let start = format!("--weights {} --data {}", text(&weights), text(&folder));
+    let ptq =
+        format!("ptq {start} --bits W8A8 --policy course --layer-bits layer3.0.conv2=0 --out run --json");
+    let model = run_in(dir.path(), &ptq.split(' ').collect::<Vec<_>>()).json()["model"].clone();
+    let words = ["export", model.as_str().unwrap(), "--to", "onnx", "--out", "x.onnx", "--json"];
+    assert_eq!(run_in(dir.path(), &words).json()["opset"], 13);
+}
+
 /// Of each policy: the coded file is smaller, says where its bytes are, and classifies every image as the model file does.
 #[test]
 fn coded_files_classify_as_the_model_files_do() {
@@ -109,6 +156,16 @@ fn coded_files_classify_as_the_model_files_do() {
         let rounded = export(&["--mantissa-bits", "8"]);
         assert!(rounded["bytes"].as_u64().unwrap() < bytes);
         classes(&coded);
+        // From the float weights of the integer-only network too it is the integers that are rounded.
+        if policy == "product" {
+            let latent = model.replace(".safetensors", ".latent.safetensors");
+            let of = |model: &str, out: &str| {
+                let words = ["export", model, "--to", "qlz", "--out", out, "--mantissa-bits", "6", "--json"];
+                run_in(dir.path(), &words).json()["parts"].clone()
+            };
+            let (whole, rounded) = (of(&model, "a.qlz"), of(&latent, "b.qlz"));
+            assert_eq!([&whole["norms"], &whole["codes"]], [&rounded["norms"], &rounded["codes"]]);
+        }
     }
     let batch = folder.join("test_batch.bin");
     let infer = |model: &str| {

@@ -156,6 +156,9 @@ fn bad_images_and_models_are_named() {
     let good = png(&dir.path().join("good.png"), 32, 32);
     let batch = write("good.bin", &records(3));
     run_in(dir.path(), &["infer", text(&good), "--index", "5"]).refused(2, &["--index 5", "is a picture"]);
+    run_in(dir.path(), &["infer", text(&good), "--limit", "5"]).refused(2, &["--limit 5", "none is given"]);
+    let both = ["--json", "infer", text(&good), text(&batch), "--limit", "2", "--repeat", "1"];
+    assert_eq!(run_in(dir.path(), &both).json()["images"].as_array().map(Vec::len), Some(3));
     run_in(dir.path(), &["infer", text(&batch), "--index", "3"]).refused(2, &["--index 3", "has 3 records"]);
     assert_eq!(run_in(dir.path(), &["infer"]).code, 2);
 

@@ -56,6 +56,12 @@ fn the_policy_of_a_table_goes_before_that_of_its_recipes() {
         fs::write(dir.path().join(format!("recipes/{name}.toml")), before).unwrap();
     };
     refused("qat_w4a4_mine", "batch = 0\n", &["--batch must be at least 1"]);
+    for key in ["weights = \"other.safetensors\"", "normalization = \"true\"", "limit = 4", "test_limit = 4"]
+    {
+        let says = format!("a table says `{}` for all its cells", key.split(' ').next().unwrap());
+        refused("qat_w4a4_mine", &format!("{key}\n"), &[&says]);
+    }
+    refused("ptq_w4a4_mine", "ablation = true\n", &["a table says `ablation`"]);
     refused("ptq_w4a4_mine", "layer_bits = \"layer9.*=2\"\n", &["--layer-bits", "layer9"]);
     table(dir.path(), "--methods mine --residual-bits 16 --out x")
         .refused(2, &["--residual-bits: only --policy product"]);

@@ -204,7 +204,12 @@ fn the_window_of_a_convolution() {
     for (stride, reason) in [(0, channels), (1, SOUND), ((1 << 16) - 1, shape), (1 << 16, channels)] {
         expect(net(), |net| *field!(net, 1, Conv2d.stride) = stride, reason);
     }
-    for (padding, reason) in [(0, shape), (1, SOUND), ((1 << 16) - 1, shape), (1 << 16, channels)] {
+    // 4 x 4 x 2 with 5790 around it are 11584^2 * 2 codes, just below 2^28.
+    let large = "an image that fits into memory with its padding";
+    let wide = (1 << 16) - 1;
+    for (padding, reason) in
+        [(0, shape), (1, SOUND), (5790, shape), (5791, large), (wide, large), (1 << 16, channels)]
+    {
         expect(net(), |net| *field!(net, 1, Conv2d.padding) = padding, reason);
     }
     for ((h, w), reason) in [((6, 6), shape), ((7, 6), window), ((6, 7), window)] {

@@ -278,6 +278,27 @@ fn what_does_not_fit_is_refused_in_one_line() {
     let overflow = quantize_bias(&[1.0, 1e6], &[1e-3, 1e-10]).unwrap_err().to_string();
     assert!(overflow.contains("channel 1"), "{overflow}");
     assert!(quantize_bias(&[f32::NAN], &[1.0]).is_err());
+    let short = quantize_bias(&[1.0, 2.0, 3.0], &[0.5]).unwrap_err().to_string();
+    assert_eq!(short, "bias: 3 biases but 1 scales");
+}
+
+/// Images without pixels, borders that nobody can hold, sides beyond the last number.
+#[test]
+fn windows_on_nothing_and_in_endless_borders_are_refused() {
+    let w = PackedWeights::pack(IntTensor::from_vec([2, 1, 1, 3], vec![1i8; 6]).unwrap()).unwrap();
+    for ([h, w_side], stride, padding) in
+        [([0, 5], 1, 1), ([5, 0], 1, 2), ([2, 2], 1 << 40, 1 << 20), ([2, 2], 1, usize::MAX / 2 + 1)]
+    {
+        let x = IntTensor::from_vec([1, h, w_side, 3], vec![0u8; h * w_side * 3]).unwrap();
+        let error = integer_conv2d(&x, 0, &w, None, stride, padding).unwrap_err().to_string();
+        assert!(error.contains("no pixels, or more than"), "{error}");
+    }
+}
+
+#[test]
+#[should_panic(expected = "1 scales for 2 channels")]
+fn sums_are_rescaled_channel_by_channel() {
+    Accumulators::I32(IntTensor::from_vec([3, 2], vec![1; 6]).unwrap()).rescale(&[1.0]);
 }
 
 #[test]

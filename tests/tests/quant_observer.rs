@@ -104,6 +104,24 @@ fn observers_refuse_nan_and_pass_over_infinity() {
     }
 }
 
+/// Activations near the end of all floats have a range, and a step that is one.
+#[test]
+fn ranges_end_where_floats_do() {
+    let x = [3e38f32, 1.5e38, 2.9e38, 0.0];
+    let mut histogram = Histogram::default();
+    histogram.observe(&x).unwrap();
+    for rule in quant::scale::TABLE {
+        for bits in [1, 2, 4, 8, 16] {
+            let range = histogram.clip_range(rule, bits).unwrap().unwrap();
+            assert!(range.max.is_finite() && range.params(bits).is_ok(), "{rule} {bits}: {range:?}");
+        }
+    }
+    for (min, max) in [(0.0, f32::INFINITY), (f32::NAN, f32::NAN), (f32::NEG_INFINITY, 1.0)] {
+        let error = Range { min, max }.params(8).unwrap_err().to_string();
+        assert!(error.contains("has no step"), "{error}");
+    }
+}
+
 #[test]
 fn ranges_become_quantizers_that_represent_zero() {
     let relu = Range { min: 0.0, max: 5.1 }.params(8).unwrap();

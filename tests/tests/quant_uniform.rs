@@ -229,6 +229,20 @@ fn codes_that_do_not_fit_the_type_are_refused() {
 }
 
 #[test]
+fn codes_that_are_not_on_the_grid_are_not_restored() {
+    let q = QParams::per_tensor(Grid::signed(8).unwrap(), 1.0, 1).unwrap();
+    let refused = |code: i32| {
+        let x_int = IntTensor::from_vec([2], vec![-128, code]).unwrap();
+        linear_dequantize(&x_int, &q).map(|x| x.data()[1]).map_err(|e| e.to_string())
+    };
+    assert_eq!(refused(127), Ok(128.0));
+    for code in [128, -129, i32::MAX, i32::MIN] {
+        let text = format!("linear_dequantize: code {code} of element 1 is not in -128..=127");
+        assert_eq!(refused(code), Err(text));
+    }
+}
+
+#[test]
 fn scales_that_are_not_positive_are_refused() {
     for s in [0.0, -1.0, f32::NAN, f32::INFINITY] {
         assert!(QParams::per_tensor(Grid::signed(8).unwrap(), s, 0).is_err());

@@ -88,7 +88,8 @@ pub fn run(args: ExportArgs, context: &Context) -> Result<()> {
     let path = assets::weights(args.model.as_deref())?;
     expect_no_input("--out", &args.out, &[&path])?;
     let normalization = assets::normalization(args.normalization.as_deref())?;
-    let Opened { model, mut metadata, notes } = open::open(&path, args.weights_key.as_deref(), normalization)?;
+    let Opened { model, mut metadata, notes } =
+        open::open(&path, args.weights_key.as_deref(), normalization)?;
     let said = Checkpoint { metadata: metadata.clone(), ..Checkpoint::default() }.normalization()?;
     let is_known = matches!(model, Model::Integer(_)) || said.is_some() || normalization.is_some();
     assets::note_what_is_assumed(context, &path, is_known);

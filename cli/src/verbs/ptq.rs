@@ -78,7 +78,9 @@ const SHEET_IMAGES: usize = 100;
 impl PtqArgs {
     /// The settings in the file `recipe`, for the network and data that `input` names.
     pub(crate) fn of_recipe(recipe: &Path, input: &InputArgs) -> Result<Self> {
-        let args = Self { input: input.clone(), ..settings::from_file("ptq", recipe)? };
+        let read: Self = settings::from_file("ptq", recipe)?;
+        read.input.expect_none(recipe, &[("limit", read.limit.is_some()), ("ablation", read.ablation)])?;
+        let args = Self { input: input.clone(), ..read };
         args.check()?;
         Ok(args)
     }

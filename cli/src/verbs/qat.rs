@@ -123,7 +123,10 @@ const TEACHER_IS_START: &str = "float";
 impl QatArgs {
     /// The settings in `recipe`, for the network and data that `input` names.
     pub(crate) fn of_recipe(recipe: &Path, input: &InputArgs) -> Result<Self> {
-        let args = Self { input: input.clone(), ..settings::from_file("qat", recipe)? }.with_init_file()?;
+        let read: Self = settings::from_file("qat", recipe)?;
+        let of_table = [("limit", read.limit.is_some()), ("test_limit", read.test_limit.is_some())];
+        read.input.expect_none(recipe, &of_table)?;
+        let args = Self { input: input.clone(), ..read }.with_init_file()?;
         args.check()?;
         if args.hold_out.is_some() {
             let text = "a table measures every cell on the test images: leave hold_out away";
@@ -138,8 +141,11 @@ impl QatArgs {
         if !(0.0..=1.0).contains(&self.teacher_share) {
             return refuse(format!("--teacher-share {}: expected 0 to 1", self.teacher_share));
         }
-        if !(self.temperature > 0.0 && self.temperature.is_finite()) {
-            return refuse(format!("--temperature {}: expected a number above 0", self.temperature));
+        if !(1e-3..=1e3).contains(&self.temperature) {
+            return refuse(format!(
+                "--temperature {}: expected a number from 0.001 to 1000",
+                self.temperature
+            ));
         }
         for (flag, value, usual) in
             [("--teacher-share", self.teacher_share, SHARE), ("--temperature", self.temperature, TEMPERATURE)]
@@ -194,6 +200,7 @@ pub fn run(args: QatArgs, context: &Context) -> Result<()> {
     let setup = Setup::open(context, &args.input, args.limit, args.test_limit)?;
     let setup = setup.holding_out(args.hold_out.map(|count| count as usize))?;
     recipe.check_layers(&setup.network)?;
+    args.learn_bits.check_size(&setup.network, &recipe)?;
     let training = args.training(context, &setup)?;
     training.check()?;
     if args.dry_run {

@@ -193,7 +193,8 @@ enum Ptq {
 fn forecast(args: &TableArgs, context: &Context, setup: &Setup) -> Result<()> {
     let (pace, mut forecast) = (Pace::new(context, setup), Forecast::new(BASIS));
     pace.float(&mut forecast)?;
-    for place in args.places(context.seed) {
+    let own = |number: &usize| args.shard.is_none_or(|shard| shard.takes(*number));
+    for (_, place) in args.places(context.seed).into_iter().enumerate().filter(|(number, _)| own(number)) {
         cell::forecast(args, context, setup, (&pace, &mut forecast), place)?;
     }
     forecast.show(context)

@@ -199,6 +199,22 @@ mod tests {
         }
     }
 
+    /// A value that lies on the grid's end as exactly as floats can say counts as clipped, in sums as alone.
+    #[test]
+    fn the_ends_of_the_grid_count_as_beyond_it() {
+        let mut edges = 0;
+        for (i, signed) in (1..2000).zip([true, false].into_iter().cycle()) {
+            let (s, grid) = (0.001 * i as f32, Grid::new(2 + i % 7, signed).unwrap());
+            let x = s * grid.qmax as f32;
+            if x / s == grid.qmax as f32 {
+                edges += 1;
+                let sum = step_gradient(&[x], &[1.0], s, grid, StepGradient::Lsq);
+                assert_eq!(sum as f32, StepGradient::Lsq.of(x, s, grid), "{x} {s}");
+            }
+        }
+        assert!(edges > 1000, "{edges}");
+    }
+
     #[test]
     fn by_hand() {
         // The grid is 0, 1, 2, 3 times 0.5.

@@ -166,6 +166,27 @@ mod tests {
         assert_eq!(serde_json::from_str::<LearnedSteps>(&json).unwrap(), steps);
     }
 
+    /// A gradient without a number, or a jump beyond all numbers, leaves the step where it is.
+    #[test]
+    fn what_is_no_number_moves_nothing() {
+        for (domain, dy) in
+            [(StepDomain::Linear, f32::NAN), (StepDomain::Log, f32::NAN), (StepDomain::Log, -1e30)]
+        {
+            let mut steps = LearnedSteps::default();
+            let s = steps.value("fc", || Ok(0.5)).unwrap();
+            let mut tape = Tape::new();
+            let var = steps.place(&mut tape, "fc", s, 1.0);
+            let x = tape.leaf(Tensor::full([4], 9.0), false);
+            let grid = Grid::unsigned(2).unwrap();
+            let y =
+                fake_quantize_learned_on(&mut tape, x, var, grid, Ste::Clipped, StepGradient::Lsq).unwrap();
+            tape.backward(y, Tensor::full([4], dy)).unwrap();
+            let before = steps.steps.clone();
+            steps.learn(&tape, 0.01, domain);
+            assert_eq!(steps.steps, before, "{domain:?} {dy}");
+        }
+    }
+
     #[test]
     fn in_the_log_domain_a_step_follows_the_gradient_of_its_logarithm() {
         // With s = s_0 exp(t / s_0) and L = a s, dL/dt = a s / s_0: two updates of t by hand.

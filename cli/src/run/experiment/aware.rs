@@ -12,10 +12,11 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use engine::Params;
 use models::data::loader::Loader;
 use models::formats::latent_path;
 use models::{Checkpoint, EpochMetrics, Fit, Learner, Network, QatTrainer, QuantizedNetwork};
-use quant::{LayerBits, Quantized, reestimate};
+use quant::{LayerBits, reestimate};
 
 use super::{Setup, SizeGoal, Training, in_integers, mixed_name, model_name};
 use crate::run::context::Context;
@@ -158,6 +159,23 @@ pub fn saved(model: &Path) -> Result<QuantizedNetwork> {
     Ok(QuantizedNetwork::from_checkpoint(&Checkpoint::read(&latent)?, None)?.ok_or_else(lost)?)
 }
 
+/// The parameters of `quantized` with batch norms re-estimated on so many training images (9j).
+///
+/// # Errors
+/// If there are no images, or the network cannot be simulated.
+pub fn reestimated(
+    setup: &Setup,
+    quantized: &QuantizedNetwork,
+    images: usize,
+    batch: usize,
+    seed: u64,
+) -> Result<Params> {
+    // Augmented as in training: black borders change what the first layers see.
+    let images = setup.augmented(images, batch, seed);
+    let (Network { graph, params, .. }, mut hook) = (&quantized.network, quantized.quantization.simulated());
+    Ok(reestimate(graph, params, images.epoch(0).map(|batch| batch.x), &mut hook)?)
+}
+
 /// A network in training, measured in integers.
 struct Aware<'a> {
     context: &'a Context,
@@ -176,16 +194,13 @@ impl Aware<'_> {
     fn quantized(&mut self, qat: &QatTrainer) -> Result<&QuantizedNetwork> {
         let step = qat.steps();
         if self.measured.as_ref().is_none_or(|(at, _)| *at != step) {
-            let mut quantized = qat.quantized()?;
+            let mut network = QuantizedNetwork::of(self.network, qat.quantized()?);
             if self.reestimate_images > 0 {
-                // Augmented as in training: black borders change what the first layers see.
-                let images = self.setup.augmented(self.reestimate_images, self.batch, self.context.seed);
-                let mut hook = quantized.quantization.simulated();
-                let Quantized { graph, params, .. } = &quantized;
-                quantized.params =
-                    reestimate(graph, params, images.epoch(0).map(|batch| batch.x), &mut hook)?;
+                let images = self.reestimate_images;
+                network.network.params =
+                    reestimated(self.setup, &network, images, self.batch, self.context.seed)?;
             }
-            self.measured = Some((step, QuantizedNetwork::of(self.network, quantized)));
+            self.measured = Some((step, network));
         }
         let (_, quantized) = self.measured.as_ref().expect("it was just taken");
         Ok(quantized)

@@ -6,7 +6,7 @@ use models::{Network, QuantizedNetwork};
 use quant::Sequence;
 
 use super::Training;
-use super::aware::step_seconds;
+use super::aware::{reestimated, step_seconds};
 use super::setup::{BATCH, measure};
 use super::{CalibrationSource, Recipe, Scores, Setup, in_integers, inputs};
 use crate::run::context::Context;
@@ -41,7 +41,12 @@ impl<'a> Pace<'a> {
 
     /// Seconds that all test images take where the small part of them takes `seconds`.
     fn of_all(&self, seconds: f64) -> f64 {
-        seconds * self.setup.test.images() as f64 / self.small.images() as f64
+        self.of(self.setup.test.images(), seconds)
+    }
+
+    /// Seconds that so many images take.
+    fn of(&self, images: usize, seconds: f64) -> f64 {
+        seconds * images as f64 / self.small.images() as f64
     }
 
     /// Adds the float network's accuracy.
@@ -120,7 +125,14 @@ impl<'a> Pace<'a> {
         let (_, seconds) = timed(|| in_integers(&self.context, start, &self.small))?;
         let what = format!("accuracy in integers after each of {}", counted(epochs, "epoch"));
         drop(learner);
-        forecast.stage(what, self.of_all(seconds) * epochs as f64);
+        forecast.stage(what, self.of(self.setup.choosing().images(), seconds) * epochs as f64);
+        if let Some(few) = few_batches(training) {
+            let seed = self.context.seed;
+            let (_, seconds) = timed(|| reestimated(self.setup, start, few, training.batch, seed))?;
+            let images = training.reestimate_images;
+            let what = format!("batch norms from {images} images after each of {}", counted(epochs, "epoch"));
+            forecast.stage(what, seconds * images as f64 / few as f64 * epochs as f64);
+        }
         // Weights, velocities and perhaps their average; and the last epoch's network beside the best one's.
         let copies = if training.ema > 0.0 { 3 } else { 2 };
         forecast.file("state to resume from", copies * float_bytes(&start.network));
@@ -147,6 +159,12 @@ impl<'a> Pace<'a> {
         forecast.stage(format!("report: {layers} layers, each alone, on {PAGE_IMAGES} images"), seconds);
         Ok(())
     }
+}
+
+/// As many images as stand for those that batch norms are re-estimated on, in whole batches; none if they are not.
+fn few_batches(training: &Training) -> Option<usize> {
+    let few = SMALL.div_ceil(training.batch.max(1)) * training.batch;
+    (training.reestimate_images > 0).then(|| few.min(training.reestimate_images).max(1))
 }
 
 /// As many of `images` as stand for all: a whole batch, and the last one, which is shorter. Buffers of every length are kept for

@@ -209,7 +209,7 @@ impl Recipe {
     }
 
     /// What is chosen before anything is measured.
-    fn quantizer(&self) -> Quantizer {
+    pub fn quantizer(&self) -> Quantizer {
         let quantizer = Quantizer::new(self.config()).with_activation_rule(self.activation_rule);
         let quantizer = match self.widths.residual_bits {
             Some(bits) => quantizer.with_residual_bits(bits),

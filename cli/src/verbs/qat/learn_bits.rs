@@ -2,11 +2,14 @@
 
 use anyhow::Result;
 use clap::Args;
+use models::Network;
+use quant::Quantization;
+use quant::mixed::size_bytes;
 use serde::{Deserialize, Serialize};
 
 use super::rules::StepChoice;
 use crate::run::exit::Failure;
-use crate::run::experiment::SizeGoal;
+use crate::run::experiment::{Recipe, SizeGoal};
 
 /// Learned widths.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
@@ -55,6 +58,33 @@ impl LearnBitsArgs {
             return refuse(
                 "--learn-bits: the steps of weights must come from the rule (--weight-step rule)".into(),
             );
+        }
+        Ok(())
+    }
+
+    /// Refuses a size below that of one bit in every layer, and layers of which none has more than one.
+    ///
+    /// # Errors
+    /// Naming the flag, and the least size there is.
+    pub fn check_size(&self, network: &Network, recipe: &Recipe) -> Result<()> {
+        let Some(goal) = self.goal() else { return Ok(()) };
+        let quantizer = recipe.quantizer();
+        let quantization = Quantization::new(quantizer.config().clone(), quantizer.plan(&network.graph)?);
+        let layers = quantization.layer_sizes(&network.params)?;
+        let bits = layers.iter().map(|layer| quantization.plan.get(&layer.name).map_or(0, |widths| widths.w));
+        let bits: Vec<u32> = bits.collect();
+        if bits.iter().all(|bits| *bits < 2) {
+            let text = "--learn-bits: no layer has more than one bit, so that there is none to take";
+            return Err(Failure::Usage(text.into()).into());
+        }
+        let least = size_bytes(&layers, &bits.iter().map(|bits| 1.min(*bits)).collect::<Vec<_>>());
+        if least > goal.bytes {
+            let text = format!(
+                "--learn-bits {}: with one bit in every layer the weights have {:.1} KiB",
+                goal.bytes as f64 / 1024.0,
+                least as f64 / 1024.0
+            );
+            return Err(Failure::Usage(text).into());
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ pub struct RuleArgs {
     /// Gradient of activations that clip: identity passes it on, clipped stops it
     #[arg(long, value_enum, default_value_t = SteChoice::Clipped)]
     ste: SteChoice,
-    /// Gradient of weights that clip
+    /// Gradient of weights that clip; of learned steps, the papers have clipped
     #[arg(long, value_enum, default_value_t = SteChoice::Identity)]
     weight_ste: SteChoice,
     /// Steps of weights: by the rule, or learned

@@ -53,7 +53,12 @@ pub fn least_opset(plan: Option<&Plan>) -> u32 {
     // Activations without a type of their own are clipped, and kept in a wide one.
     let kept = |bits: u32| if TYPES.iter().any(|(width, _)| *width == bits) { bits } else { bits.max(WIDE) };
     // What is dropped is zeros in whatever there is.
-    layers.map(|widths| widths.w).filter(|w| *w > 0).chain(inputs.map(kept)).map(since).fold(*OPSETS.start(), u32::max)
+    layers
+        .map(|widths| widths.w)
+        .filter(|w| *w > 0)
+        .chain(inputs.map(kept))
+        .map(since)
+        .fold(*OPSETS.start(), u32::max)
 }
 
 #[cfg(test)]
