@@ -70,7 +70,7 @@ fn what_is_said_of_a_network_holds_for_it() {
     let start = format!("--weights {} --data {}", text(&weights), text(&folder));
     in_folder(&format!("ptq {start} --policy course --out run --json")).json();
     let metadata = |file: &str| {
-        let checkpoint = models::formats::open::load_checkpoint_of(&dir.path().join(file), None).unwrap();
+        let checkpoint = models::formats::open::load_checkpoint_of(dir.path().join(file), None).unwrap();
         checkpoint.metadata
     };
     let export = |more: &str, out: &str| {

@@ -237,7 +237,9 @@ fn bits_are_learned_and_trained_on_with() {
 
     qat("--learn-bits 60 --weight-step lsq")
         .refused(2, &["--learn-bits: the steps of weights must come from the rule"]);
-    qat("--learn-bits 60 --bits W1A4").refused(2, &["--learn-bits: no layer has more than one bit"]);
+    let all = "layer1.*=1,layer2.*=1,layer3.*=1,fc=1";
+    qat(&format!("--learn-bits 60 --layer-bits {all}"))
+        .refused(2, &["--learn-bits: no layer has more than one bit"]);
     qat("--learn-bits 2").refused(2, &["--learn-bits 2: with one bit in every layer the weights have"]);
     qat("--learn-bits 0").refused(2, &["--learn-bits 0: expected a number of KiB above 0"]);
     qat("--learn-bits 60 --size-price 0").refused(2, &["--size-price 0: expected a number above 0"]);

@@ -158,10 +158,11 @@ impl<'a> Decoder<'a> {
         bit
     }
 
-    /// After the last symbol.
+    /// After the last symbol. It counts bytes: a stream that lost one or two may still end where it should, with other symbols, so
+    /// that whoever keeps one adds a checksum, as coded model files do.
     ///
     /// # Errors
-    /// If bytes are missing, or are left.
+    /// If more was read than there is, or bytes are left.
     pub fn finish(self) -> Result<()> {
         self.check()?;
         let end = self.bytes.len() + BEHIND;

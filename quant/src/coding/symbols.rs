@@ -18,7 +18,11 @@ impl Tree {
     }
 
     /// Passes one symbol.
+    ///
+    /// # Panics
+    /// If it has more bits.
     pub fn code(&mut self, c: &mut impl Coder, symbol: u32) -> u32 {
+        assert!(symbol >> self.bits == 0, "{symbol} has more than {} bits", self.bits);
         let mut node = 1; // the bits so far, behind a one
         for i in (0..self.bits).rev() {
             let bit = c.bit(symbol >> i & 1 == 1, &mut self.models[node]);

@@ -27,6 +27,9 @@ pub struct WeightCodes {
 impl WeightCodes {
     /// Passes the `w_int` of a layer, of `bits` bits (0 to 8; of 0 there is nothing to say) and of the shape `[O, KH, KW, C]` or
     /// `[O, I]`: filter by filter, channel by channel, so that the neighbours of a code are those of the same 3x3.
+    ///
+    /// # Panics
+    /// If the shape has one axis only, or a code has more bits.
     // book: weight_codes
     pub fn code(&mut self, c: &mut impl Coder, w_int: &mut [i8], bits: u32, dims: &[usize]) {
         if bits == 0 {
@@ -34,7 +37,7 @@ impl WeightCodes {
         }
         let trees = self.trees.entry(bits).or_insert_with(|| vec![Tree::new(bits); CLASSES]);
         let qmin = -(1i32 << (bits - 1));
-        let &[filters, .., channels] = dims else { return };
+        let &[filters, .., channels] = dims else { panic!("{dims:?} is no shape of weights") };
         let taps = w_int.len() / (filters * channels).max(1);
         let mut passed = Vec::new();
         for filter in w_int.chunks_mut((taps * channels).max(1)) {

@@ -56,8 +56,9 @@ impl Histogram {
         (values, weights)
     }
 
-    /// The scale by `rule` on `grid`; exact for `symmetric`, else to the width of a bin. 1 before the
-    /// first value.
+    /// The scale by `rule` on `grid`; exact for `symmetric`, to the width of a bin for `percentile`. Rules that look for the least of
+    /// something (`heuristic`, `entropy`) find that of the bins' centres, which may lie elsewhere where the curve is flat. 1
+    /// before the first value.
     pub fn scale(&self, rule: ScaleRule, grid: Grid) -> f32 {
         let Some(range) = self.range else { return 1.0 };
         if rule == ScaleRule::SYMMETRIC {

@@ -20,7 +20,8 @@
 //! # What it promises
 //! Its error is within a thousandth of the [`optimum`](super::optimum()) in these cases, to which tests hold it:
 //!
-//! - tensors of at least 2,048 values, grids of at most 8 bits: by the search above;
+//! - tensors of at least 2,048 values that are spread evenly, like a bell, with heavy tails, in two heaps, or with an outlier
+//!   besides, on grids of at most 8 bits: by the search above;
 //! - smaller tensors, and wider grids as long as they have at most 2^25 breakpoints (a thousand values at 16 bits): by the
 //!   [exact sweep](super::code_sweep), whose answer *is* the optimum. Among a handful of values the best scale is an
 //!   accident that no search over a grid of scales meets, and on a wide grid the dips are too narrow for one.
