@@ -265,7 +265,7 @@ mod tests {
                 && !shifted(0, 0, 1, 0, 1 << 31)
         );
         assert!(shifted(31, 31, 0, 0, 0) && !shifted(32, 31, 0, 0, 0) && !shifted(31, 32, 0, 0, 0));
-        // A shift by 128 would be none in 128 bits, and lose everything in a vector.
+        // A shift by 128 would be none in 128 bits, and lose everything in 32.
         assert!(shifted(0, 0, 0, 31, 0));
         [32, 64, 128, 135, 256, u32::MAX].iter().for_each(|&k_r| assert!(!shifted(0, 0, 0, k_r, 0), "{k_r}"));
     }

@@ -126,6 +126,10 @@ pub fn run(args: PtqArgs, context: &Context) -> Result<()> {
     args.check()?;
     let recipe = args.recipe();
     recipe.check()?;
+    args.correction
+        .idle(args.weight_granularity)
+        .iter()
+        .for_each(|text| context.note(format_args!("{text}")));
     let setup = Setup::open(context, &args.input, None, args.limit)?;
     recipe.check_layers(&setup.network)?;
     if args.dry_run {

@@ -15,6 +15,8 @@
 //! rounded weights. `adaround` looks at a layer without its batch norm, so that it makes statistics of the old rounding wrong: it
 //! comes before they are measured. What learns the batch norms comes last.
 
+mod order;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -118,22 +120,7 @@ impl Sequence {
     /// If one comes behind another that it must precede.
     pub fn new(steps: Vec<Step>) -> Result<Self> {
         for (i, step) in steps.iter().enumerate() {
-            let before = &steps[..i];
-            let broken = match before.iter().find(|b| !b.is_float()) {
-                Some(late) if step.is_float() => {
-                    Some((late, "which looks at the rounding of what it changes"))
-                }
-                _ => None,
-            };
-            let learned = before.iter().find(|b| b.learns_norms() && step.corrects_norms());
-            let broken = broken.or(learned.map(|late| (late, "which learns the batch norms itself")));
-            let measured = before.iter().find(|b| matches!(b, Step::Bias | Step::BatchNorm));
-            let twice = measured.filter(|_| *step == Step::BiasAnalytic);
-            let broken = broken.or(twice.map(|late| (late, "which takes back the same shifts, as measured")));
-            let fixed = before.iter().find(|b| **b == Step::Balance && *step == Step::Equalize);
-            let broken = broken.or(fixed.map(|late| (late, "which fixes the scales of what it changes")));
-            let stale = before.iter().find(|b| **b == Step::BatchNorm && *step == Step::AdaRound);
-            let broken = broken.or(stale.map(|late| (late, "which measures the rounding that it changes")));
+            let broken = order::broken(&steps[..i], *step);
             if let Some((late, why)) = broken {
                 let text = format!("`{}` must come before `{}`, {why}", step.name(), late.name());
                 return Err(Error::value("correction", text));
@@ -145,20 +132,6 @@ impl Sequence {
     /// The corrections.
     pub fn steps(&self) -> &[Step] {
         &self.0
-    }
-
-    /// What can be left out of the sequence without changing the network that comes of it, and why.
-    pub fn idle(&self, granularity: Granularity) -> Vec<String> {
-        let mut idle = Vec::new();
-        if self.0.contains(&Step::Balance) && granularity == Granularity::PerChannel {
-            idle.push("`balance` changes nothing where every channel has a scale of its own".to_owned());
-        }
-        let measured = self.0.iter().find(|step| matches!(step, Step::Bias | Step::BatchNorm));
-        if let Some(measured) = measured.filter(|_| self.0.contains(&Step::BiasAnalytic)) {
-            let name = measured.name();
-            idle.push(format!("`bias_analytic` is taken back by `{name}`, which measures the same shifts"));
-        }
-        idle
     }
 
     /// Whether one of them is learned, update by update.
@@ -282,22 +255,6 @@ mod tests {
     }
 
     #[test]
-    fn what_changes_nothing_is_known() {
-        let idle = |text: &str, of| text.parse::<Sequence>().unwrap().idle(of);
-        assert!(idle("equalize,balance,bias_analytic,adaround", Granularity::PerTensor).is_empty());
-        assert!(
-            idle("balance,batch_norm", Granularity::PerChannel)[0].starts_with("`balance` changes nothing")
-        );
-        for measured in ["bias", "batch_norm"] {
-            let found = idle(&format!("bias_analytic,{measured}"), Granularity::PerTensor);
-            assert!(
-                found[0].contains(&format!("taken back by `{measured}`")) && found.len() == 1,
-                "{found:?}"
-            );
-        }
-    }
-
-    #[test]
     fn what_cannot_be_is_said() {
         let message = |text: &str| text.parse::<Sequence>().unwrap_err().to_string();
         let unknown = message("batch_norm,magic");
@@ -306,17 +263,5 @@ mod tests {
             "{unknown}"
         );
         assert!(message("none,batch_norm").contains("`none` stands alone"));
-        let order = message("adaround,equalize");
-        assert!(order.contains("`equalize` must come before `adaround`"), "{order}");
-        let scales = message("balance,flip,equalize");
-        assert!(scales.contains("`equalize` must come before `balance`, which fixes the scales"), "{scales}");
-        let stale = message("batch_norm,adaround");
-        assert!(stale.contains("`adaround` must come before `batch_norm`, which measures"), "{stale}");
-        let norms = message("adaquant,batch_norm");
-        assert!(norms.contains("`batch_norm` must come before `adaquant`"), "{norms}");
-        for measured in ["bias", "batch_norm"] {
-            let twice = message(&format!("{measured},bias_analytic"));
-            assert!(twice.contains(&format!("`bias_analytic` must come before `{measured}`")), "{twice}");
-        }
     }
 }

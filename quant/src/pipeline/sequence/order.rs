@@ -1,0 +1,88 @@
+//! Which correction must come before which, and which changes nothing beside another.
+
+use super::{Sequence, Step};
+use crate::Granularity;
+
+/// A correction that must come before others, the others, and why.
+type Rule = (fn(Step) -> bool, fn(Step) -> bool, &'static str);
+
+const RULES: [Rule; 5] = [
+    (Step::is_float, |late| !late.is_float(), "which looks at the rounding of what it changes"),
+    (Step::corrects_norms, Step::learns_norms, "which learns the batch norms itself"),
+    (|step| step == Step::BiasAnalytic, measures_means, "which takes back the same shifts, as measured"),
+    (
+        |step| step == Step::Equalize,
+        |late| late == Step::Balance,
+        "which fixes the scales of what it changes",
+    ),
+    (
+        |step| step == Step::AdaRound,
+        |late| late == Step::BatchNorm,
+        "which measures the rounding that it changes",
+    ),
+];
+
+fn measures_means(step: Step) -> bool {
+    matches!(step, Step::Bias | Step::BatchNorm)
+}
+
+/// Which of those `before` `step` must come behind it, and why; none if the order may be so.
+pub(super) fn broken(before: &[Step], step: Step) -> Option<(Step, &'static str)> {
+    RULES
+        .iter()
+        .filter(|(first, ..)| first(step))
+        .find_map(|(_, late, why)| before.iter().copied().find(|b| late(*b)).map(|b| (b, *why)))
+}
+
+impl Sequence {
+    /// What can be left out of the sequence without changing the network that comes of it, and why.
+    pub fn idle(&self, granularity: Granularity) -> Vec<String> {
+        let mut idle = Vec::new();
+        if self.0.contains(&Step::Balance) && granularity == Granularity::PerChannel {
+            idle.push("`balance` changes nothing where every channel has a scale of its own".to_owned());
+        }
+        let measured = self.0.iter().find(|step| measures_means(**step));
+        if let Some(measured) = measured.filter(|_| self.0.contains(&Step::BiasAnalytic)) {
+            let name = measured.name();
+            idle.push(format!("`bias_analytic` is taken back by `{name}`, which measures the same shifts"));
+        }
+        idle
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_changes_nothing_is_known() {
+        let idle = |text: &str, of| text.parse::<Sequence>().unwrap().idle(of);
+        assert!(idle("equalize,balance,bias_analytic,adaround", Granularity::PerTensor).is_empty());
+        assert!(
+            idle("balance,batch_norm", Granularity::PerChannel)[0].starts_with("`balance` changes nothing")
+        );
+        for measured in ["bias", "batch_norm"] {
+            let found = idle(&format!("bias_analytic,{measured}"), Granularity::PerTensor);
+            assert!(
+                found[0].contains(&format!("taken back by `{measured}`")) && found.len() == 1,
+                "{found:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn orders_that_destroy_are_refused() {
+        let message = |text: &str| text.parse::<Sequence>().unwrap_err().to_string();
+        for (text, first, late) in [
+            ("adaround,equalize", "equalize", "adaround"),
+            ("adaquant,batch_norm", "batch_norm", "adaquant"),
+            ("bias,bias_analytic", "bias_analytic", "bias"),
+            ("batch_norm,bias_analytic", "bias_analytic", "batch_norm"),
+            ("balance,flip,equalize", "equalize", "balance"),
+            ("batch_norm,adaround", "adaround", "batch_norm"),
+        ] {
+            let says = format!("`{first}` must come before `{late}`, which ");
+            assert!(message(text).contains(&says), "{}", message(text));
+        }
+    }
+}
