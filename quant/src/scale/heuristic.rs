@@ -68,7 +68,8 @@ fn scale(x: &Sample<'_>, grid: Grid) -> f64 {
     if largest <= 0.0 {
         return 0.0;
     }
-    let mut scales = sweep(largest.max(f64::from(symmetric)), 512);
+    let largest = largest.max(f64::from(symmetric));
+    let mut scales = sweep(largest, 512);
     scales.extend((513..=1024).map(|i| largest * f64::from(i) / 512.0));
     scales.sort_by(f64::total_cmp);
     let found = search(&sums, grid, &scales, 16) as f32;

@@ -144,18 +144,23 @@ mod tests {
     use crate::training::learned_step::{StepGradient, fake_quantize_learned_on};
     use crate::{Grid, Ste};
 
+    /// A pass in which the step of `fc`, 0.5 to begin with, stands: four values beyond the end of its grid, 3, with the gradient `dy`.
+    fn pass(steps: &mut LearnedSteps, gradient_scale: f32, dy: f32) -> Tape {
+        let (mut tape, grid) = (Tape::new(), Grid::unsigned(2).unwrap());
+        let s = steps.value("fc", || Ok(0.5)).unwrap();
+        let s = steps.place(&mut tape, "fc", s, gradient_scale);
+        let x = tape.leaf(Tensor::full([4], 9.0), false);
+        let y = fake_quantize_learned_on(&mut tape, x, s, grid, Ste::Clipped, StepGradient::Lsq).unwrap();
+        tape.backward(y, Tensor::full([4], dy)).unwrap();
+        tape
+    }
+
     #[test]
     fn a_step_follows_its_gradient_with_momentum() {
         let mut steps = LearnedSteps::default();
-        let grid = Grid::unsigned(2).unwrap();
         let mut expected = (0.5f32, 0.0f32);
         for _ in 0..3 {
-            let mut tape = Tape::new();
-            let s = steps.value("fc", || Ok(0.5)).unwrap();
-            let s = steps.place(&mut tape, "fc", s, 0.1);
-            let x = tape.leaf(Tensor::full([4], 9.0), false);
-            let y = fake_quantize_learned_on(&mut tape, x, s, grid, Ste::Clipped, StepGradient::Lsq).unwrap();
-            tape.backward(y, Tensor::full([4], 1.0)).unwrap();
+            let tape = pass(&mut steps, 0.1, 1.0);
             steps.learn(&tape, 0.01, StepDomain::Linear);
             expected.1 = 0.9 * expected.1 + 0.1 * 12.0; // four values beyond qmax = 3
             expected.0 -= 0.01 * expected.1;
@@ -173,14 +178,7 @@ mod tests {
             [(StepDomain::Linear, f32::NAN), (StepDomain::Log, f32::NAN), (StepDomain::Log, -1e30)]
         {
             let mut steps = LearnedSteps::default();
-            let s = steps.value("fc", || Ok(0.5)).unwrap();
-            let mut tape = Tape::new();
-            let var = steps.place(&mut tape, "fc", s, 1.0);
-            let x = tape.leaf(Tensor::full([4], 9.0), false);
-            let grid = Grid::unsigned(2).unwrap();
-            let y =
-                fake_quantize_learned_on(&mut tape, x, var, grid, Ste::Clipped, StepGradient::Lsq).unwrap();
-            tape.backward(y, Tensor::full([4], dy)).unwrap();
+            let tape = pass(&mut steps, 1.0, dy);
             let before = steps.steps.clone();
             steps.learn(&tape, 0.01, domain);
             assert_eq!(steps.steps, before, "{domain:?} {dy}");
@@ -211,13 +209,7 @@ mod tests {
     #[test]
     fn a_step_stays_positive_and_averages_follow() {
         let mut steps = LearnedSteps::default();
-        let s = steps.value("fc", || Ok(0.5)).unwrap();
-        let mut tape = Tape::new();
-        let var = steps.place(&mut tape, "fc", s, 1.0);
-        let x = tape.leaf(Tensor::full([4], 9.0), false);
-        let grid = Grid::unsigned(2).unwrap();
-        let y = fake_quantize_learned_on(&mut tape, x, var, grid, Ste::Clipped, StepGradient::Pact).unwrap();
-        tape.backward(y, Tensor::full([4], 1.0)).unwrap();
+        let tape = pass(&mut steps, 1.0, 1.0);
         let before = steps.clone();
         steps.learn(&tape, 1e6, StepDomain::Linear);
         assert_eq!(steps.steps["fc"].value, 0.5e-3);
