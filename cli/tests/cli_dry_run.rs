@@ -20,7 +20,10 @@ fn every_long_verb_says_what_it_would_do_and_writes_nothing() {
         (&["ptq"], &input, 4),
         (&learned, &input, 4),
         (&["qat", "--epochs", "2", "--batch", "20", "--out", "q"], &input, 8),
+        // Batch norms re-estimated, and half of a table's cells: those without training.
+        (&["qat", "--epochs", "2", "--batch", "20", "--reestimate-images", "40"], &input, 9),
         (&table, &input, 1 + 2 * (2 + 4)),
+        (&[&table[..], &["--shard", "1/2"]].concat(), &input, 1 + 2 * 2),
         (&["search", "--evaluations", "20", "--floor", "0"], &input, 5),
     ] {
         let result = run_in(dir.path(), &[arguments, input, &["--dry-run", "--json"]].concat());
