@@ -24,8 +24,9 @@
 //! `M` counts as 0 where `acc` can be nothing but 0: a channel whose weights all round to zero. `k` is 0 unless some
 //! `|M| >= 1/2`, `t` as large as `|m| < 2^31` and sums within 64 bits allow: mostly the largest channel keeps all 31 bits. One
 //! `k` and one `t` per layer; a channel whose `M` is `2^j` times smaller keeps `31 - j` bits. So a layer with one offset of
-//! millions of codes, which saturates whatever its sums are, has coarser multipliers in its other channels; with sums of 32
-//! bits the code is within one of the nearest nevertheless, with sums of more it need not be.
+//! millions of codes, which saturates whatever its sums are, has coarser multipliers in its other channels. Where
+//! `acc << k` has 32 bits, `m` and `m_r`, each at most 1/2 off, move the result by at most 1/4 of a code each nevertheless
+//! (`2^31 / 2 / 2^32`); where sums have more, it can be more.
 //!
 //! The division is by `2^32` first and then by `2^t`, so that what lies between the two is a 32-bit number. Related:
 //! Jacob et al., "Quantization and training of neural networks for efficient integer-arithmetic-only inference"

@@ -89,9 +89,7 @@ impl Node {
             (Layer::SubsamplePad { stride, lo, hi }, &[Value::Image([h, w, c])]) if stride > 0 => {
                 Ok(Value::Image([h.div_ceil(stride), w.div_ceil(stride), lo + c + hi]))
             }
-            (Layer::SubsamplePad { stride, .. }, _) => {
-                refuse(format!("an image, a positive stride ({stride})"))
-            }
+            (Layer::SubsamplePad { .. }, _) => refuse("an image, with a positive stride,".to_owned()),
             (Layer::GlobalAvgPool, &[Value::Image([_, _, c])]) => Ok(Value::Row(c)),
             (Layer::GlobalAvgPool, _) => refuse("an image".to_owned()),
             (Layer::Linear { i, o }, &[Value::Row(c)]) if c == i => Ok(Value::Row(o)),

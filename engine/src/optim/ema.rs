@@ -14,7 +14,7 @@ use crate::Params;
 /// belong to the averaged weights.
 #[derive(Clone, Debug)]
 pub struct Ema {
-    /// Share of the old average kept.
+    /// Share of the old average that is kept after many steps, at least 0 and below 1.
     pub decay: f32,
     /// The average.
     pub params: Params,

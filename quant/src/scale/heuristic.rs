@@ -70,8 +70,7 @@ fn scale(x: &Sample<'_>, grid: Grid) -> f64 {
     }
     let largest = largest.max(f64::from(symmetric));
     let mut scales = sweep(largest, 512);
-    scales.extend((513..=1024).map(|i| largest * f64::from(i) / 512.0));
-    scales.sort_by(f64::total_cmp);
+    scales.extend((513..=1024).map(|i| largest * f64::from(i) / 512.0)); // still ascending
     let found = search(&sums, grid, &scales, 16) as f32;
     better(x, found, symmetric, grid)
 }

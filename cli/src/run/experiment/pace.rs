@@ -163,8 +163,8 @@ impl<'a> Pace<'a> {
 
 /// As many images as stand for those that batch norms are re-estimated on, in whole batches; none if they are not.
 fn few_batches(training: &Training) -> Option<usize> {
-    let few = SMALL.div_ceil(training.batch.max(1)) * training.batch;
-    (training.reestimate_images > 0).then(|| few.min(training.reestimate_images).max(1))
+    let few = SMALL.next_multiple_of(training.batch);
+    (training.reestimate_images > 0).then(|| few.min(training.reestimate_images))
 }
 
 /// As many of `images` as stand for all: a whole batch, and the last one, which is shorter. Buffers of every length are kept for

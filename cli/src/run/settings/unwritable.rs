@@ -2,11 +2,6 @@
 
 use crate::run::exit::Failure;
 
-/// The failure that names the argument, if there is one.
-pub(super) fn named() -> Option<anyhow::Error> {
-    too_large()
-}
-
 /// Refuses an argument that is no text: settings and results name files as text.
 ///
 /// # Errors
@@ -22,8 +17,8 @@ pub fn expect_text() -> anyhow::Result<()> {
     Err(Failure::Usage(text).into())
 }
 
-/// Of a number that is none of TOML's, which end at 2^63.
-fn too_large() -> Option<anyhow::Error> {
+/// The failure that names a number that is none of TOML's, which end at 2^63, if there is one.
+pub(super) fn named() -> Option<anyhow::Error> {
     let number = |argument: &String| {
         let number = argument.split_once('=').map_or(argument.as_str(), |(_, number)| number);
         number.parse::<u64>().is_ok_and(|number| i64::try_from(number).is_err())

@@ -22,8 +22,8 @@ pub fn run(args: &ExportArgs, context: &Context, path: &Path, model: Model, abou
     if args.mantissa_bits.is_some() {
         about.retain(|key, _| !super::MEASURED.contains(&key.as_str()));
     }
-    let ((bytes, parts), packed, bits) = match model {
-        Model::Float(_) => {
+    let ((bytes, parts), packed, bits) = match (model, args.mantissa_bits) {
+        (Model::Float(_), _) => {
             let text = format!(
                 "{}: holds a float network, which has no codes; make a quantized one with `{1} ptq` or `{1} qat`",
                 path.display(),
@@ -32,24 +32,21 @@ pub fn run(args: &ExportArgs, context: &Context, path: &Path, model: Model, abou
             return Err(Failure::BadInput(text).into());
         }
         // Its integers are rounded: the floats that they are made of would give others with as many digits.
-        Model::Quantized(quantized) if quantized.is_integer_only() && args.mantissa_bits.is_some() => {
-            let mut all = about;
-            all.extend(quantized.checkpoint().metadata);
-            all.retain(|key, _| !super::MEASURED.contains(&key.as_str()));
-            let graph = quantized.lower()?;
-            let rounded = args.mantissa_bits.map_or(Ok(graph.clone()), |n| graph.rounded(n))?;
+        (Model::Quantized(quantized), Some(n)) if quantized.is_integer_only() => {
+            about.extend(quantized.checkpoint().metadata);
+            let graph = quantized.lower()?.rounded(n)?;
             let bits = quantized.quantization.config.bits;
-            (qlz::of_integers(&rounded, &all)?, rounded.weight_bytes(), Some(bits))
+            (qlz::of_integers(&graph, &about)?, graph.weight_bytes(), Some(bits))
         }
-        Model::Quantized(quantized) => {
-            let quantized = args.mantissa_bits.map_or(Ok(quantized.clone()), |n| quantized.rounded(n))?;
+        (Model::Quantized(quantized), n) => {
+            let quantized = n.map_or(Ok(quantized.clone()), |n| quantized.rounded(n))?;
             let of = &quantized.quantization;
             let layers = of.layer_sizes(&quantized.network.params)?;
             let bits = layers.iter().filter_map(|l| Some(packed_len(l.weights, of.plan.get(&l.name)?.w)));
             (qlz::of_network(&quantized, &about)?, bits.sum(), Some(of.config.bits))
         }
-        Model::Integer(graph) => {
-            let graph = args.mantissa_bits.map_or(Ok(graph.clone()), |n| graph.rounded(n))?;
+        (Model::Integer(graph), n) => {
+            let graph = n.map_or(Ok(graph.clone()), |n| graph.rounded(n))?;
             (qlz::of_integers(&graph, &about)?, graph.weight_bytes(), None)
         }
     };
