@@ -1,6 +1,7 @@
 //! Properties of every scale rule of the table.
 
 use engine::Tensor;
+use engine::rng::{Purpose, Rng};
 use proptest::prelude::*;
 use quant::numbers::analysis::error_report;
 use quant::scale::{ALIASES, Sample, TABLE, optimum, optimum_ref, sawb};
@@ -269,6 +270,18 @@ proptest! {
         let power = x.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>() / x.len() as f64;
         prop_assert!(found <= best * 1.001 + 1e-14 * power, "{found} against {best}");
     }
+}
+
+/// Two heaps, at 1 and at -0.3: a step of 0.1 has a level in each and leaves codes beyond 10 unused.
+#[test]
+fn the_search_looks_beyond_the_scale_at_which_nothing_clips() {
+    let mut rng = Rng::at(28, Purpose::Test, 0, 0);
+    let x: Vec<f32> = (0..2048).map(|i| [1.0, -0.3][i % 2] + 0.01 * rng.normal()).collect();
+    let grid = Grid::signed(5).unwrap();
+    let s = ScaleRule::HEURISTIC.scale(&x, grid).unwrap();
+    let best = optimum(&Sample::new(&x), grid);
+    assert!(best.scale > 0.09, "{best:?}"); // the largest value is 15 codes at 0.07
+    assert!(mse(&tensor(x), s, grid) <= best.mse * 1.001, "{s} against {best:?}");
 }
 
 #[test]
