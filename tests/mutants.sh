@@ -80,6 +80,7 @@ serde = { version = "1", features = ["derive"] }
 thiserror = "2"
 [dev-dependencies]
 proptest = { version = "1.9", default-features = false, features = ["std"] }
+serde_json = "1"
 [workspace]
 END
     printf '%s' "$crate"

@@ -43,13 +43,19 @@ impl Default for Sources {
     }
 }
 
-/// Writes a run's own page and returns its path.
+/// Writes a run's own page and returns its path. Layers are looked at with 128 training images, or with as few as it was
+/// calibrated on.
 ///
 /// # Errors
 /// If the folder cannot be read or written to.
 pub fn write(context: &Context, folder: &RunFolder) -> Result<PathBuf> {
     let run = PastRun::open(folder.folder())?;
-    let page = page(context, &[run], &Sources::default())?;
+    // A run that was calibrated on few images is meant to be quick.
+    let calibrated =
+        run.setting("calibration_images").and_then(|images| images.parse().ok()).filter(|&few| few > 0);
+    let images = Sources::default().images;
+    let sources = Sources { images: calibrated.map_or(images, |few| images.min(few)), ..Sources::default() };
+    let page = page(context, &[run], &sources)?;
     folder.write(REPORT, page.as_bytes())
 }
 

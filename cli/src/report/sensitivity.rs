@@ -17,6 +17,7 @@ use crate::run::context::Context;
 use crate::run::progress::Progress;
 
 /// What one layer does, alone.
+#[derive(Clone, Debug)]
 pub struct Sensitivity {
     /// Its name.
     pub layer: String,

@@ -8,11 +8,12 @@ use models::data::data_set::DataSet;
 use models::nets::equalize::equalize;
 use models::{Checkpoint, Network, QuantizedNetwork};
 use quant::numbers::analysis::error_report;
-use quant::{QParams, Quantization, Widths};
+use quant::{Plan, QParams, QuantConfig, Quantization, Widths};
 
+use super::Sources;
 use super::past_run::PastRun;
 use super::results::Results;
-use super::{Sources, sensitivity::sensitivities};
+use super::sensitivity::{Sensitivity, sensitivities};
 use crate::run::assets;
 use crate::run::context::Context;
 use crate::run::exit::Failure;
@@ -75,13 +76,14 @@ impl Subject {
         let mut subjects = Vec::new();
         for run in runs {
             let Some(results) = &run.results else { continue };
+            let mut asked = Vec::new();
             for measured in &results.networks {
                 let Some(path) = measured.model.as_ref().map(|model| run.folder.join(model)) else {
                     continue;
                 };
                 if measured.is_quantized() && path.exists() {
                     let name = run.label(&measured.name, runs.len() == 1);
-                    subjects.push(Self::open(context, name, &path, (run, results), sources)?);
+                    subjects.push(Self::open(context, name, &path, (run, results), sources, &mut asked)?);
                 }
             }
         }
@@ -94,6 +96,7 @@ impl Subject {
         path: &Path,
         (run, results): (&PastRun, &Results),
         sources: &Sources,
+        asked: &mut Vec<Asked>,
     ) -> Result<Self> {
         let none = || Failure::BadInput(format!("{}: holds no quantized network", path.display()));
         let quantized =
@@ -125,7 +128,9 @@ impl Subject {
                 let seen = inputs(context, images, before, None)?;
                 let of = &quantized.quantization;
                 let alone = match &float {
-                    Some((_, float)) => sensitivities(context, float, of, (data, sources.images), &seen)?,
+                    Some((_, float)) => Asked::of(asked, of, || {
+                        sensitivities(context, float, of, (data, sources.images), &seen)
+                    })?,
                     None => Vec::new(),
                 };
                 (Some((seen, inputs(context, images, &quantized.network, Some(hook))?)), alone)
@@ -181,6 +186,30 @@ impl Subject {
             subject.curves.extend(scale_curve(&title, w.data(), q.grid(), &quant::scale::TABLE));
         }
         Ok(subject)
+    }
+}
+
+/// What rounding single layers does to a run's float network by these rules. Before and after training they are the same.
+struct Asked {
+    config: QuantConfig,
+    plan: Plan,
+    answer: Vec<Sensitivity>,
+}
+
+impl Asked {
+    /// The answer to the rules of `of`: one that was `asked` for already, or what `measure` finds.
+    fn of(
+        asked: &mut Vec<Self>,
+        of: &Quantization,
+        measure: impl FnOnce() -> Result<Vec<Sensitivity>>,
+    ) -> Result<Vec<Sensitivity>> {
+        let known = asked.iter().find(|known| known.config == of.config && known.plan == of.plan);
+        if let Some(known) = known {
+            return Ok(known.answer.clone());
+        }
+        let (config, plan, answer) = (of.config.clone(), of.plan.clone(), measure()?);
+        asked.push(Self { config, plan, answer: answer.clone() });
+        Ok(answer)
     }
 }
 

@@ -162,6 +162,13 @@ mod tests {
     }
 
     #[test]
+    fn it_begins_above_every_breakpoint_and_of_equals_the_largest_scale_stays() {
+        assert_eq!(best_scale(&Sample::new(&[100.0]), Grid::unsigned(1).unwrap()), Some(100.0));
+        // Codes 1 and 3, 2 and 6, up to 5 and 15: exact all of them.
+        assert_eq!(best_scale(&Sample::new(&[1.0, 3.0]), Grid::unsigned(4).unwrap()), Some(1.0));
+    }
+
+    #[test]
     fn breakpoints_are_those_of_values_that_can_have_a_code() {
         let count = |x: &[f32], signed| breakpoints(&Sample::new(x), Grid::new(2, signed).unwrap());
         assert_eq!([count(&[1.0, 3.0], false), count(&[1.0, 3.0], true)], [6.0, 2.0]);

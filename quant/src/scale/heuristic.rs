@@ -189,3 +189,57 @@ fn mean(x: &Sample<'_>, difference: impl Fn(f32) -> f64) -> f64 {
     }
     if total > 0.0 { sum / total } else { 0.0 }
 }
+
+#[cfg(test)]
+mod tests {
+    use engine::rng::Rng;
+
+    use super::super::optimum::optimum;
+    use super::*;
+
+    /// What the search finds by itself, as [`scale`] asks it.
+    fn searched(x: &Sample<'_>, grid: Grid) -> f32 {
+        let sums = LevelSums::new(x);
+        search(&sums, grid, &sweep(sums.largest_scale(grid), 512), 16) as f32
+    }
+
+    /// Small tensors and wide grids are swept exactly: the search alone would miss the optimum of some of them.
+    #[test]
+    fn what_the_search_would_miss_is_swept() {
+        let mut rng = Rng::new(1, 0);
+        let mut missed = [0, 0];
+        for (case, (values, bits)) in [(5, 4), (3000, 10)].into_iter().enumerate() {
+            for _ in 0..[40, 4][case] {
+                let x: Vec<f32> = (0..values).map(|_| rng.normal()).collect();
+                let (x, grid) = (Sample::new(&x), Grid::signed(bits).unwrap());
+                let best = best_scale(&x, grid).into_iter().flat_map(neighbours);
+                let best = best.map(|s| error(&x, s, grid)).fold(f64::INFINITY, f64::min);
+                assert_eq!(error(&x, scale(&x, grid) as f32, grid), best);
+                missed[case] += usize::from(error(&x, searched(&x, grid), grid) > best);
+            }
+        }
+        assert!(missed[0] > 0 && missed[1] > 0, "{missed:?}: has this test become blind?");
+    }
+
+    /// A hundred thousand values near one, and one at the `far` multiple of that which is best clipped: the scale is as far
+    /// below the largest.
+    #[test]
+    fn heavy_tails_want_a_scale_far_below_the_largest() {
+        let near: Vec<f32> = (1..=64).map(|i| i as f32 / 64.0).collect();
+        for far in [30.0, 150.0, 700.0] {
+            let x: Vec<f32> = near.iter().copied().chain([far]).collect();
+            let weights: Vec<f64> = near.iter().map(|_| 1e9).chain([1.0]).collect();
+            let (x, grid) = (Sample::weighted(&x, &weights), Grid::signed(4).unwrap());
+            let (found, best) = (scale(&x, grid) as f32, optimum(&x, grid).scale);
+            assert!(best < 0.2, "{best}: the bulk decides");
+            let (found, best) = (error(&x, found, grid), error(&x, best, grid));
+            assert!(found <= 1.001 * best, "{far}: {found}, {best}");
+        }
+    }
+
+    #[test]
+    fn the_symmetric_scale_stays_where_it_is_as_good() {
+        // Both are exact under any power of two from 1/128 to 1/2.
+        assert_eq!(scale(&Sample::new(&[-1.0, 0.5]), Grid::signed(8).unwrap()), 1.0 / 128.0);
+    }
+}
