@@ -61,7 +61,7 @@ const EXAMPLES: &[Examples] = &[
         [
             ("--bits W4A4 --epochs 8", "the bundled network, fine-tuned at 4 bits"),
             (
-                "--bits W2A2 --data cifar10 --weight-step lsq --weight-ste clipped --activation-step lsq",
+                "--bits W2A2 --data cifar10 --weight-step lsq --activation-step lsq",
                 "with steps that are learned",
             ),
         ],

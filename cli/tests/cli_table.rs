@@ -98,6 +98,12 @@ fn what_cannot_be_is_refused_by_the_flags_of_the_verb() {
         .unwrap();
     let none = "table --bits W4A4 --methods own --modes qat --recipes recipes --dry-run";
     run_in(dir.path(), &none.split(' ').collect::<Vec<_>>()).refused(2, &["no cell is asked for"]);
+    // A flag that says nothing about any cell is told.
+    let idle =
+        "table --bits W4A4 --methods own --modes ptq --recipes recipes --dry-run --limit 16 --epochs 3";
+    let result = run_in(dir.path(), &idle.split(' ').collect::<Vec<_>>());
+    assert!(result.code == 0 && result.stderr.contains("note: --epochs has no effect"), "{result:?}");
+    assert!(!result.stderr.contains("--lr"), "{result:?}");
     let epochs = table("--epochs", "0");
     epochs.refused(2, &["--epochs must be at least 1"]);
     assert!(!epochs.stderr.contains("--batch"), "{epochs:?}");

@@ -164,6 +164,7 @@ fn a_run_that_starts_from_weights() {
     run(&["--init", "x", "--depth", "8"]).refused(2, &["--init", "--depth"]);
     run(&["--init", "absent.safetensors"]).refused(3, &["absent.safetensors"]);
     run(&["--cutout", "33"]).refused(2, &["--cutout 33", "32 x 32"]);
+    run(&["--warmup", "1.5"]).refused(2, &["--warmup 1.5: --lr is not reached in --epochs 1"]);
 }
 
 #[test]

@@ -90,13 +90,13 @@ pub struct TableArgs {
     #[arg(long, value_name = "DIR")]
     recipes: Option<PathBuf>,
     /// Passes over the training images of each QAT cell
-    #[arg(long, value_name = "N", default_value_t = 8)]
+    #[arg(long, value_name = "N", default_value_t = EPOCHS)]
     epochs: usize,
     /// First learning rate of QAT
-    #[arg(long, value_name = "RATE", default_value_t = 0.01)]
+    #[arg(long, value_name = "RATE", default_value_t = LR)]
     lr: f64,
     /// Decay of the average of the weights in QAT; 0: no average
-    #[arg(long, value_name = "DECAY", default_value_t = 0.95)]
+    #[arg(long, value_name = "DECAY", default_value_t = EMA)]
     ema: f64,
     /// Only the first N training images
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -122,6 +122,11 @@ pub struct TableArgs {
     #[serde(default)]
     dry_run: bool,
 }
+
+/// How QAT cells without a recipe are trained, where the flags say nothing else.
+const EPOCHS: usize = 8;
+const LR: f64 = 0.01;
+const EMA: f64 = 0.95;
 
 /// Which cell: widths, with or without training, the method's name, the seed.
 type Place<'a> = (Widths, CellMode, &'a str, u64);
@@ -224,6 +229,9 @@ fn fill(args: &TableArgs, context: &Context, shards: &[PathBuf]) -> Result<()> {
         return Err(Failure::Usage(text.into()).into());
     }
     plan.iter().try_for_each(|cell| cell.check_layers(&setup.network))?;
+    for flag in checks::idle(args, &plan) {
+        context.note(format_args!("note: {flag} has no effect: no cell is trained by the flags"));
+    }
     if args.dry_run {
         return forecast(args, context, &setup);
     }

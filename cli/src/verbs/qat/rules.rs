@@ -13,9 +13,10 @@ pub struct RuleArgs {
     /// Gradient of activations that clip: identity passes it on, clipped stops it
     #[arg(long, value_enum, default_value_t = SteChoice::Clipped)]
     ste: SteChoice,
-    /// Gradient of weights that clip; of learned steps, the papers have clipped
-    #[arg(long, value_enum, default_value_t = SteChoice::Identity)]
-    weight_ste: SteChoice,
+    /// Gradient of weights that clip [default: clipped where their steps are learned, else identity]
+    #[arg(long, value_enum)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    weight_ste: Option<SteChoice>,
     /// Steps of weights: by the rule, or learned
     #[arg(long, value_enum, default_value_t = StepChoice::Rule)]
     pub weight_step: StepChoice,
@@ -55,7 +56,10 @@ impl RuleArgs {
     /// Writes the choices into `config`.
     pub fn apply(&self, config: &mut QuantConfig) {
         config.activation_ste = self.ste.into();
-        config.weight_ste = self.weight_ste.into();
+        // The course's weights pass every gradient on; LSQ and PACT stop it where a weight clips.
+        let usual =
+            if self.weight_step == StepChoice::Rule { SteChoice::Identity } else { SteChoice::Clipped };
+        config.weight_ste = self.weight_ste.unwrap_or(usual).into();
         config.weight_step = self.weight_step.into();
         config.activation_step = self.activation_step.into();
         config.step_domain = self.step_domain.into();
@@ -121,5 +125,33 @@ impl From<DomainChoice> for StepDomain {
             DomainChoice::Linear => Self::Linear,
             DomainChoice::Log => Self::Log,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Flags {
+        #[command(flatten)]
+        rules: RuleArgs,
+    }
+
+    #[test]
+    fn clipped_weights_learn_nothing_where_their_steps_are_learned() {
+        let ste = |flags: &str| {
+            let mut config = QuantConfig::default();
+            Flags::parse_from([""].into_iter().chain(flags.split_whitespace())).rules.apply(&mut config);
+            config.weight_ste
+        };
+        assert_eq!(ste(""), Ste::Identity);
+        assert_eq!(ste("--activation-step lsq"), Ste::Identity);
+        assert_eq!(ste("--weight-step lsq"), Ste::Clipped);
+        assert_eq!(ste("--weight-step pact"), Ste::Clipped);
+        assert_eq!(ste("--weight-step lsq --weight-ste identity"), Ste::Identity);
+        assert_eq!(ste("--weight-ste clipped"), Ste::Clipped);
     }
 }

@@ -18,8 +18,7 @@ use crate::run::experiment::{Pace, Scores, Setup, file_bytes, model_name, page};
 use crate::run::forecast::Forecast;
 use crate::run::run_folder::RunFolder;
 use crate::{run::interrupt, run::settings};
-use plan::Planned;
-pub(super) use plan::{pin, planned};
+pub(super) use plan::{Planned, pin, planned};
 use work::Work;
 
 /// A finished cell.

@@ -5,7 +5,8 @@ use std::fmt::Display;
 use anyhow::Result;
 use quant::Policy;
 
-use super::{TableArgs, cell};
+use super::cell::Planned;
+use super::{EMA, EPOCHS, LR, TableArgs, cell};
 use crate::run::context::Context;
 use crate::run::exit::Failure;
 
@@ -35,4 +36,13 @@ fn once<T: PartialEq + Display>(flag: &str, what: &str, values: &[T]) -> Result<
     let twice = values.iter().enumerate().find(|(i, value)| values[..*i].contains(value));
     let Some((_, value)) = twice else { return Ok(()) };
     Err(Failure::Usage(format!("{flag}: {value} stands there twice; give each {what} once")).into())
+}
+
+/// Flags that say how to train where every cell either has a recipe or is not trained.
+pub(super) fn idle(args: &TableArgs, plan: &[Planned<'_>]) -> Vec<&'static str> {
+    if plan.iter().any(Planned::trains_by_flags) {
+        return Vec::new();
+    }
+    let flags = [("--epochs", args.epochs != EPOCHS), ("--lr", args.lr != LR), ("--ema", args.ema != EMA)];
+    flags.into_iter().filter(|(_, given)| *given).map(|(flag, _)| flag).collect()
 }

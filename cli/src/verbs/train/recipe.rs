@@ -120,6 +120,11 @@ impl TrainArgs {
                 return usage(format!("{flag} {value}: expected a number from {least} to {most}"));
             }
         }
+        if self.warmup > self.epochs as f64 {
+            let text =
+                format!("--warmup {}: --lr is not reached in --epochs {}", self.warmup, self.epochs);
+            return usage(text);
+        }
         Ok(())
     }
 }

@@ -54,6 +54,11 @@ pub(in crate::verbs::table) fn pin(
 }
 
 impl<'a> Planned<'a> {
+    /// Whether the table's flags say how it is trained.
+    pub(in crate::verbs::table) fn trains_by_flags(&self) -> bool {
+        matches!(self.work, Some(Work::Train(..)))
+    }
+
     /// Reads what the cell has to do.
     fn read(args: &TableArgs, place: Place<'a>) -> Result<Self> {
         let (bits, mode, method, _) = place;
