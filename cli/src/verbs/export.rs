@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use models::data::augment::Normalization;
+use models::formats::OF_ITS_FORM;
 use models::formats::exported::{Exported, Names};
-use models::formats::qlz::OF_OTHER_FORMS;
 use models::formats::{Model, Opened, atomic, latent_path, onnx, open, torch_save};
 use models::{Checkpoint, QuantizedNetwork};
 use serde::Serialize;
@@ -130,7 +130,7 @@ pub fn run(args: ExportArgs, context: &Context) -> Result<()> {
     let mut about = Checkpoint { metadata, ..Checkpoint::default() };
     network.describe(&mut about);
     let mut about = about.metadata;
-    about.retain(|key, _| !OF_OTHER_FORMS.contains(&key.as_str()));
+    about.retain(|key, _| !OF_ITS_FORM.contains(&key.as_str()));
 
     let plan = quantized.map(|q| &q.quantization.plan);
     let opset = args.opset.unwrap_or_else(|| onnx::least_opset(plan));

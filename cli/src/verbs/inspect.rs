@@ -18,8 +18,8 @@ use anyhow::Result;
 use clap::Args;
 use engine::nearest::did_you_mean;
 use engine::{Layer, Node, Tensor};
+use models::formats::OF_ITS_FORM;
 use models::formats::layout::torch_shape;
-use models::formats::qlz::OF_OTHER_FORMS;
 use models::formats::{Model, Opened};
 use models::{Network, QuantizedNetwork};
 use quant::{QParams, Quantization, ScaleRule, Symmetry, reset_scale_and_zero_point};
@@ -117,7 +117,7 @@ impl Quantizers {
 /// If the network or the data cannot be read, a layer does not exist, or the folder cannot be written to.
 pub fn run(args: InspectArgs, context: &Context) -> Result<()> {
     let (path, Opened { model, mut metadata, .. }) = assets::open_network(context, &args.input)?;
-    metadata.retain(|key, _| !OF_OTHER_FORMS.contains(&key.as_str())); // long, and shown in the table
+    metadata.retain(|key, _| !OF_ITS_FORM.contains(&key.as_str())); // long, and shown in the table
     let asked = args.bits.is_some() || args.method.is_some();
     let (bits, method) = match &model {
         Model::Quantized(own) => (own.quantization.config.bits.w, own.quantization.config.weight_rule),

@@ -38,3 +38,9 @@ pub mod torch_save;
 pub use foreign::canonical_name;
 pub use latent_path::latent_path;
 pub use open::{Model, Opened};
+
+use crate::nets::quantized;
+
+/// Keys under which a file says in which form its weights are. Whoever writes them in another form, or shows what else the
+/// file says, leaves these out.
+pub const OF_ITS_FORM: [&str; 4] = [quantized::KEY, packed::KEY, exported::GRIDS, exported::NAMES];

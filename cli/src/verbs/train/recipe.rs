@@ -121,8 +121,7 @@ impl TrainArgs {
             }
         }
         if self.warmup > self.epochs as f64 {
-            let text =
-                format!("--warmup {}: --lr is not reached in --epochs {}", self.warmup, self.epochs);
+            let text = format!("--warmup {}: --lr is not reached in --epochs {}", self.warmup, self.epochs);
             return usage(text);
         }
         Ok(())

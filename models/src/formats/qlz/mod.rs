@@ -17,8 +17,6 @@
 
 pub mod network;
 
-pub use network::OF_OTHER_FORMS;
-
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -27,7 +25,7 @@ use quant::int_graph::IntGraph;
 use quant::int_graph::file::About;
 
 use super::mmap::Bytes;
-use super::{int_model, latent_path};
+use super::{OF_ITS_FORM, int_model, latent_path};
 use crate::{Checkpoint, Error, QuantizedNetwork, Result, resnet};
 
 /// The first bytes, whatever the version.
@@ -84,7 +82,7 @@ pub fn of_integers(graph: &IntGraph, about: &About) -> Result<(Vec<u8>, Parts)> 
     let mut encoder = Encoder::default();
     encoder.bit(true, &mut BitModel::default());
     let mut about = about.clone();
-    about.retain(|key, _| !OF_OTHER_FORMS.contains(&key.as_str()));
+    about.retain(|key, _| !OF_ITS_FORM.contains(&key.as_str()));
     let about = pass_about(&mut encoder, &about)?;
     IntGraph::coded(&mut encoder, Some(graph), &names(&about))?;
     Ok(sealed(encoder))

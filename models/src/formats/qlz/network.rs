@@ -14,8 +14,7 @@ use serde_json::{Map, Value, json};
 use super::pass_about;
 use crate::data::augment::Normalization;
 use crate::data::classes::Classes;
-use crate::formats::{exported, packed};
-use crate::nets::quantized::KEY;
+use crate::formats::OF_ITS_FORM;
 use crate::{Checkpoint, Error, Network, QuantizedNetwork, Result, Shortcut};
 
 /// The deepest network that is kept.
@@ -30,8 +29,6 @@ const USUAL: &str = r#"{"bits":"W8A8","policy":"course","weight_rule":"sawb","we
 const KNOWN: [Normalization; 3] = [Normalization::COURSE, Normalization::TRUE, Normalization::IMAGENET];
 /// What the rest of a file says already.
 const IMPLIED: [&str; 7] = ["arch", "shortcut", "mean", "std", "bits", "policy", "method"];
-/// What is said of the weights in the file that the network came from, whose form they do not have here.
-pub const OF_OTHER_FORMS: [&str; 4] = [KEY, packed::KEY, exported::GRIDS, exported::NAMES];
 
 /// Passes a network through `c`; a reader gives `None`. What comes back is what the packed file gives: the weights are
 /// `s_w w_int`, their scales fixed.
@@ -44,7 +41,7 @@ pub(super) fn pass(
     if let Some(q) = source {
         q.network.classes.describe(&mut about); // whose names are a text, if they are not the usual ones
     }
-    about.retain(|key, _| !IMPLIED.contains(&key.as_str()) && !OF_OTHER_FORMS.contains(&key.as_str()));
+    about.retain(|key, _| !IMPLIED.contains(&key.as_str()) && !OF_ITS_FORM.contains(&key.as_str()));
     let about = pass_about(c, &about)?;
     let mut network = pass_architecture(c, source.map(|q| &q.network), &about)?;
     let source = source.map(|q| &q.quantization);
