@@ -1,6 +1,7 @@
 //! The instruction sets, in one table.
 //!
-//! `QUANT_ISA=scalar|avx2|avx512|neon` in the environment forces one (see [`Isa::active`]).
+//! `QUANT_ISA=scalar|avx2|avx512|neon` in the environment forces one (see [`Isa::active`]); the name of an integer
+//! kernel stands for the set that it extends. (The command line takes only such names: it computes in integers too.)
 
 use std::sync::OnceLock;
 

@@ -55,7 +55,7 @@ impl<'a> Convolution<'a> {
         let (w, mut bias) = (self.weights, self.bias.clone());
         let bounds = w.abs_sums.iter().zip(&bias).map(|(&sum, &b)| accumulator_bound(largest, sum, b));
         let narrow = bounds.max().is_none_or(fits_i32);
-        // The kernels add up single bytes in 32 bits; 65,793 weights of -128 would be too many.
+        // The kernels add up single bytes in 32 bits; 65,794 weights of -128 would be too many.
         let bytes_fit = w.abs_sums.iter().all(|&sum| fits_i32(255 * sum));
         if !bytes_fit {
             return Ok(Accumulators::I64(self.wide(x, shape, z_x)));

@@ -5,14 +5,14 @@
 //!
 //! ```text
 //! p[i]   the counts of the kept bins, everything beyond them added to the last one that is not empty
-//! q[i]   the kept bins merged into L groups of equal width, each group's count spread over its bins that are not empty
+//! q[i]   the kept bins merged into L groups of equal width (L: the grid's steps from 0 to alpha), each group's count spread over its bins that are not empty
 //! KL     sum p/P log( (p/P) / (q/Q) )                P, Q the sums of p and q          (2g)
 //! ```
 //!
 //! and the `m` of least divergence gives `alpha = max|x| m / 2048`: clipping makes the last bin of `p` too full, coarse
 //! groups make `q` too flat, and the minimum weighs the two. Source: Migacz, "8-bit inference with TensorRT" (GTC 2017);
 //! there what is beyond goes into the last kept bin even if that is empty, where the divergence is infinite. The method was made for 8 bits; with 2 bits it compares
-//! three or four groups, and the squared error is the better guide.
+//! two groups (signed) or three, and the squared error is the better guide.
 //!
 //! [`divergence_ref`] is the definition; [`divergences`] takes the same sums from running totals, which makes a candidate
 //! cost `L` steps instead of `m`.
