@@ -24,7 +24,9 @@ fn every_long_verb_says_what_it_would_do_and_writes_nothing() {
         (&["qat", "--epochs", "2", "--batch", "20", "--reestimate-images", "40"], &input, 9),
         (&table, &input, 1 + 2 * (2 + 4)),
         (&[&table[..], &["--shard", "1/2"]].concat(), &input, 1 + 2 * 2),
-        (&["search", "--evaluations", "20", "--floor", "0"], &input, 5),
+        (&["search", "--evaluations", "20", "--floor", "0"], &input, 6),
+        // A shard measures its share, and what is common to all; without bits there is nothing to measure.
+        (&["search", "--evaluations", "999", "--min-bits", "0", "--shard", "2/3"], &input, 2),
     ] {
         let result = run_in(dir.path(), &[arguments, input, &["--dry-run", "--json"]].concat());
         let json = result.json();
@@ -43,6 +45,11 @@ fn every_long_verb_says_what_it_would_do_and_writes_nothing() {
     let many = ["ptq", "--calibration-images", "1000000", "--dry-run", "--json"];
     let steps = run_in(dir.path(), &[&many[..], &input].concat()).json()["steps"].to_string();
     assert!(steps.contains("calibrate on 60 images"), "{steps}");
+    let search =
+        ["search", "--evaluations", "20", "--min-bits", "0", "--shard", "2/3", "--dry-run", "--json"];
+    let steps = run_in(dir.path(), &[&search[..], &input].concat()).json()["steps"].clone();
+    assert!(steps[1]["what"].as_str().unwrap().starts_with("at most 7 candidates"), "{steps}");
+    assert!(steps[1]["seconds"].as_f64().unwrap() > 2.0 * steps[0]["seconds"].as_f64().unwrap(), "{steps}");
     // More of the same takes longer.
     let seconds = |epochs: &str| {
         let arguments = ["train", "--depth", "8", "--batch", "20", "--dry-run", "--json", "--epochs", epochs];

@@ -31,6 +31,11 @@ impl Shard {
     pub fn takes(self, place: usize) -> bool {
         place % self.of == self.index - 1
     }
+
+    /// How many of `all` places at the most are a shard's.
+    pub fn share(self, all: usize) -> usize {
+        all.div_ceil(self.of)
+    }
 }
 
 impl FromStr for Shard {

@@ -34,7 +34,7 @@ impl Objective {
 
     /// A size that the search has counted, in bytes or bit operations.
     pub fn whole(self, size: usize) -> usize {
-        self.counted() * size
+        self.counted().saturating_mul(size)
     }
 
     /// Bytes or bit operations in the unit that people read.
@@ -46,8 +46,8 @@ impl Objective {
     pub fn within(self, shown: f64) -> usize {
         let size = (shown * self.read() / self.counted() as f64) as usize;
         // The product may fall short of a whole number by a rounding.
-        let next = self.shown(self.whole(size + 1));
-        if next <= shown { size + 1 } else { size }
+        let next = size.saturating_add(1);
+        if self.shown(self.whole(next)) <= shown { next } else { size }
     }
 
     /// Whichever of the two it is, in the unit that people read.

@@ -210,7 +210,7 @@ fn begin(args: &SearchArgs, context: &Context) -> Result<()> {
     let uniform: Vec<(u32, usize, f64)> = uniform.collect::<Result<_>>()?;
     let done = finish(&candidates, &mut ledger, &outcome, args.goal())?;
     let (Some(best), Some(quantized)) = (&done.best, &done.network) else {
-        return Err(args.found_nothing(&uniform).into());
+        return Err(args.found_nothing(&uniform, outcome.points.len(), &done.finished).into());
     };
     let (scores, answers) = Scores::with_answers(context, quantized, &setup.test)?;
     let others = candidates::every_second_right(&setup, &answers, 1);

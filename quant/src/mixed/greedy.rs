@@ -37,11 +37,8 @@ impl Searcher for Greedy {
         if let Goal::MostAccurate { limit } = trials.limits.goal {
             return most_accurate(trials, &drops, limit);
         }
-        let full = trials.uniform(trials.limits.max_bits);
-        if !trials.holds(&full)? {
-            return Some(());
-        }
-        let mut best = allocate(trials, &drops, full)?;
+        let Some(start) = most_bits_that_hold(trials)? else { return Some(()) };
+        let mut best = allocate(trials, &drops, start)?;
         loop {
             let before = best.clone();
             best = descend(trials, &drops, best)?;
@@ -51,6 +48,17 @@ impl Searcher for Greedy {
             }
         }
     }
+}
+
+/// The same bits everywhere, as many as hold the floor: mostly the most there are, but a few less may be more accurate.
+fn most_bits_that_hold(trials: &mut Trials<'_>) -> Option<Option<Vec<u32>>> {
+    for bits in (trials.limits.min_bits..=trials.limits.max_bits).rev() {
+        let uniform = trials.uniform(bits);
+        if trials.holds(&uniform)? {
+            return Some(Some(uniform));
+        }
+    }
+    Some(None)
 }
 
 /// The drop of `layer` at `bits`.
@@ -87,8 +95,8 @@ fn bisect(
 }
 
 /// The smallest allocation that stays above the floor.
-fn allocate(trials: &mut Trials<'_>, drops: &[Vec<f64>], full: Vec<u32>) -> Option<Vec<u32>> {
-    let mut found = full;
+fn allocate(trials: &mut Trials<'_>, drops: &[Vec<f64>], start: Vec<u32>) -> Option<Vec<u32>> {
+    let mut found = start;
     bisect(trials, drops, 16, |trials, bits| {
         let held = trials.holds(&bits)?;
         if held && trials.size(&bits) < trials.size(&found) {

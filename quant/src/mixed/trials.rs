@@ -131,7 +131,7 @@ impl Trials<'_> {
     /// the search is over.
     pub fn accuracy(&mut self, bits: &[u32]) -> Option<f64> {
         self.asked += 1;
-        let patient = self.asked <= PATIENCE * self.limits.budget;
+        let patient = self.asked <= PATIENCE.saturating_mul(self.limits.budget);
         if let Some(&known) = self.measured.get(bits) {
             return patient.then_some(known);
         }

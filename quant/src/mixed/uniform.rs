@@ -15,10 +15,9 @@ impl Searcher for Uniform {
     }
 
     fn run(&self, trials: &mut Trials<'_>) -> Option<()> {
-        trials.announce_uniform()?;
-        for bits in (trials.limits.min_bits..=trials.limits.max_bits).rev() {
-            trials.accuracy(&trials.uniform(bits))?;
-        }
-        Some(())
+        let widths = (trials.limits.min_bits..=trials.limits.max_bits).rev();
+        let widths: Vec<_> = widths.map(|bits| trials.uniform(bits)).collect();
+        trials.announce(widths.clone())?;
+        widths.iter().try_for_each(|bits| trials.accuracy(bits).map(|_| ()))
     }
 }

@@ -1,9 +1,10 @@
 //! What a search keeps to: a floor under the accuracy, or a limit of the size.
 
-use quant::mixed::{Goal, Limits};
+use quant::mixed::{Goal, Limits, Point};
 
 use super::{Costs, SearchArgs};
 use crate::run::exit::Failure;
+use crate::run::forecast::counted;
 
 impl SearchArgs {
     /// What the finished network is to be.
@@ -23,16 +24,31 @@ impl SearchArgs {
         Limits { goal, min_bits: self.min_bits, max_bits: self.max_bits, budget: self.evaluations, seed }
     }
 
-    /// The failure of a search that found nothing; `uniform` has bits, sizes, accuracies.
-    pub(super) fn found_nothing(&self, uniform: &[(u32, usize, f64)]) -> Failure {
+    /// The failure of a search that found nothing in `measured` candidates; `uniform` has bits, sizes, accuracies. Where
+    /// corrections make another network of a candidate, `finished` are those that were made.
+    pub(super) fn found_nothing(
+        &self,
+        uniform: &[(u32, usize, f64)],
+        measured: usize,
+        finished: &[Point],
+    ) -> Failure {
+        let raise =
+            if measured < self.evaluations { "try another --searcher" } else { "raise --evaluations" };
         Failure::Run(match self.at_most {
             None => {
+                if let Some(best) = finished.iter().map(|point| point.accuracy).max_by(f64::total_cmp) {
+                    return Failure::Run(format!(
+                        "no network reaches {}%: of {}, corrected, the best has {best:.2}%; lower --floor",
+                        self.floor,
+                        counted(finished.len(), "candidate"),
+                    ));
+                }
                 let most = uniform.last().map_or(0.0, |(_, _, accuracy)| *accuracy);
                 if let Some((bits, ..)) = uniform.iter().find(|(_, _, accuracy)| *accuracy >= self.floor) {
                     return Failure::Run(format!(
-                        "no network that reaches {}% was found in {} candidates, where {bits} bits everywhere do; raise \
-                         --evaluations",
-                        self.floor, self.evaluations
+                        "no network that reaches {}% was found in {}, where {bits} bits everywhere do; {raise}",
+                        self.floor,
+                        counted(measured, "candidate")
                     ));
                 }
                 format!(
@@ -51,8 +67,8 @@ impl SearchArgs {
                     ),
                     // The smallest of all would have kept to the limit: the search never came to it.
                     _ if least <= limit => format!(
-                        "no network of at most {limit} {unit} was found in {} candidates; raise --evaluations{}",
-                        self.evaluations,
+                        "no network of at most {limit} {unit} was found in {}; {raise}{}",
+                        counted(measured, "candidate"),
                         // These two begin by measuring what each layer costs, unless that is guessed.
                         match (self.searcher.as_str(), self.costs) {
                             ("greedy" | "dynamic", Costs::Measured) =>
@@ -84,7 +100,7 @@ mod tests {
     /// What is said where uniform widths of 1 and 3 bits have 32.2 and 97.7 KiB, 10 and 91%.
     fn said(words: &[&str]) -> String {
         let args = Line::try_parse_from([&["search"], words].concat()).unwrap().args;
-        args.found_nothing(&[(1, 33_000, 10.0), (3, 100_000, 91.0)]).to_string()
+        args.found_nothing(&[(1, 33_000, 10.0), (3, 100_000, 91.0)], args.evaluations, &[]).to_string()
     }
 
     #[test]
@@ -96,5 +112,19 @@ mod tests {
         assert!(said(&["--at-most", "40", "--searcher", "greedy"]).ends_with("with --costs output"));
         let guessed = ["--at-most", "40", "--searcher", "greedy", "--costs", "fisher"];
         assert!(said(&guessed).ends_with("raise --evaluations"));
+    }
+
+    #[test]
+    fn what_was_measured_is_said_and_more_of_it_only_where_there_was_not_enough() {
+        let args = Line::try_parse_from(["search", "--floor", "90"]).unwrap().args;
+        let uniform = [(3, 100_000, 91.0)];
+        let said = args.found_nothing(&uniform, 1, &[]).to_string();
+        assert!(
+            said.contains("found in 1 candidate, where 3") && said.ends_with("try another --searcher"),
+            "{said}"
+        );
+        let finished = [86.0, 89.5].map(|accuracy| Point { bits: vec![2], size: 9, accuracy });
+        let said = args.found_nothing(&uniform, 500, &finished).to_string();
+        assert!(said.contains("of 2 candidates, corrected, the best has 89.50%"), "{said}");
     }
 }

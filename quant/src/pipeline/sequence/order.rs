@@ -6,7 +6,7 @@ use crate::Granularity;
 /// A correction that must come before others, the others, and why.
 type Rule = (fn(Step) -> bool, fn(Step) -> bool, &'static str);
 
-const RULES: [Rule; 5] = [
+const RULES: [Rule; 6] = [
     (Step::is_float, |late| !late.is_float(), "which looks at the rounding of what it changes"),
     (Step::corrects_norms, Step::learns_norms, "which learns the batch norms itself"),
     (|step| step == Step::BiasAnalytic, measures_means, "which takes back the same shifts, as measured"),
@@ -15,6 +15,8 @@ const RULES: [Rule; 5] = [
         |late| late == Step::Balance,
         "which fixes the scales of what it changes",
     ),
+    // A signed grid is not symmetric: what is turned over has another best scale.
+    (|step| step == Step::Flip, |late| late == Step::Balance, "which fixes the scales of what it turns over"),
     (
         |step| step == Step::AdaRound,
         |late| late == Step::BatchNorm,
@@ -78,7 +80,8 @@ mod tests {
             ("adaquant,batch_norm", "batch_norm", "adaquant"),
             ("bias,bias_analytic", "bias_analytic", "bias"),
             ("batch_norm,bias_analytic", "bias_analytic", "batch_norm"),
-            ("balance,flip,equalize", "equalize", "balance"),
+            ("balance,equalize", "equalize", "balance"),
+            ("balance,flip,batch_norm", "flip", "balance"),
             ("batch_norm,adaround", "adaround", "batch_norm"),
         ] {
             let says = format!("`{first}` must come before `{late}`, which ");
