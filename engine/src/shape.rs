@@ -32,9 +32,20 @@ impl Shape {
         self.rank
     }
 
-    /// Number of elements: the product of the extents (1 for a scalar).
+    /// Number of elements: the product of the extents (1 for a scalar); the largest number if it has none, so that no
+    /// data are ever as long as a product that wrapped.
     pub fn len(&self) -> usize {
-        self.dims().iter().product()
+        if self.dims().contains(&0) {
+            return 0;
+        }
+        self.dims().iter().fold(1, |len: usize, &n| len.saturating_mul(n))
+    }
+
+    /// Whether a tensor of these extents could be in memory. Where it could not, numbers of places in it may wrap, and
+    /// kernels would read what is not theirs.
+    pub(crate) fn fits_memory(extents: &[usize]) -> bool {
+        let len = extents.iter().try_fold(1usize, |len, &n| len.checked_mul(n));
+        len.is_some_and(|len| len <= isize::MAX as usize / 16)
     }
 
     /// Whether there are no elements.

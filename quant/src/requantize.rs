@@ -50,8 +50,18 @@ pub struct RealMap {
 pub struct Bounds {
     /// Of each channel, proven (see [`crate::integer::bound`]).
     pub acc: Vec<i64>,
+    /// What `sum x_int w_int` cannot exceed, without the zero point: that is the number which a kernel shifts by `k`, the zero
+    /// point's share being part of its bias. Behind a zero point of -128 it is twice as large as `acc`.
+    pub codes: Vec<i64>,
     /// `2^b - 1` of the residual's width.
     pub residual: i64,
+}
+
+impl Bounds {
+    /// Those of sums without a zero point.
+    pub fn new(acc: Vec<i64>, residual: i64) -> Self {
+        Self { codes: acc.clone(), acc, residual }
+    }
 }
 
 /// Eq 7 with its numbers: one output of one layer.
@@ -135,18 +145,18 @@ impl Requantize {
     }
 
     /// Whether nothing can overflow: `|v| < 2^63` and `acc << k`, `r << k_r` within 32 bits, for everything within
-    /// `bounds`. (An accumulator of more than 32 bits is made of two.)
+    /// `bounds`, with the zero point and without it. (An accumulator of more than 32 bits is made of two.)
     pub fn is_safe(&self, bounds: &Bounds) -> bool {
         let (k_r, m_r) = self.residual.unwrap_or((0, 0));
         if self.left > 31 || k_r > 31 || self.shift > MAX_SHIFT {
             return false;
         }
         let r = i128::from(bounds.residual) << k_r;
-        let channels = self.multiplier.iter().zip(&self.bias).zip(&bounds.acc);
-        let safe = |((&m, &b), &acc): ((&i32, &i64), &i64)| {
-            let acc = i128::from(acc) << self.left;
+        let channels = self.multiplier.iter().zip(&self.bias).zip(bounds.acc.iter().zip(&bounds.codes));
+        let safe = |((&m, &b), (&acc, &codes)): ((&i32, &i64), (&i64, &i64))| {
+            let [acc, codes] = [acc, codes].map(|sum| i128::from(sum) << self.left);
             let v = acc * i128::from(m).abs() + r * i128::from(m_r).abs() + i128::from(b).abs();
-            v < 1 << 63 && (acc < 1 << 31 || self.left == 0)
+            v < 1 << 63 && (acc.max(codes) < 1 << 31 || self.left == 0)
         };
         r < 1 << 31 && channels.into_iter().all(safe)
     }
@@ -182,7 +192,7 @@ mod tests {
     }
 
     fn bounds(acc: i64) -> Bounds {
-        Bounds { acc: vec![acc], residual: 255 }
+        Bounds::new(vec![acc], 255)
     }
 
     #[test]
@@ -221,11 +231,11 @@ mod tests {
     #[test]
     fn a_channel_whose_sum_is_always_zero_does_not_spoil_the_others() {
         let map = RealMap { per_acc: vec![1e9, 0.25], per_residual: None, offset: vec![3.0, 0.0] };
-        let bounds = Bounds { acc: vec![0, 1 << 20], residual: 0 };
+        let bounds = Bounds::new(vec![0, 1 << 20], 0);
         let q = Requantize::new(&map, &bounds, 0, 255).unwrap();
         assert_eq!((q.left, q.multiplier[0], q.apply_ref(0, 0, 0)), (0, 0, 3));
         assert_eq!(q.apply_ref(1, 400, 0), 100);
-        let alive = Bounds { acc: vec![1 << 20; 2], residual: 0 };
+        let alive = Bounds::new(vec![1 << 20; 2], 0);
         let message = Requantize::new(&map, &alive, 0, 255).unwrap_err().to_string();
         assert!(message.contains("channels are too uneven"), "{message}");
     }
@@ -241,7 +251,7 @@ mod tests {
             lo: 0,
             hi: 255,
         };
-        let bounds = Bounds { acc: vec![1 << 32], residual: 1 << 30 };
+        let bounds = Bounds::new(vec![1 << 32], 1 << 30);
         let rest = (1 << 62) - (1 << 60);
         for sign in [1, -1] {
             assert!(
@@ -253,7 +263,7 @@ mod tests {
         // Shifted, sums and residuals have 32 bits; the shifts themselves have ends.
         let shifted = |left, shift, acc, k_r, residual| {
             Requantize { left, shift, residual: Some((k_r, 1)), ..q(1, 1, 0) }
-                .is_safe(&Bounds { acc: vec![acc], residual })
+                .is_safe(&Bounds::new(vec![acc], residual))
         };
         assert!(
             shifted(0, 0, 1 << 31, 0, 0)

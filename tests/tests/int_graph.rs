@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use engine::rng::{Purpose, Rng};
-use engine::{Role, Tensor};
+use engine::{Graph, Layer, Role, Tensor};
 use models::data::augment::Normalization;
 use models::data::loader::Loader;
 use models::data::synthetic::noise_images;
@@ -110,7 +110,7 @@ fn images_of_any_number_of_colours() {
         let table = |c| std::array::from_fn(|pixel| (pixel * (c + 3)) as u8);
         let mean =
             RealMap { per_acc: vec![1.0 / 35.0; channels], per_residual: None, offset: vec![0.0; channels] };
-        let bounds = Bounds { acc: vec![35 * 255; channels], residual: 0 };
+        let bounds = Bounds::new(vec![35 * 255; channels], 0);
         let q = Requantize::new(&mean, &bounds, 0, 255).unwrap();
         let w = (0..2 * channels).map(|i| i as i8 - 3).collect();
         let w = IntTensor::from_vec([2, channels], w).unwrap();
@@ -128,6 +128,32 @@ fn images_of_any_number_of_colours() {
             assert_equal(&IntEngine::for_isa(graph.clone(), isa).unwrap(), &image, &expected);
         }
     }
+}
+
+/// A batch norm that a ReLU reads and a sum reads too is computed twice, under two names.
+#[test]
+fn what_is_computed_twice_has_two_names() {
+    let conv = || Layer::Conv2d { c: 3, o: 3, kernel: 3, stride: 1, padding: 1 };
+    let mut graph = Graph::default();
+    let image = graph.add("input", Layer::Input, &[]);
+    let conv1 = graph.add("conv1", conv(), &[image]);
+    let norm1 = graph.add("bn1", Layer::BatchNorm { c: 3 }, &[conv1]);
+    let relu = graph.add("relu", Layer::Relu, &[norm1]);
+    let conv2 = graph.add("conv2", conv(), &[relu]);
+    let norm2 = graph.add("bn2", Layer::BatchNorm { c: 3 }, &[conv2]);
+    let sum = graph.add("sum", Layer::Add, &[norm2, norm1]);
+    let last = graph.add("last", Layer::Relu, &[sum]);
+    let pool = graph.add("pool", Layer::GlobalAvgPool, &[last]);
+    graph.add("fc", Layer::Linear { i: 3, o: 2 }, &[pool]);
+    let params = graph.init(1).unwrap();
+    let mut rng = Rng::new(1, 0);
+    let images = Tensor::from_fn([2, 6, 6, 3], |_| rng.normal());
+    let config = QuantConfig { policy: Policy::Product, ..QuantConfig::default() };
+    let quantized = Quantizer::new(config).calibrate(&graph, &params, std::iter::once(images)).unwrap();
+    let graph = quantized.lower([6, 6, 3], &|_, byte| f32::from(byte) / 64.0 - 2.0).unwrap();
+    let names: Vec<&str> = graph.nodes().iter().map(|node| node.name.as_str()).collect();
+    assert_eq!(names, ["input", "conv1", "conv1.2", "conv2", "pool", "fc"]);
+    assert_eq!(IntGraph::from_bytes(&graph.to_bytes(&BTreeMap::new())).unwrap().0, graph);
 }
 
 #[test]

@@ -274,6 +274,12 @@ fn the_sums_of_a_convolution() {
         shifted(-1 << 20, 8, count, reason);
         shifted((1 << 20) - 255, 8, count, reason);
     }
+    // A kernel shifts the sum without z, 255 * 381 where |x + z| is at most 128.
+    for (left, reason) in [(14, SOUND), (15, "within 32 what is shifted")] {
+        let x = Value { zero_point: -128, ..value([1, 1, 3], 8) };
+        let net = narrow(x, weights([1, 1, 1, 3], 127), value([1, 1, 1], 8));
+        expect(net, |net| field!(net, 2, Conv2d.outputs)[0].1.left = left, reason);
+    }
     shifted(-1 << 20, 9, 2048, SOUND);
     shifted(-1 << 20, 16, 2048, SOUND);
     let dims = [1, 1, 2, 32897];

@@ -1,8 +1,8 @@
 //! How large every activation is, whether the layers fit together, and what they cost.
 
 use super::{Graph, Layer, Node};
-use crate::ops::extent;
-use crate::{Error, Result};
+use crate::ops::{Conv2dShape, extent};
+use crate::{Error, Result, Shape};
 
 /// What a node's result is, for one image.
 #[derive(Clone, Copy, PartialEq)]
@@ -72,14 +72,21 @@ impl Node {
         };
         match (self.layer, inputs) {
             (Layer::Input, _) if image.contains(&0) => refuse("pixels and channels".to_owned()),
+            (Layer::Input, _) if !Shape::fits_memory(&image) => refuse("what memory can hold".to_owned()),
             (Layer::Input, _) => Ok(Value::Image(image)),
             (Layer::Conv2d { o: 0, .. } | Layer::Linear { o: 0, .. }, _) => {
                 refuse("one output or more".to_owned())
             }
             (Layer::Conv2d { c, o, kernel, stride, padding }, &[Value::Image([h, w, xc])]) if xc == c => {
                 let side = |n: usize| extent(n, kernel, stride, padding);
+                let [x, w_shape] = [[1, h, w, c], [o, kernel, kernel, c]].map(Shape::from);
                 match (side(h), side(w)) {
-                    (Some(h), Some(w)) => Ok(Value::Image([h, w, o])),
+                    (Some(h), Some(w)) if Conv2dShape::new(x, w_shape, stride, padding).is_ok() => {
+                        Ok(Value::Image([h, w, o]))
+                    }
+                    (Some(_), Some(_)) => {
+                        refuse("an image that memory can hold, padding included,".to_owned())
+                    }
                     _ => refuse(format!("at least a window of {kernel}x{kernel}, stride {stride}")),
                 }
             }
@@ -87,7 +94,11 @@ impl Node {
             (Layer::BatchNorm { c }, &[Value::Image([_, _, xc])]) if xc == c => Ok(inputs[0]),
             (Layer::BatchNorm { c }, _) => refuse(format!("an image of {c} channels")),
             (Layer::SubsamplePad { stride, lo, hi }, &[Value::Image([h, w, c])]) if stride > 0 => {
-                Ok(Value::Image([h.div_ceil(stride), w.div_ceil(stride), lo + c + hi]))
+                let [h, w] = [h, w].map(|n| n.div_ceil(stride));
+                match lo.checked_add(c).and_then(|c| c.checked_add(hi)) {
+                    Some(c) if Shape::fits_memory(&[h, w, c]) => Ok(Value::Image([h, w, c])),
+                    _ => refuse("no more channels than memory can hold".to_owned()),
+                }
             }
             (Layer::SubsamplePad { .. }, _) => refuse("an image, with a positive stride,".to_owned()),
             (Layer::GlobalAvgPool, &[Value::Image([_, _, c])]) => Ok(Value::Row(c)),

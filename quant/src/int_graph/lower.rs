@@ -20,7 +20,7 @@ use std::collections::HashMap;
 use engine::fast::{Norm, Step, StepOp, fuse, norm_before};
 use engine::{Error, Layer, NodeId, Result};
 
-use super::validate::acc_bounds;
+use super::validate::sum_bounds;
 use super::{IntGraph, IntNode, Op, Value, ValueId};
 use crate::integer::bias::product_scales;
 use crate::integer::bound::fits_i32;
@@ -98,8 +98,13 @@ impl Lowering<'_> {
         })
     }
 
+    /// The node `id` in integers, under its name. What is computed twice, for readers on different sides of a ReLU, has two.
     fn push(&mut self, id: NodeId, op: Op) {
-        self.nodes.push(IntNode { name: self.source.graph.nodes()[id].name.clone(), op });
+        let name = &self.source.graph.nodes()[id].name;
+        let again = (2..).map(|i| format!("{name}.{i}"));
+        let taken = |name: &String| self.nodes.iter().any(|node| node.name == *name);
+        let free = std::iter::once(name.clone()).chain(again).find(|name| !taken(name));
+        self.nodes.push(IntNode { name: free.expect("names do not end"), op });
     }
 
     /// The image's bytes, through one table per channel.
@@ -142,10 +147,9 @@ impl Lowering<'_> {
         };
         let product = product_scales("lower", &q_x, &q_w, w.dims()[0])?;
         let (a, b) = self.source.batch_norm(&nodes[norm].name)?;
-        let bounds = Bounds {
-            acc: acc_bounds(&self.values[x], &w)?,
-            residual: residual.as_ref().map_or(0, |(r, _)| i64::from(self.values[*r].largest())),
-        };
+        let [acc, codes] = sum_bounds(&self.values[x], &w)?;
+        let residual_code = residual.as_ref().map_or(0, |(r, _)| i64::from(self.values[*r].largest()));
+        let bounds = Bounds { acc, codes, residual: residual_code };
         let mut outputs = Vec::new();
         for q_y in self.wanted[id].clone() {
             let (s_y, z_y) = (f64::from(q_y.channel(0).0), q_y.channel(0).1);
@@ -187,8 +191,7 @@ impl Lowering<'_> {
         let node = &self.source.graph.nodes()[id];
         let (x, q_x) = self.read(node.inputs[0], &node.name)?;
         let ([h, w, c], (s_x, z_x)) = (self.values[x].dims, q_x.channel(0));
-        let bounds =
-            Bounds { acc: vec![(h * w) as i64 * i64::from(self.values[x].largest()); c], residual: 0 };
+        let bounds = Bounds::new(vec![(h * w) as i64 * i64::from(self.values[x].largest()); c], 0);
         let mut outputs = Vec::new();
         for q_y in self.wanted[id].clone() {
             let (s_y, z_y) = q_y.channel(0);
@@ -211,8 +214,8 @@ impl Lowering<'_> {
         let (w, w_bits, q_w) = self.source.weights(&node.name)?;
         let scales = product_scales("lower", &q_x, &q_w, w.dims()[0])?;
         let b_int = quantize_bias(self.source.params.get(&format!("{}.bias", node.name))?.data(), &scales)?;
-        let bounds = acc_bounds(&self.values[x], &w)?;
-        if let Some(c) = (0..b_int.len()).find(|&c| !fits_i32(bounds[c] + b_int[c].abs())) {
+        let [acc, _] = sum_bounds(&self.values[x], &w)?;
+        if let Some(c) = (0..b_int.len()).find(|&c| !fits_i32(acc[c] + b_int[c].abs())) {
             let detail = format!(
                 "layer `{}`: class {c} has a bias of {} steps of {:e}, and a logit of an integer-only network has 32 \
                  bits: the weights are too small beside the bias; policy `course` takes it in 64",

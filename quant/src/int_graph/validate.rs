@@ -22,13 +22,17 @@ impl IntGraph {
             .iter()
             .enumerate()
             .try_for_each(|(id, v)| check_value(v).map_err(|e| at("value", id, &e)))?;
-        let mut written = HashSet::new();
+        let (mut written, mut names) = (HashSet::new(), HashSet::new());
         for (id, node) in self.nodes.iter().enumerate() {
             let (first, last) = (id == 0, id + 1 == self.nodes.len());
             let named =
                 |detail: String| Error::value("integer graph", format!("node `{}`: {detail}", node.name));
             if first != matches!(node.op, Op::Lookup { .. }) || last != matches!(node.op, Op::Linear { .. }) {
                 return Err(named("the first node must be the lookup, the last the linear layer".into()));
+            }
+            // A file keeps what a node consists of under its name.
+            if !names.insert(&node.name) {
+                return Err(named("another node has this name".into()));
             }
             if let Some(x) = node.op.inputs().iter().find(|x| !written.contains(*x)) {
                 return Err(named(format!("reads value {x}, which nothing has computed yet")));
@@ -69,10 +73,9 @@ impl IntGraph {
                     "a window that fits, real zero among the codes",
                 )?;
                 let dims = sides.map_or([0; 3], |(h, w)| [h, w, o]);
-                let bounds = Bounds {
-                    acc: acc_bounds(x, w)?,
-                    residual: residual.map_or(0, |r| i64::from(value(&r).largest())),
-                };
+                let [acc, codes] = sum_bounds(x, w)?;
+                let residual_code = residual.map_or(0, |r| i64::from(value(&r).largest()));
+                let bounds = Bounds { acc, codes, residual: residual_code };
                 if let Some(r) = residual {
                     expect(value(r).dims == dims, "a residual of the result's shape")?;
                 }
@@ -96,7 +99,7 @@ impl IntGraph {
                 let x = value(x);
                 let acc = (x.dims[0] * x.dims[1]) as i64 * i64::from(x.largest());
                 expect(fits_i32(acc) && !outputs.is_empty(), "a sum within 32 bits, and an output")?;
-                let bounds = Bounds { acc: vec![acc; x.dims[2]], residual: 0 };
+                let bounds = Bounds::new(vec![acc; x.dims[2]], 0);
                 outputs.iter().try_for_each(|(y, q)| {
                     expect(q.residual.is_none(), "no residual")?;
                     check_output(value(y), [1, 1, x.dims[2]], q, &bounds)
@@ -112,24 +115,26 @@ impl IntGraph {
                     "a bias for each class",
                 )?;
                 expect(positive, "scales that are positive and finite")?;
-                let narrow =
-                    acc_bounds(x, w)?.iter().zip(b_int).all(|(a, b)| fits_i32(a + i64::from(*b).abs()));
+                let [acc, _] = sum_bounds(x, w)?;
+                let narrow = acc.iter().zip(b_int).all(|(a, b)| fits_i32(a + i64::from(*b).abs()));
                 expect(narrow, "logits within 32 bits")
             }
         }
     }
 }
 
-/// What no sum of each channel can exceed; an error where the kernels' 32 bits could overflow on the way.
-pub(super) fn acc_bounds(x: &Value, w: &IntTensor<i8>) -> Result<Vec<i64>> {
+/// What no sum of each channel can exceed, of `(x_int + z_x) w_int` and of what the kernels add up, `x_int w_int` (of each
+/// plane); an error where their 32 bits could overflow on the way.
+pub(super) fn sum_bounds(x: &Value, w: &IntTensor<i8>) -> Result<[Vec<i64>; 2]> {
     let largest_x = i64::from((x.largest() + x.zero_point).abs().max(x.zero_point.abs()));
+    let largest_code = i64::from(x.largest().min(255));
     let row = w.len() / w.dims()[0];
     let sums: Vec<i64> = w.data().chunks(row).map(|w| w.iter().map(|w| i64::from(*w).abs()).sum()).collect();
     let fits = sums
         .iter()
         .all(|sum| if x.bits <= 8 { fits_i32(largest_x.max(255) * sum) } else { fits_i32(255 * sum) });
     expect(fits, "sums within 32 bits")?;
-    Ok(sums.into_iter().map(|sum| accumulator_bound(largest_x, sum, 0)).collect())
+    Ok([largest_x, largest_code].map(|x| sums.iter().map(|sum| accumulator_bound(x, *sum, 0)).collect()))
 }
 
 fn check_value(v: &Value) -> Result<()> {
@@ -157,7 +162,7 @@ fn check_output(y: &Value, dims: [usize; 3], q: &Requantize, bounds: &Bounds) ->
         lengths && 0 <= q.lo && q.lo <= q.hi && q.hi <= y.largest(),
         "one multiplier and bias per channel, codes on the grid",
     )?;
-    expect(q.is_safe(bounds), "sums within 64 bits")
+    expect(q.is_safe(bounds), "sums within 64 bits, within 32 what is shifted")
 }
 
 fn expect(holds: bool, what: &str) -> Result<()> {

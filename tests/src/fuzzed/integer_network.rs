@@ -36,9 +36,14 @@ pub(super) fn graph(bytes: &[u8]) {
     let Some((values, nodes)) = Builder::default().build(&mut choices) else { return };
     // A number may break a rule; then it must be the validation that says so.
     let Some(graph) = one_line(IntGraph::new(values, nodes)) else { return };
-    let file = graph.to_bytes(&Default::default());
-    assert_eq!(IntGraph::from_bytes(&file).expect("what was written can be read").0, graph);
+    comes_back(&graph);
     agree(&graph, &mut choices.rng());
+}
+
+/// What is written is what is read.
+pub(super) fn comes_back(graph: &IntGraph) {
+    let file = graph.to_bytes(&Default::default());
+    assert_eq!(IntGraph::from_bytes(&file).expect("what was written can be read").0, *graph);
 }
 
 /// Every code of every value is the reference's, on every instruction set of this machine.
@@ -93,7 +98,7 @@ impl Builder {
         let x = self.read(choices);
         let [h, w, c] = self.values[x].dims;
         let acc = (h * w) as i64 * i64::from(self.values[x].largest());
-        let bounds = Bounds { acc: vec![acc; c], residual: 0 };
+        let bounds = Bounds::new(vec![acc; c], 0);
         let outputs = self.outputs(choices, [1, 1, c], &bounds, false)?;
         let x_linear = outputs[choices.below(outputs.len())].0;
         self.push(Op::GlobalAvgPool { x, outputs });
@@ -150,12 +155,13 @@ impl Builder {
         let w = weights(choices, &[o, kh, kw, c], w_bits)?;
         let largest = i64::from((from.largest() + from.zero_point).abs().max(from.zero_point.abs()));
         let sums = w.data().chunks(kh * kw * c).map(|w| w.iter().map(|w| i64::from(*w).abs()).sum());
+        let largest = largest.max(i64::from(from.largest()));
         let acc = sums.map(|sum| accumulator_bound(largest, sum, 0)).collect();
         let same: Vec<usize> = (0..self.values.len()).filter(|&v| self.values[v].dims == dims).collect();
         let wanted = !same.is_empty() && choices.below(2) == 1;
         let residual = wanted.then(|| same[choices.below(same.len())]);
         let largest = residual.map_or(0, |r| i64::from(self.values[r].largest()));
-        let bounds = Bounds { acc, residual: largest };
+        let bounds = Bounds::new(acc, largest);
         let outputs = self.outputs(choices, dims, &bounds, residual.is_some())?;
         self.push(Op::Conv2d { x, w, w_bits, stride, padding, residual, outputs });
         Some(())

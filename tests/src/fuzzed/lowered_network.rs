@@ -6,7 +6,7 @@ use quant::scale::TABLE;
 use quant::{ActivationRule, Granularity, LayerBits, Policy, QuantConfig, Quantizer, Widths};
 
 use super::choices::Choices;
-use super::integer_network::agree;
+use super::integer_network::{agree, comes_back};
 use super::one_line;
 
 /// A network that the bytes choose: mostly of a form that integers have, sometimes not.
@@ -45,6 +45,7 @@ pub(super) fn lowered(bytes: &[u8]) {
     let Some(quantized) = one_line(calibrated) else { return };
     let pixel = |c: usize, p: u8| loud * (f32::from(p) / 64.0 - 2.0 + c as f32 / 8.0);
     if let Some(graph) = one_line(quantized.lower(image, &pixel)) {
+        comes_back(&graph);
         agree(&graph, &mut rng);
     }
 }

@@ -38,8 +38,9 @@ impl Conv2dShape {
     /// From the shapes of `x [N, H, W, C]` and `w [O, KH, KW, C]`.
     ///
     /// # Errors
-    /// If they are not of rank 4, an extent other than N is 0, their channels differ, the stride is 0, or the kernel is
-    /// larger than the padded image.
+    /// If they are not of rank 4, an extent other than N is 0, their channels differ, the stride is 0, the kernel is
+    /// larger than the padded image, or the padded images, the weights, the result or its windows (im2col) are more than
+    /// memory can hold.
     pub fn new(x: Shape, w: Shape, stride: usize, padding: usize) -> Result<Self> {
         let (Some((n, h, width, c)), Some((o, kh, kw, wc))) = (x.nhwc(), w.nhwc()) else {
             let detail = format!("needs x [N, H, W, C] and w [O, KH, KW, C], got {x} and {w}");
@@ -57,6 +58,19 @@ impl Conv2dShape {
             let detail = format!("w {w} with stride {stride}, padding {padding} does not fit into x {x}");
             return Err(Error::shape("conv2d", detail));
         };
+        let images = n.max(1);
+        let sizes = [
+            [images, h + 2 * padding, width + 2 * padding, c, 1], // which have numbers: `extent` has seen to it
+            [o, kh, kw, c, 1],
+            [images, oh, ow, o, 1],
+            [images, oh * ow, kh, kw, c],
+        ];
+        // No product may wrap on the way, not even one of two.
+        if !Shape::fits_memory(&[oh, ow]) || !sizes.iter().all(|extents| Shape::fits_memory(extents)) {
+            let detail =
+                format!("x {x}, w {w} with stride {stride}, padding {padding} do not fit into memory");
+            return Err(Error::shape("conv2d", detail));
+        }
         Ok(Self { n, h, w: width, c, o, kh, kw, stride, padding, oh, ow })
     }
 
@@ -114,5 +128,23 @@ mod tests {
             "conv2d: x [1, 8, 8, 3] has 3 channels but w [16, 3, 3, 4] has 4"
         );
         assert!(refuse([1, 2, 2, 3], [16, 3, 3, 3]).contains("does not fit into"));
+    }
+
+    /// Sixteen numbers are no image of `2^60 + 1` pixels of sixteen, though their product wraps to sixteen.
+    #[test]
+    fn what_memory_cannot_hold_is_refused() {
+        let huge = usize::MAX / 16 + 2;
+        assert!(crate::Tensor::from_vec([1, huge, 1, 16], vec![0.0; 16]).is_err());
+        let refused = |x: [usize; 4], w: [usize; 4], stride, padding| {
+            let result = Conv2dShape::new(x.into(), w.into(), stride, padding);
+            result.is_err_and(|e| e.to_string().contains("do not fit into memory"))
+        };
+        assert!(refused([1, huge, 1, 16], [16, 1, 1, 16], 1, 0));
+        assert!(refused([1, 1, 1, 32], [16, 1, 1, 32], huge / 32, huge / 2));
+        assert!(refused([1, huge / 4, huge / 4, 1], [1, 1, 1, 1], huge / 4, 0));
+        assert!(
+            !refused([0, 224, 224, 3], [64, 7, 7, 3], 2, 3)
+                && !refused([512, 224, 224, 64], [64, 3, 3, 64], 1, 1)
+        );
     }
 }

@@ -38,10 +38,10 @@ fn check(kernel: &MicroKernel, rng: &mut Rng, scratch: &mut Scratch) {
     let (residual_place, len) = place(rng, rows, cols, channels);
     let residual: Vec<Plane> = (0..rng.below(3)).map(|_| random_plane(rng, len)).collect();
     let largest = |planes: usize| (1i64 << (8 * planes)) - 1;
-    let bounds = Bounds {
-        acc: vec![largest(planes.len()) * i64::from(most) * k as i64; channels],
-        residual: largest(residual.len()),
-    };
+    let bounds = Bounds::new(
+        vec![largest(planes.len()) * i64::from(most) * k as i64; channels],
+        largest(residual.len()),
+    );
     let (mut outputs, mut eq7, mut written, mut wanted) = (vec![], vec![], vec![], vec![]);
     for _ in 0..1 + rng.below(2) {
         let count = 1 + rng.below(2);

@@ -88,7 +88,7 @@ impl Edge {
     fn check<L: Lanes>(self, name: &str) {
         let (q, most) = (self.requantize(), self.largest_sum());
         let acc = if self.planes[0] == 2 { most * 257 } else { most };
-        let bounds = Bounds { acc: vec![acc; self.channels], residual: (1 << (8 * self.planes[1])) - 1 };
+        let bounds = Bounds::new(vec![acc; self.channels], (1 << (8 * self.planes[1])) - 1);
         assert!(q.is_safe(&bounds), "{self:?} asks for more than eq 7 promises");
 
         // 7 tiles, 112 sums for each channel: a stride from end to end, and both ends exactly.
