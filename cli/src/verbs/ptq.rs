@@ -37,7 +37,8 @@ pub struct PtqArgs {
     /// A scale of weights for each tensor (per_tensor) or output channel (per_channel)
     #[arg(long, value_name = "WHAT", default_value_t = Granularity::PerTensor)]
     weight_granularity: Granularity,
-    /// Rule that chooses the range of activations: max, mse, percentile, moving_average, ...
+    /// Rule that chooses the range of activations that are never negative: max, mse, percentile, moving_average, ...; others
+    /// keep theirs
     #[arg(long, value_name = "RULE", default_value = "heuristic")]
     activation_rule: ActivationRule,
     /// Images to calibrate on

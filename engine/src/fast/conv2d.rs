@@ -1,5 +1,5 @@
 //! Convolution, fast; equals the plain [`ops::conv2d`](crate::ops::conv2d()) up to rounding, by every algorithm on every
-//! instruction set (`conv2d/tests.rs`).
+//! instruction set (`conv2d/tests.rs`), for numbers that are finite: the zeros of the padding are multiplied, not left out.
 //!
 //! Three algorithms compute it: im2col with a matrix product (general, and the one to read first), the direct
 //! kernels of [`crate::kernel`] (fast, for channel counts that fill vectors), and Winograd's (fastest, for 3x3

@@ -14,7 +14,7 @@
 //! `fast/conv2d/tests.rs` holds it to them.
 //!
 //! Price: the transforms amplify rounding. Against `f64`, errors are a few times those of the direct sum (the tests
-//! state the bound).
+//! state the bound), and a number beyond 2e37 or one that is none spoils the whole tile.
 
 mod filters;
 mod grad;

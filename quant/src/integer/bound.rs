@@ -50,7 +50,7 @@ impl Accumulators {
         }
     }
 
-    /// `y = scale[channel] * accumulator`: the product in `f64`, rounded once to `f32`.
+    /// `y = scale[channel] * accumulator`: the product in `f64`, then rounded to `f32`.
     ///
     /// # Panics
     /// Unless there is one scale for each channel (index of the last axis).

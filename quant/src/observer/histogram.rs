@@ -57,15 +57,19 @@ impl Histogram {
     }
 
     /// The scale by `rule` on `grid`; exact for `symmetric`, to the width of a bin for `percentile`. Rules that look for the least of
-    /// something (`heuristic`, `entropy`) find that of the bins' centres, which may lie elsewhere where the curve is flat. 1
-    /// before the first value.
+    /// something (`heuristic`, `entropy`) find that of the bins' centres, which may lie elsewhere where the curve is flat; above 8
+    /// bits they find no more than the scale that covers the range. 1 before the first value.
     pub fn scale(&self, rule: ScaleRule, grid: Grid) -> f32 {
         let Some(range) = self.range else { return 1.0 };
+        let covering = ScaleRule::SYMMETRIC.scale_of(&Sample::new(&[range.min, range.max]), grid);
         if rule == ScaleRule::SYMMETRIC {
-            return rule.scale_of(&Sample::new(&[range.min, range.max]), grid);
+            return covering;
         }
         let (values, weights) = self.bins();
-        rule.scale_of(&Sample::weighted(&values, &weights), grid)
+        let scale = rule.scale_of(&Sample::weighted(&values, &weights), grid);
+        // Codes of more than 8 bits tell apart what lies in one bin. To a rule that sees the centres alone every step under
+        // which these are levels is exact; those above the one that covers the range only lose bits.
+        if grid.bits() > 8 { scale.min(covering) } else { scale }
     }
 
     /// The clipping value that keeps the fraction `kept` of the values inside.
@@ -129,5 +133,29 @@ impl Observer for Histogram {
 
     fn range(&self) -> Option<Range> {
         self.range
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use engine::rng::Rng;
+
+    use super::*;
+
+    #[test]
+    fn fine_grids_cover_the_range_and_no_more() {
+        let mut histogram = Histogram::default();
+        let mut rng = Rng::new(1, 0);
+        let x: Vec<f32> = (0..20_000).map(|_| rng.normal().max(0.0)).collect();
+        histogram.observe(&x).unwrap();
+        let largest = histogram.range().unwrap().max;
+        for bits in 9..=16 {
+            let range = histogram.clip_range(ScaleRule::HEURISTIC, bits).unwrap().unwrap();
+            assert!(
+                range.max <= 1.001 * largest,
+                "{bits} bits: {} where the largest value is {largest}",
+                range.max
+            );
+        }
     }
 }

@@ -39,8 +39,16 @@ pub(super) struct Learner<'a> {
     params: Params,
     hook: UnitHook,
     optimizers: [Adam; 2],
-    /// Learning rate of each parameter at the beginning; none if it stays.
-    rates: Vec<Option<f32>>,
+    /// Learning rate of each parameter; none if it stays.
+    rates: Vec<Option<Rate>>,
+}
+
+/// A learning rate.
+#[derive(Clone, Copy)]
+struct Rate {
+    first: f32,
+    /// Whether it falls to zero by half a cosine. That of `v` does not: (7f) works last, and has to bring every `h` to an end.
+    falls: bool,
 }
 
 impl<'a> Learner<'a> {
@@ -73,11 +81,11 @@ impl<'a> Learner<'a> {
             Role::Weight => {
                 let learned = name.strip_suffix(".weight").and_then(|layer| hook.weights.get(layer))?;
                 Some(match learned {
-                    Learned::Rounding(_) => method.weight_rate,
-                    Learned::Free(_) => method.weight_rate * rms(value),
+                    Learned::Rounding(_) => Rate { first: method.weight_rate, falls: false },
+                    Learned::Free(_) => Rate { first: method.weight_rate * rms(value), falls: true },
                 })
             }
-            Role::Norm | Role::Bias => method.norms.then_some(method.norm_rate),
+            Role::Norm | Role::Bias => method.norms.then_some(Rate { first: method.norm_rate, falls: true }),
             Role::Running => None,
         };
         let rates = params.iter().map(|p| rate(&p.name, p.role, &p.value)).collect();
@@ -119,7 +127,8 @@ impl<'a> Learner<'a> {
         let done = iteration as f32 / iterations as f32;
         self.regularize(&mut grads, done);
         let falling = 0.5 * (1.0 + (done * std::f32::consts::PI).cos());
-        let rates: Vec<f32> = self.rates.iter().map(|rate| falling * rate.unwrap_or(0.0)).collect();
+        let now = |rate: Rate| if rate.falls { falling * rate.first } else { rate.first };
+        let rates: Vec<f32> = self.rates.iter().map(|rate| rate.map_or(0.0, now)).collect();
         let [of_params, of_steps] = &mut self.optimizers;
         of_params.step(&mut self.params, &grads, &rates)?;
         let grads = self.hook.gradients(&tape);
@@ -210,7 +219,40 @@ fn squared_error(y: &Tensor, target: &Tensor) -> (f64, Tensor) {
 
 #[cfg(test)]
 mod tests {
+    use engine::{Float, Layer};
+
+    use super::super::rectified::rectified_sigmoid;
     use super::*;
+    use crate::{LayerBits, Policy, QuantConfig, Quantizer};
+
+    /// At the end of learning nearly every weight is on a level: what is stored is what was learned.
+    #[test]
+    fn every_rounding_is_decided_in_the_end() {
+        let mut graph = Graph::default();
+        let image = graph.add("input", Layer::Input, &[]);
+        let conv =
+            graph.add("conv", Layer::Conv2d { c: 4, o: 6, kernel: 3, stride: 1, padding: 1 }, &[image]);
+        let pool = graph.add("pool", Layer::GlobalAvgPool, &[conv]);
+        graph.add("fc", Layer::Linear { i: 6, o: 3 }, &[pool]);
+        let float = graph.init(1).unwrap();
+        let mut rng = Rng::new(1, 0);
+        let images = Tensor::from_fn([8, 4, 4, 4], |_| rng.normal());
+        let config = QuantConfig { policy: Policy::Product, ..QuantConfig::default() };
+        let quantizer = Quantizer::new(config).with_layer_bits(LayerBits::of([("conv", 3, None)]));
+        let images = || std::iter::once(images.clone());
+        let quantized = quantizer.calibrate(&graph, &float, images()).unwrap();
+        let x = Values::of_images(images()).unwrap();
+        let y = x.at(&graph, &float, conv, &mut Float).unwrap();
+        let examples = Examples { x_q: Values::of_images(images()).unwrap(), x, y };
+        let method = Method { batch: 8, ..Method::ADAROUND };
+        let mut learner = Learner::new(&quantized, Unit { from: image, to: conv }, &method).unwrap();
+        for iteration in 0..method.iterations {
+            learner.step(&examples, (1, 0, iteration)).unwrap();
+        }
+        let v = learner.params.get("conv.weight").unwrap();
+        let open = v.data().iter().filter(|v| (0.01..0.99).contains(&rectified_sigmoid(**v))).count();
+        assert!(open * 10 < v.len(), "{open} of {} are undecided", v.len());
+    }
 
     #[test]
     fn the_error_and_its_gradient_by_hand() {

@@ -30,8 +30,8 @@ pub(crate) struct WinogradConv<'a> {
     pub scratch: &'a mut [f32],
 }
 
-/// Tiles of a block: `v` of 36 points takes 37 KiB with 16 channels (and with 32); with 64 channels the transformed
-/// filters are 590 KiB, and reading them for fewer than 8 tiles would take longer than using them.
+/// Tiles of a block: `v` of 36 points takes 36 KiB with 16 channels (and with 32); with 64 channels the transformed
+/// filters are 576 KiB, and reading them for fewer than 8 tiles would take longer than using them.
 fn block(c: usize) -> usize {
     (256 / c).clamp(8, 16)
 }

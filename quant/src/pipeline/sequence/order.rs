@@ -6,7 +6,7 @@ use crate::Granularity;
 /// A correction that must come before others, the others, and why.
 type Rule = (fn(Step) -> bool, fn(Step) -> bool, &'static str);
 
-const RULES: [Rule; 6] = [
+const RULES: [Rule; 7] = [
     (Step::is_float, |late| !late.is_float(), "which looks at the rounding of what it changes"),
     (Step::corrects_norms, Step::learns_norms, "which learns the batch norms itself"),
     (|step| step == Step::BiasAnalytic, measures_means, "which takes back the same shifts, as measured"),
@@ -21,6 +21,11 @@ const RULES: [Rule; 6] = [
         |step| step == Step::AdaRound,
         |late| late == Step::BatchNorm,
         "which measures the rounding that it changes",
+    ),
+    (
+        |step| step == Step::AdaRound,
+        Step::learns_norms,
+        "which learns batch norms for the rounding that it changes",
     ),
 ];
 
@@ -43,9 +48,11 @@ impl Sequence {
         if self.0.contains(&Step::Balance) && granularity == Granularity::PerChannel {
             idle.push("`balance` changes nothing where every channel has a scale of its own".to_owned());
         }
-        let measured = self.0.iter().find(|step| measures_means(**step));
-        if let Some(measured) = measured.filter(|_| self.0.contains(&Step::BiasAnalytic)) {
-            let name = measured.name();
+        let analytic = self.0.iter().skip_while(|step| **step != Step::BiasAnalytic);
+        // Weights that are learned in between see the means that it has moved.
+        let measured =
+            analytic.take_while(|step| step.method().is_none()).find(|step| measures_means(**step));
+        if let Some(name) = measured.map(|step| step.name()) {
             idle.push(format!("`bias_analytic` is taken back by `{name}`, which measures the same shifts"));
         }
         idle
@@ -63,6 +70,7 @@ mod tests {
         assert!(
             idle("balance,batch_norm", Granularity::PerChannel)[0].starts_with("`balance` changes nothing")
         );
+        assert!(idle("bias_analytic,adaround,batch_norm", Granularity::PerTensor).is_empty());
         for measured in ["bias", "batch_norm"] {
             let found = idle(&format!("bias_analytic,{measured}"), Granularity::PerTensor);
             assert!(
@@ -83,9 +91,11 @@ mod tests {
             ("balance,equalize", "equalize", "balance"),
             ("balance,flip,batch_norm", "flip", "balance"),
             ("batch_norm,adaround", "adaround", "batch_norm"),
+            ("adaquant,adaround", "adaround", "adaquant"),
         ] {
             let says = format!("`{first}` must come before `{late}`, which ");
             assert!(message(text).contains(&says), "{}", message(text));
         }
+        assert!(message("bias_analytic,bias_analytic").contains("`bias_analytic` stands there twice"));
     }
 }
