@@ -70,7 +70,7 @@ impl Problem {
         // Sums of a random walk, spread over the codes.
         let per_acc = vec![1.0 / (10.0 * (k as f64).sqrt()); layer.o];
         let map = RealMap { per_acc, offset: vec![128.0; layer.o], per_residual: None };
-        let bounds = Bounds { acc: vec![255 * i64::from(MOST) * k as i64; layer.o], residual: 0 };
+        let bounds = Bounds::new(vec![255 * i64::from(MOST) * k as i64; layer.o], 0);
         let requantize = Requantize::new(&map, &bounds, 0, 255).expect("small sums");
         Self { layer, image, w, requantize }
     }

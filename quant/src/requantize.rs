@@ -50,7 +50,7 @@ pub struct RealMap {
 pub struct Bounds {
     /// Of each channel, proven (see [`crate::integer::bound`]).
     pub acc: Vec<i64>,
-    /// What `sum x_int w_int` cannot exceed, without the zero point: that is the number which a kernel shifts by `k`, the zero
+    /// What `sum x_int w_int` cannot exceed, without the zero point: that is the number which the engine shifts by `k`, the zero
     /// point's share being part of its bias. Behind a zero point of -128 it is twice as large as `acc`.
     pub codes: Vec<i64>,
     /// `2^b - 1` of the residual's width.
