@@ -80,14 +80,12 @@ impl Node {
             (Layer::Conv2d { c, o, kernel, stride, padding }, &[Value::Image([h, w, xc])]) if xc == c => {
                 let side = |n: usize| extent(n, kernel, stride, padding);
                 let [x, w_shape] = [[1, h, w, c], [o, kernel, kernel, c]].map(Shape::from);
-                match (side(h), side(w)) {
-                    (Some(h), Some(w)) if Conv2dShape::new(x, w_shape, stride, padding).is_ok() => {
-                        Ok(Value::Image([h, w, o]))
-                    }
-                    (Some(_), Some(_)) => {
+                match Conv2dShape::new(x, w_shape, stride, padding) {
+                    Ok(shape) => Ok(Value::Image([shape.oh, shape.ow, o])),
+                    Err(_) if side(h).and(side(w)).is_some() => {
                         refuse("an image that memory can hold, padding included,".to_owned())
                     }
-                    _ => refuse(format!("at least a window of {kernel}x{kernel}, stride {stride}")),
+                    Err(_) => refuse(format!("at least a window of {kernel}x{kernel}, stride {stride}")),
                 }
             }
             (Layer::Conv2d { c, .. }, _) => refuse(format!("an image of {c} channels")),

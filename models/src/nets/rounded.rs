@@ -5,8 +5,8 @@ use engine::Role;
 use crate::{Error, QuantizedNetwork, Result};
 
 impl QuantizedNetwork {
-    /// The same codes of layers of up to 8 bits, and every other number (scales, weights of more bits, ranges, norms, biases, layers in floats) with `kept` bits of its mantissa:
-    /// the nearest such number, of two the even one. With 7 bits they are `bf16`; 10 are those of `f16`, but with all the exponents
+    /// The same codes of layers of up to 8 bits, and every other number (scales, weights of more bits, ranges, norms, biases,
+    /// layers in floats) with `kept` bits of its mantissa: the nearest such number, of two the even one. With 7 bits they are `bf16`; 10 are those of `f16`, but with all the exponents
     /// of `f32`, so that a small variance does not become 0.
     ///
     /// This is another network: evaluate it, not the one it was made of.

@@ -120,13 +120,7 @@ impl Sequence {
     /// If one comes behind another that it must precede, or `bias_analytic` twice.
     pub fn new(steps: Vec<Step>) -> Result<Self> {
         for (i, step) in steps.iter().enumerate() {
-            if *step == Step::BiasAnalytic && steps[..i].contains(step) {
-                let text = format!("`{}` stands there twice, and would take a shift back twice", step.name());
-                return Err(Error::value("correction", text));
-            }
-            let broken = order::broken(&steps[..i], *step);
-            if let Some((late, why)) = broken {
-                let text = format!("`{}` must come before `{}`, {why}", step.name(), late.name());
+            if let Some(text) = order::refusal(&steps[..i], *step) {
                 return Err(Error::value("correction", text));
             }
         }

@@ -95,7 +95,7 @@ pub(in crate::fast) fn moments(isa: Isa, x: &[f32], c: usize) -> Vec<f32> {
 /// Mean and variance of `count` pixels from the [`moments`] of images. Sums of one image are taken in `f32`, sums over
 /// images in `f64` and in order: the same bits for any number of threads. The larger `|mean|` beside the deviation, the
 /// more of `E[x^2] - E[x]^2` is lost to rounding: of values spread at random, in images of 1,024 pixels, less than 1e-3 of it where the
-/// mean is ten deviations, less than 1e-1 where it is a hundred; of two values that alternate, up to twice as much.
+/// mean is ten deviations, less than 1e-1 where it is a hundred; others may lose more.
 pub(in crate::fast) fn statistics(sums: &[Vec<f32>], count: usize) -> BatchStats {
     let c = sums.first().map_or(0, |s| s.len() / 2);
     let total = |i: usize| sums.iter().map(|s| f64::from(s[i])).sum::<f64>() / count as f64;

@@ -33,12 +33,17 @@ fn measures_means(step: Step) -> bool {
     matches!(step, Step::Bias | Step::BatchNorm)
 }
 
-/// Which of those `before` `step` must come behind it, and why; none if the order may be so.
-pub(super) fn broken(before: &[Step], step: Step) -> Option<(Step, &'static str)> {
-    RULES
-        .iter()
-        .filter(|(first, ..)| first(step))
-        .find_map(|(_, late, why)| before.iter().copied().find(|b| late(*b)).map(|b| (b, *why)))
+/// Why `step` must not come behind those `before`; none if it may.
+pub(super) fn refusal(before: &[Step], step: Step) -> Option<String> {
+    let name = step.name();
+    if step == Step::BiasAnalytic && before.contains(&step) {
+        return Some(format!("`{name}` stands there twice, and would take a shift back twice"));
+    }
+    let broken = |(first, late, why): &Rule| {
+        let late = before.iter().filter(|_| first(step)).find(|b| late(**b))?;
+        Some(format!("`{name}` must come before `{}`, {why}", late.name()))
+    };
+    RULES.iter().find_map(broken)
 }
 
 impl Sequence {
