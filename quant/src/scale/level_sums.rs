@@ -148,12 +148,11 @@ impl LevelSums {
     fn below(&self, edge: f64) -> usize {
         let bucket = ((edge - self.origin) * self.per_unit).clamp(0.0, (BUCKETS - 1) as f64) as usize;
         let bucket = bucket.saturating_sub(1)..=(bucket + 1).min(BUCKETS - 1);
-        let (lo, hi) = (self.start[*bucket.start()] as usize, self.start[*bucket.end() + 1] as usize);
-        let (lo, hi) = (
-            if *bucket.start() == 0 { 0 } else { lo },
-            if *bucket.end() == BUCKETS - 1 { self.x.len() } else { hi },
-        );
-        lo + self.x[lo..hi].partition_point(|&x| f64::from(x) < edge)
+        let from = self.start[*bucket.start()] as usize;
+        // The last bucket's upper edge is the largest value, which is not below it.
+        let last = *bucket.end() == BUCKETS - 1;
+        let to = if last { self.x.len() } else { self.start[*bucket.end() + 1] as usize };
+        from + self.x[from..to].partition_point(|&x| f64::from(x) < edge)
     }
 }
 
@@ -207,6 +206,12 @@ mod tests {
         assert_eq!(sums.improve(1.0, Grid::signed(2).unwrap()), Some(12.0 / 10.0));
         assert_eq!(sums.mse(1.0, Grid::signed(2).unwrap()), (4.0 * 0.25 + 4.0) / 8.0);
         assert_eq!(sums.improve(100.0, Grid::signed(2).unwrap()), None);
+        // Sums of very different sizes lose the smaller terms: a quotient is made only of what is left on both sides.
+        let improved = |x: [f32; 2], w: [f64; 2], signed| {
+            LevelSums::new(&Sample::weighted(&x, &w)).improve(1.0, Grid::new(2, signed).unwrap())
+        };
+        assert_eq!(improved([1e-3, 1.0], [1e20, 1e3], true), None); // the denominator is lost
+        assert_eq!(improved([-1e3, 1.0], [1e15, 1.0], false), None); // the numerator is
         let largest = |bits, signed| sums.largest_scale(Grid::new(bits, signed).unwrap());
         assert_eq!([largest(2, true), largest(2, false), largest(1, true)], [3.0, 1.0, 2.0]);
         let none = LevelSums::new(&Sample::new(&[]));

@@ -103,3 +103,32 @@ impl Cells {
         Some(Self { middles, counts, moved: (moved / total).sqrt() })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use engine::rng::Rng;
+
+    use super::*;
+
+    #[test]
+    fn brute_force_by_hand() {
+        // Scales 0.3125, 0.625, ...: the second has code -2 for -1.25, the fourth code -1.
+        assert_eq!(optimum_ref(&Sample::new(&[-1.25]), Grid::signed(2).unwrap(), 8), (0.625, 0.0));
+    }
+
+    /// With weights the rules only search. Among a handful of values they sometimes miss what the exact sweep finds.
+    #[test]
+    fn a_small_sample_is_swept_and_not_thinned() {
+        let (mut rng, grid, mut missed) = (Rng::new(2, 0), Grid::signed(4).unwrap(), 0);
+        for _ in 0..40 {
+            let x: Vec<f32> = (0..5).map(|_| rng.normal()).collect();
+            let (plain, weighted) = (Sample::new(&x), Sample::weighted(&x, &[1.0; 5]));
+            let best = optimum(&weighted, grid);
+            assert_eq!(best.mse, optimum(&plain, grid).mse);
+            assert!((best.at_least - best.mse).abs() <= 1e-6 * best.mse + 1e-15, "{best:?}");
+            let searched = heuristic::RULE.scale_of(&weighted, grid);
+            missed += usize::from(heuristic::error(&weighted, searched, grid) > best.mse);
+        }
+        assert!(missed > 0, "has this test become blind?");
+    }
+}
