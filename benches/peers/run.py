@@ -160,7 +160,7 @@ def ours_command(work, isa, cell, args):
         command += ["--batch", str(cell["batch"])]
     if work in ("train", "qat"):
         command += ["--repeat", "5"]
-    if isa == "avx2" and work != "gemm":
+    if isa == "avx2" and work not in ("gemm", "train", "qat"):  # these heed QUANT_ISA
         command += ["--isa", "avx2"]
     return command
 

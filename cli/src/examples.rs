@@ -112,7 +112,7 @@ const EXAMPLES: &[Examples] = &[
         "bench",
         [
             ("infer --bits W8A8 --threads 1", "classification in integers on one thread"),
-            ("gemm --bits W8A8", "products of matrices of bytes"),
+            ("gemm --shape 1024,1024,1024", "products of matrices of bytes"),
         ],
     ),
     (

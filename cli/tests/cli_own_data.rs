@@ -241,3 +241,44 @@ fn a_data_set_becomes_pictures_and_is_the_same_again() {
     let few = ["data", "pictures", "--data", text(&ten), "--out", "few", "--per-class", "1", "--json"];
     assert_eq!(run_in(dir.path(), &few).json()["train"]["images"], 10);
 }
+
+/// What cannot be folders of pictures is refused before anything is written, and nothing of the user's is in the way.
+#[test]
+fn pictures_of_a_data_set_are_all_there_or_none_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let pictures = |data: &Path, out: &str| {
+        run_in(dir.path(), &["data", "pictures", "--data", text(data), "--out", out, "--json"])
+    };
+    // A folder of the user's that is called like something half written, validation pictures, and no `.partial` left.
+    let own = dir.path().join("new.partial");
+    fs::rename(birds(dir.path()), &own).unwrap();
+    fs::write(own.join("split.json"), r#"{"val": 0.2}"#).unwrap();
+    let written = pictures(&own, "new").json();
+    let count = |part: &str| written[part]["images"].as_u64().unwrap();
+    assert_eq!((count("train"), count("test"), count("val")), (27, 9, 9));
+    assert!(own.join("robin/0.png").exists());
+    let again = pictures(&dir.path().join("new"), "sub/again").json();
+    assert_eq!(again["val"]["images"], 9);
+    let names = |folder: &Path| {
+        let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut names: Vec<_> = entries.map(|name| name.into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(&dir.path().join("sub")), ["again"]);
+
+    let hundred = hundred(dir.path());
+    let named = |name: &str| {
+        let all = (1..100).map(|i| format!("thing_{i}\n")).collect::<String>();
+        fs::write(hundred.join("fine_label_names.txt"), format!("{name}\n{all}")).unwrap();
+    };
+    for bad in ["..", "../thing", "a/b", ".hidden"] {
+        named(bad);
+        pictures(&hundred, "no").refused(3, &[&format!("class `{bad}` cannot be the name of a folder")]);
+    }
+    named("thing_0");
+    let test = fs::read(hundred.join("test.bin")).unwrap();
+    fs::write(hundred.join("test.bin"), &test[..99 * 3074]).unwrap();
+    pictures(&hundred, "no").refused(3, &["class `thing_99` has no image in test"]);
+    assert_eq!(names(dir.path()), ["hundred", "new", "new.partial", "sub"]);
+}

@@ -38,7 +38,7 @@ fn an_ablation_measures_each_correction_alone_and_in_sequence() {
         assert!(page.contains("What each correction adds"), "{page}");
         assert!(listed.iter().all(|name| page.contains(&format!("<td>{name}</td>"))), "{page}");
     }
-    run_in(dir.path(), &arguments).refused(3, &["run: holds a run already", "--out"]);
+    run_in(dir.path(), &arguments).refused(3, &["run: holds a run of `ptq` already", "--out"]);
 }
 
 #[test]

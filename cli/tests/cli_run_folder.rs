@@ -130,7 +130,8 @@ fn a_folder_without_results_is_used_again() {
     fs::create_dir(&folder).unwrap();
     fs::write(folder.join("config.toml"), "verb = \"ptq\"\n").unwrap();
     run_in(dir.path(), &[&ptq[..], &["--json"]].concat()).json();
-    run_in(dir.path(), &ptq).refused(3, &["p: holds a run already; choose another folder with --out"]);
+    run_in(dir.path(), &ptq)
+        .refused(3, &["p: holds a run of `ptq` already; choose another folder with --out"]);
 
     let calibrate = ["calibrate", "--samples", "100", "--bits", "4", "--out", "c", "--json"];
     let folder = dir.path().join("c");
@@ -151,6 +152,36 @@ fn a_folder_without_results_is_used_again() {
         ["train", "--depth", "8", "--limit", "32", "--test-limit", "10", "--batch", "16", "--epochs", "1"];
     run_in(dir.path(), &[&train[..], &["--out", "t", "--json"]].concat()).json();
     run_in(dir.path(), &[&train[..], &["--out", "t"]].concat()).refused(3, &["continue it with --resume"]);
+}
+
+/// A run that can go on is not lost to a verb that cannot, and settings that were written by hand not to those of the run.
+#[test]
+fn an_unfinished_run_of_another_verb_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let weights = network(dir.path());
+    for (verb, left) in [("train", "state.safetensors"), ("qat", "metrics.jsonl"), ("table", "cells/a.json")]
+    {
+        let folder = dir.path().join(verb);
+        fs::create_dir_all(folder.join(left).parent().unwrap()).unwrap();
+        fs::write(folder.join("config.toml"), format!("verb = \"{verb}\"\n")).unwrap();
+        fs::write(folder.join("inputs.json"), "[]").unwrap();
+        fs::write(folder.join(left), "x").unwrap();
+        let holds = format!("holds a run of `{verb}` already; continue it with --resume");
+        let few = ["--weights", text(&weights), "--images", "0"];
+        let inspect = [&["inspect", "--out", verb][..], &few].concat();
+        let calibrate = vec!["calibrate", "--samples", "100", "--bits", "4", "--out", verb];
+        for arguments in [inspect, calibrate, vec!["ptq", "--weights", text(&weights), "--out", verb]] {
+            run_in(dir.path(), &arguments).refused(3, &[&holds]);
+        }
+        assert!(folder.join(left).exists() && folder.join("inputs.json").exists());
+    }
+    let own = dir.path().join("own");
+    fs::create_dir(&own).unwrap();
+    let mine = "# mine\nsamples = 100\nbits = [4]\n";
+    fs::write(own.join("config.toml"), mine).unwrap();
+    let arguments = ["calibrate", "--config", "own/config.toml", "--out", "own"];
+    run_in(dir.path(), &arguments).refused(2, &["own/config.toml, which this command reads"]);
+    assert_eq!(fs::read_to_string(own.join("config.toml")).unwrap(), mine);
 }
 
 #[test]

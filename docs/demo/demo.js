@@ -1,7 +1,7 @@
 // The page: what is chosen, and what the network says to it.
 'use strict';
 
-const BITS = [2, 4, 8], FLOAT_BYTES = 1070.5 * 1024;
+const BITS = [2, 4, 8], FLOAT_BYTES = 1079.6 * 1024;
 const byId = (id) => document.getElementById(id);
 const make = (tag, properties = {}, ...children) => {
   const element = Object.assign(document.createElement(tag), properties);
@@ -156,7 +156,10 @@ const start = async () => {
   stage.color = () => byId('color').value;
   stage.brush = () => Number(byId('brush').value);
   const open = (file) => file && stage.open(file).catch(() => showProblem(new Error(`${file.name} is no picture that this browser can read`)));
-  byId('file').addEventListener('change', (event) => open(event.target.files[0]));
+  byId('file').addEventListener('change', (event) => {
+    open(event.target.files[0]);
+    event.target.value = ''; // the same file may be chosen again
+  });
   byId('blank').addEventListener('click', () => stage.blank());
   byId('layer').addEventListener('change', (event) => {
     state.layer = event.target.value;
@@ -165,9 +168,10 @@ const start = async () => {
   for (const id of ['w', 'a']) byId(id).addEventListener('input', () => chooseNetwork().catch(showProblem));
   addEventListener('paste', (event) => open(event.clipboardData.files[0]));
   addEventListener('dragover', (event) => event.preventDefault());
-  for (const [type, over] of [['dragenter', true], ['dragend', false], ['drop', false]]) {
-    addEventListener(type, () => byId('drop').classList.toggle('over', over));
-  }
+  const over = (is) => byId('drop').classList.toggle('over', is);
+  addEventListener('dragenter', () => over(true));
+  addEventListener('dragleave', (event) => { if (!event.relatedTarget) over(false); }); // it has left the page
+  addEventListener('drop', () => over(false));
   addEventListener('drop', (event) => {
     event.preventDefault();
     open(event.dataTransfer.files[0]);

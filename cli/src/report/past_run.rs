@@ -13,6 +13,7 @@ use super::results::Results;
 use crate::run::exit::Failure;
 use crate::run::run_folder::{METRICS, metrics_in};
 use crate::run::settings;
+use crate::show::distinct::distinct;
 
 /// The verbs whose runs have a page in common; each other verb's own page says all there is.
 const VERBS: [&str; 5] = ["train", "ptq", "qat", "search", "table"];
@@ -20,7 +21,7 @@ const VERBS: [&str; 5] = ["train", "ptq", "qat", "search", "table"];
 /// What is known of a run.
 #[derive(Clone, Debug)]
 pub struct PastRun {
-    /// The last part of its path.
+    /// The last part of its path; more of it where several runs have that.
     pub name: String,
     /// Its folder.
     pub folder: PathBuf,
@@ -42,6 +43,17 @@ pub struct PastRun {
 }
 
 impl PastRun {
+    /// Reads these runs. Those whose folders are called alike are named by more of their paths.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_all(paths: &[PathBuf]) -> Result<Vec<Self>> {
+        let mut runs = paths.iter().map(|path| Self::open(path)).collect::<Result<Vec<_>>>()?;
+        let places: Vec<_> = paths.iter().map(|path| (String::new(), place(path))).collect();
+        runs.iter_mut().zip(distinct(&places)).for_each(|(run, name)| run.name = name);
+        Ok(runs)
+    }
+
     /// Reads the run in the folder `path`, or the metrics in the file `path`.
     ///
     /// # Errors
@@ -55,14 +67,8 @@ impl PastRun {
             );
         }
         let epochs = metrics(if path.is_dir() { path.join(METRICS) } else { path.to_path_buf() })?;
-        let name = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
-        let name = match name.parent() {
-            _ if path.is_dir() => name.file_name(),
-            Some(folder) if name.ends_with(METRICS) => folder.file_name(),
-            _ => name.file_stem(),
-        };
         let mut run = Self {
-            name: name.unwrap_or_default().to_string_lossy().into_owned(),
+            name: super::file_name(&place(path)),
             folder: path.to_path_buf(),
             verb: String::new(),
             config: String::new(),
@@ -138,6 +144,16 @@ impl PastRun {
             }
         }
         Ok(())
+    }
+}
+
+/// What a run at `path` is called by: its folder, or a file of metrics of another name without the ending.
+fn place(path: &Path) -> PathBuf {
+    let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    match real.parent() {
+        _ if path.is_dir() => real,
+        Some(folder) if real.ends_with(METRICS) => folder.to_path_buf(),
+        _ => real.with_extension(""),
     }
 }
 

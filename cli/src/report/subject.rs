@@ -116,7 +116,10 @@ impl Subject {
             Err(e) if sources.data.is_some() => return Err(e.into()),
             Err(_) => None,
         };
-        let data = data.filter(|_| sources.images > 0);
+        // Others may lie where the run had its own.
+        let known = quantized.network.classes.len();
+        let data = data
+            .filter(|data| sources.images > 0 && (sources.data.is_some() || data.classes().len() == known));
         if data.is_none() {
             absent.push("What layers see, and how much each of them hurts, takes images: the data set is not where the run had it, or --images is 0; give --data DIR.".into());
         }
@@ -125,7 +128,7 @@ impl Subject {
             Some(data) => {
                 let images = (Some(data.folder.as_path()), sources.images);
                 let hook = quantized.quantization.simulated();
-                let seen = inputs(context, images, before, None)?;
+                let seen = inputs(context, images, (path, before), None)?;
                 let of = &quantized.quantization;
                 let alone = match &float {
                     Some((_, float)) => Asked::of(asked, of, || {
@@ -133,7 +136,7 @@ impl Subject {
                     })?,
                     None => Vec::new(),
                 };
-                (Some((seen, inputs(context, images, &quantized.network, Some(hook))?)), alone)
+                (Some((seen, inputs(context, images, (path, &quantized.network), Some(hook))?)), alone)
             }
         };
         let by_rule =

@@ -105,10 +105,15 @@ impl Context {
         self.sources.resolve(parsed)
     }
 
-    /// Whether the verb can go on with a run that was stopped.
-    pub fn resumes(&self) -> bool {
+    /// The configuration file, where one was given.
+    pub fn config(&self) -> Option<&std::path::Path> {
+        self.sources.config()
+    }
+
+    /// Whether `verb` can go on with a run that was stopped.
+    pub fn resumes(verb: &str) -> bool {
         let command = crate::Cli::command();
-        let verb = command.find_subcommand(&self.verb);
+        let verb = command.find_subcommand(verb);
         verb.is_some_and(|verb| verb.get_arguments().any(|flag| flag.get_id() == "resume"))
     }
 

@@ -26,6 +26,7 @@ use serde_json::Value;
 
 use crate::run::context::Context;
 use crate::run::exit::Failure;
+use crate::run::overwrite::expect_no_input;
 use crate::run::{program, settings};
 use inputs::InputFile;
 pub use inputs::RECIPE;
@@ -47,11 +48,12 @@ pub struct RunFolder {
 impl RunFolder {
     /// A new run in `folder`, by default `runs/VERB-TIMESTAMP`, with its `config.toml`.
     ///
-    /// A folder in which a run left nothing but its settings is used again, and so is one of a verb that cannot resume
-    /// in which no run has come to its end.
+    /// A folder in which a run left nothing but its settings is used again, and so is one in which a verb that cannot resume has
+    /// not come to its end.
     ///
     /// # Errors
-    /// If the folder holds a run already, another process works in it, or it cannot be written to.
+    /// If the folder holds a run already, its settings are the file that `--config` names, another process works in it, or it cannot be
+    /// written to.
     pub fn create(context: &Context, folder: Option<&Path>, settings: &impl Serialize) -> Result<Self> {
         let folder = match folder {
             Some(folder) => folder.to_path_buf(),
@@ -60,6 +62,7 @@ impl RunFolder {
         fs::create_dir_all(&folder).map_err(|e| models::Error::io("create", &folder, e))?;
         let run = Self { _lock: Lock::take(&folder)?, folder };
         run.clear(context)?;
+        expect_no_input("--out", &run.path(settings::FILE_NAME), &Vec::from_iter(context.config()))?;
         // Of a run that was ended before it had anything to go on with: the new one may begin with other files.
         fs::remove_file(run.path(inputs::NAME)).ok();
         run.write(settings::FILE_NAME, settings::to_text(&context.verb, context.seed, settings)?.as_bytes())?;
@@ -87,22 +90,24 @@ impl RunFolder {
         if !self.path(settings::FILE_NAME).exists() {
             return Ok(());
         }
-        let advice = if context.resumes() {
-            let named = |name: &std::ffi::OsStr| name == settings::FILE_NAME || name == inputs::NAME;
-            let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
-            let mut names = entries.map(|entry| entry.file_name());
-            if names.all(|name| named(&name) || Lock::is_file(&name)) {
-                return Ok(());
-            }
-            "a run already; continue it with --resume, or choose another folder with --out"
-        } else {
-            if !self.path(REPORT).exists() {
-                fs::remove_file(self.path(METRICS)).ok();
-                return Ok(());
-            }
-            "a run already; choose another folder with --out"
-        };
-        Err(Failure::BadInput(format!("{}: holds {advice}", self.folder.display())).into())
+        let named = |name: &std::ffi::OsStr| name == settings::FILE_NAME || name == inputs::NAME;
+        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let mut names = entries.map(|entry| entry.file_name());
+        if names.all(|name| named(&name) || Lock::is_file(&name)) {
+            return Ok(());
+        }
+        // Whoever's run it is: one that can go on is not to be lost, not even to a verb that cannot.
+        let theirs = settings::verb_in(&self.path(settings::FILE_NAME));
+        let resumes = theirs.as_deref().is_none_or(Context::resumes);
+        if !resumes && !Context::resumes(&context.verb) && !self.path(REPORT).exists() {
+            fs::remove_file(self.path(METRICS)).ok();
+            return Ok(());
+        }
+        let (folder, theirs) =
+            (self.folder.display(), theirs.map_or(String::new(), |verb| format!(" of `{verb}`")));
+        let advice = if resumes { "continue it with --resume, or choose" } else { "choose" };
+        let text = format!("{folder}: holds a run{theirs} already; {advice} another folder with --out");
+        Err(Failure::BadInput(text).into())
     }
 
     /// Notes the files that the run begins with, each with its role; of a run that goes on, checks that they are the

@@ -163,6 +163,12 @@ fn read(verb: &str, path: &Path) -> Result<(PathBuf, Table)> {
     }
 }
 
+/// The verb whose settings are in the file; `None` if it says none.
+pub fn verb_in(path: &Path) -> Option<String> {
+    let table: Table = fs::read_to_string(path).ok()?.parse().ok()?;
+    table.get("verb")?.as_str().map(str::to_owned)
+}
+
 /// The settings in a file of `verb`, with the defaults of what it leaves open.
 ///
 /// # Errors

@@ -21,7 +21,11 @@ impl Axis {
         let finite = values.into_iter().filter(|v| v.is_finite());
         let (lo, hi) = finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(lo, hi), v| (lo.min(v), hi.max(v)));
         let (lo, hi) = if lo > hi { (0.0, 1.0) } else { (lo, hi) };
-        let room = if hi > lo { 0.0 } else { 0.5 * lo.abs().max(1e-9) };
+        let room = match lo {
+            _ if hi > lo => 0.0,
+            0.0 => 0.5,
+            _ => 0.5 * lo.abs(),
+        };
         Self { label: label.to_string(), lo: lo - room, hi: hi + room, names: Vec::new(), whole: false }
     }
 
@@ -41,6 +45,14 @@ impl Axis {
     pub fn at_most(mut self, most: f64) -> Self {
         if most > self.lo {
             self.hi = self.hi.min(most);
+        }
+        self
+    }
+
+    /// The axis without what lies below `least`, if that is below where it ends.
+    pub fn at_least(mut self, least: f64) -> Self {
+        if least < self.hi {
+            self.lo = self.lo.max(least);
         }
         self
     }
@@ -72,11 +84,13 @@ fn round_numbers(lo: f64, hi: f64, count: f64) -> Vec<(f64, String)> {
     let step = [1.0, 2.0, 5.0, 10.0].map(|m| m * power).into_iter().find(|s| *s >= rough).unwrap_or(power);
     let decimals = (-step.log10().floor()).max(0.0) as usize;
     let (first, last) = ((lo / step - 1e-9).ceil() as i64, (hi / step + 1e-9).floor() as i64);
+    // As many digits as tell neighbours apart.
+    let digits = (lo.abs().max(hi.abs()) / step).log10().ceil().max(1.0) as usize;
     (first..=last)
         .map(|i| {
             let value = i as f64 * step;
             let text = if !(-5.0..=5.0).contains(&step.log10()) {
-                format!("{value:.1e}")
+                format!("{value:.digits$e}")
             } else {
                 format!("{value:.decimals$}")
             };
@@ -119,9 +133,14 @@ mod tests {
 
     #[test]
     fn an_axis_over_nothing_or_one_value_has_room() {
-        for values in [&[f64::NAN][..], &[3.0, 3.0], &[]] {
+        for values in [&[f64::NAN][..], &[3.0, 3.0], &[], &[0.0], &[1e-30], &[1.0, 1.0 + 2e-9]] {
             let axis = Axis::over("x", values.iter().copied());
             assert!(axis.lo < axis.hi);
+            let mut texts: Vec<String> = axis.ticks(6.0).into_iter().map(|(_, text)| text).collect();
+            texts.dedup();
+            assert!(texts.len() > 2 && texts.len() == axis.ticks(6.0).len(), "{values:?}: {texts:?}");
         }
+        let zero = Axis::over("x", [0.0]);
+        assert_eq!((zero.lo, zero.hi), (-0.5, 0.5));
     }
 }

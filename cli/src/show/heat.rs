@@ -12,7 +12,7 @@ const LIGHTEST: f64 = 0.05;
 const DARKEST: f64 = 0.75;
 
 /// A row of cells for each of `rows`, `(what it measures, value of each column)`: the smaller a value (in `unit`), the
-/// darker its cell. Each row has its own range; values that are not finite are left blank.
+/// darker its cell. Each row has its own range. What is infinite has lost nothing, and NaN, which nobody knows, is left blank.
 pub fn strip(title: &str, columns: &[String], rows: &[(String, Vec<f64>)], unit: &str) -> Plot {
     let longest = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
     let left = 12.0 + 7.0 * longest as f64;
@@ -34,7 +34,7 @@ pub fn strip(title: &str, columns: &[String], rows: &[(String, Vec<f64>)], unit:
                 let value = values.get(first + i).copied().unwrap_or(f64::NAN);
                 let (x, width, height) = (left + i as f64 * width, width - 1.5, cell - 2.0);
                 let (column, name) = (escape(column), escape(name));
-                if !value.is_finite() {
+                if value.is_nan() {
                     body += &format!(
                         "<rect class='blank' x='{:.1}' y='{:.1}' width='{:.1}' height='{:.1}' rx='2'><title>{column}, {name}: not quantized, or not known</title></rect>\n",
                         x + 0.5,
@@ -44,11 +44,14 @@ pub fn strip(title: &str, columns: &[String], rows: &[(String, Vec<f64>)], unit:
                     );
                     continue;
                 }
-                let badness = if hi > lo { (hi - value) / (hi - lo) } else { 0.0 };
+                let badness = if hi > lo { ((hi - value) / (hi - lo)).max(0.0) } else { 0.0 };
+                let text = match value {
+                    f64::INFINITY => "no error".to_owned(),
+                    _ => format!("{} {unit}", number(value)),
+                };
                 body += &format!(
-                    "<rect class='bad' x='{x:.1}' y='{y}' width='{width:.1}' height='{height:.1}' rx='2' fill-opacity='{:.2}'><title>{column}, {name}: {} {unit}</title></rect>\n",
-                    LIGHTEST + (DARKEST - LIGHTEST) * badness.powf(1.3),
-                    number(value)
+                    "<rect class='bad' x='{x:.1}' y='{y}' width='{width:.1}' height='{height:.1}' rx='2' fill-opacity='{:.2}'><title>{column}, {name}: {text}</title></rect>\n",
+                    LIGHTEST + (DARKEST - LIGHTEST) * badness.powf(1.3)
                 );
             }
             y += cell;
@@ -159,11 +162,15 @@ mod tests {
     #[test]
     fn the_noisiest_layer_is_the_darkest_and_what_is_not_quantized_is_blank() {
         let columns = ["a", "b", "c"].map(String::from);
-        let rows = [("weights".to_string(), vec![30.0, 10.0, f64::INFINITY])];
+        let rows = [("weights".to_string(), vec![30.0, 10.0, f64::NAN])];
         let body = strip("t", &columns, &rows, "dB").body;
         assert_eq!((body.matches("class='bad'").count(), body.matches("class='blank'").count()), (2, 1));
         assert!(body.contains("fill-opacity='0.05'><title>a, weights: 30.00 dB"), "{body}");
         assert!(body.contains("fill-opacity='0.75'><title>b, weights: 10.00 dB"), "{body}");
+        let exact =
+            strip("t", &columns, &[("w".into(), vec![30.0, f64::INFINITY, f64::INFINITY])], "dB").body;
+        assert_eq!(exact.matches("no error</title>").count(), 2, "{exact}");
+        assert_eq!(exact.matches("fill-opacity='0.05'").count(), 3, "{exact}");
         let many: Vec<String> = (0..70).map(|i| i.to_string()).collect();
         let tall = strip("t", &many, &[("w".into(), vec![1.0; 70])], "dB");
         assert_eq!(tall.body.matches("text-anchor='end'>w<").count(), 3);

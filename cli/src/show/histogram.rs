@@ -1,5 +1,7 @@
 //! Counts of values in bins of equal width, and their picture in a terminal.
 
+use crate::show::text_table::number;
+
 /// Counts over `lo..=hi`; values outside are in the first and last bin.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Histogram {
@@ -19,7 +21,7 @@ const EIGHTHS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇'
 impl Histogram {
     /// Counts these values.
     pub fn of(values: &[f32], lo: f64, hi: f64, bins: usize) -> Self {
-        let hi = if hi > lo { hi } else { lo + 1.0 };
+        let hi = if hi > lo { hi } else { lo + lo.abs().max(1.0) };
         let mut counts = vec![0; bins.max(1)];
         let last = counts.len() - 1;
         for &value in values {
@@ -69,7 +71,7 @@ impl Histogram {
             axis[column(level).min(self.counts.len() - 1)] = '┴';
         }
         lines.push(axis.into_iter().collect());
-        let (lo, hi) = (format!("{:.3}", self.lo), format!("{:.3}", self.hi));
+        let (lo, hi) = (number(self.lo), number(self.hi));
         let room = self.counts.len().saturating_sub(lo.len() + hi.len());
         lines.push(format!("{lo}{}{hi}", " ".repeat(room)));
         lines.join("\n")

@@ -3,6 +3,7 @@
 pub mod axis;
 pub mod bars;
 pub mod contact_sheet;
+pub mod distinct;
 pub mod drawing;
 pub mod front;
 pub mod heat;

@@ -6,7 +6,8 @@
   tip.setAttribute('role', 'status');
   document.body.append(tip);
   const show = (event) => {
-    const title = event.target.querySelector && event.target.closest('svg') && event.target.querySelector(':scope > title');
+    // A document, or nothing, may be what is scrolled or has the focus.
+    const title = event.target?.closest?.('svg') && event.target.querySelector(':scope > title');
     tip.hidden = !title;
     if (!title) return;
     tip.textContent = title.textContent;

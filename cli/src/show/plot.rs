@@ -19,7 +19,7 @@ impl Series {
     }
 }
 
-/// Curves. Epochs are whole numbers, and percentages end at 100.
+/// Curves. Epochs are whole numbers, and percentages lie between 0 and 100.
 pub fn lines(title: &str, x_label: &str, y_label: &str, series: &[Series]) -> Plot {
     let points = || series.iter().flat_map(|s| s.points.iter());
     let mut x = Axis::over(x_label, points().map(|p| p.0));
@@ -28,7 +28,7 @@ pub fn lines(title: &str, x_label: &str, y_label: &str, series: &[Series]) -> Pl
         x = x.whole();
     }
     if y_label.ends_with('%') {
-        y = y.at_most(100.0);
+        y = y.at_least(0.0).at_most(100.0);
     }
     let mut frame = Frame::new(title, x, y);
     for (s, class) in series.iter().zip(SERIES.iter().cycle()) {
@@ -76,7 +76,8 @@ pub fn histogram(title: &str, (name, before): (&str, &Histogram), after: &[After
     let mut bins: Vec<f64> = before.counts.iter().map(|&c| density(c)).collect();
     bins.sort_by(|a, b| b.total_cmp(a));
     // A bin or level that holds nearly everything (zero after a ReLU) would flatten all others: it leaves the frame.
-    let highest = if bins.len() > 2 && bins[0] > 3.0 * bins[1] { 1.5 * bins[1] } else { bins[0] };
+    let alone = bins.len() > 2 && bins[1] > 0.0 && bins[0] > 3.0 * bins[1];
+    let highest = if alone { 1.5 * bins[1] } else { bins[0] };
     let drawn = || after.iter().filter_map(|after| after.levels.as_ref());
     let levels = drawn().flat_map(|q| q.levels.iter().map(|l| l.1 / q.step));
     let top = highest.max(levels.fold(0.0, f64::max).min(1.5 * highest));
@@ -112,22 +113,27 @@ pub fn histogram(title: &str, (name, before): (&str, &Histogram), after: &[After
     frame.finish()
 }
 
-/// Bars side by side, `names[i]` under the group `groups[i]`, one bar in it for each of `series`.
+/// Bars side by side, one for each of `series` over each of `names`. An infinite one goes to the top, and says so.
 pub fn bars(title: &str, y_label: &str, names: &[String], series: &[(String, Vec<f64>)]) -> Plot {
     let mut x = Axis::over("", [0.0, names.len().max(1) as f64]);
     x.names = names.iter().enumerate().map(|(i, name)| (i as f64 + 0.5, name.clone())).collect();
     let values = series.iter().flat_map(|s| s.1.iter().copied());
     let y = Axis::over(y_label, values.chain([0.0])).headroom();
+    let top = y.hi;
     let mut frame = Frame::new(title, x, y);
     let width = 0.8 / series.len().max(1) as f64;
     for (j, ((name, values), class)) in series.iter().zip(SERIES.iter().cycle()).enumerate() {
         frame.legend(name, class);
-        let bar = |(i, &value): (usize, &f64)| {
+        let mut drawn = Vec::new();
+        for (i, &value) in values.iter().enumerate().filter(|(_, v)| **v > f64::NEG_INFINITY) {
             let left = i as f64 + 0.1 + j as f64 * width;
-            (left, left + 0.94 * width, value)
-        };
-        let finite = values.iter().enumerate().filter(|(_, v)| v.is_finite()).map(bar);
-        frame.bars(finite.collect::<Vec<_>>(), &format!("{class} fill"));
+            drawn.push((left, left + 0.94 * width, value.min(top)));
+            if value == f64::INFINITY {
+                let (x, y) = (frame.px(left + 0.47 * width), frame.top());
+                frame.text(x, y - 2.0, "middle", "", "∞");
+            }
+        }
+        frame.bars(drawn, &format!("{class} fill"));
     }
     frame.finish()
 }
@@ -162,6 +168,9 @@ mod tests {
         // A range that is wider than the values is drawn too.
         let wide = After { name: "wide".into(), levels: None, clips: vec![-2.0, 2.0] };
         assert_eq!(count(&histogram("w", ("before", &before), &[wide], Size::SMALL), "'s1 rule'"), 2);
+        let endless =
+            bars("mse", "", &["8".into(), "4".into()], &[("a".into(), vec![f64::NAN, f64::INFINITY])]);
+        assert_eq!((count(&endless, "V"), count(&endless, ">∞<")), (2, 1), "{}", endless.body);
         let groups = bars("mse", "dB", &["8".into(), "4".into()], &[("a".into(), vec![1.0, 2.0])]);
         assert_eq!(count(&groups, "z'") + count(&groups, "zM"), 2);
     }

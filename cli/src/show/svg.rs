@@ -58,9 +58,10 @@ impl Frame {
                 "<line class='axis' x1='{x:.1}' x2='{x:.1}' y1='{bottom}' y2='{:.1}'/>",
                 bottom + 4.0
             ));
-            // The outermost numbers stay inside the picture.
+            // The outermost numbers stay inside the picture; what is wider than the picture begins with it.
             let half = 4.0 * text.chars().count() as f64;
-            frame.text(x.clamp(2.0 + half, size.width - 2.0 - half), bottom + 18.5, "middle", "", &text);
+            let inside = x.min(size.width - 2.0 - half).max(2.0 + half);
+            frame.text(inside, bottom + 18.5, "middle", "", &text);
         }
         frame.draw(format_args!("<path class='axis' d='M{left:.1} {bottom}H{right}'/>"));
         let (x_label, y_label) = (frame.x.label.clone(), frame.y.label.clone());

@@ -179,7 +179,7 @@ fn train(args: &BenchArgs, context: &Context, hook: &mut dyn Hook, bits: Option<
         Ok(())
     })?;
     let work = Work { multiply_adds: multiply_adds(&network).1, images: n, seconds };
-    images(context, args.what, Isa::active(), &work, bits)
+    images(context, args.what, (Isa::active(), context.threads), &work, bits)
 }
 
 fn infer(args: &BenchArgs, context: &Context, isa: Isa) -> Result<()> {
@@ -196,7 +196,9 @@ fn infer(args: &BenchArgs, context: &Context, isa: Isa) -> Result<()> {
         Ok(())
     })?;
     let work = Work { multiply_adds: multiply_adds(&network).0, images: n * rounds, seconds };
-    images(context, args.what, isa, &work, None)
+    // One image at a time is one thread's work.
+    let threads = if n == 1 { 1 } else { context.threads };
+    images(context, args.what, (isa, threads), &work, None)
 }
 
 struct Work {
@@ -205,17 +207,23 @@ struct Work {
     seconds: f64,
 }
 
-fn images(context: &Context, what: What, isa: Isa, work: &Work, bits: Option<Widths>) -> Result<()> {
+fn images(
+    context: &Context,
+    what: What,
+    (isa, threads): (Isa, usize),
+    work: &Work,
+    bits: Option<Widths>,
+) -> Result<()> {
     let images_per_s = work.images as f64 / work.seconds;
     let flops = images_per_s * 2.0 * work.multiply_adds as f64;
-    let peak = peak(isa, context.threads);
+    let peak = peak(isa, threads);
     context.say(format_args!(
         "{images_per_s:.0} images/s, {:.1} GFLOP/s of direct convolution: {:.0}% of {:.1}, the peak of {} \
          with {}",
         flops / 1e9,
         100.0 * flops / peak,
         peak / 1e9,
-        counted(context.threads, "thread"),
+        counted(threads, "thread"),
         isa.name()
     ))?;
     context.result(&json!({
@@ -225,7 +233,7 @@ fn images(context: &Context, what: What, isa: Isa, work: &Work, bits: Option<Wid
         "peak": peak / 1e9,
         "percent_of_peak": 100.0 * flops / peak,
         "isa": isa.name(),
-        "threads": context.threads,
+        "threads": threads,
         "bits": bits.map(|b| b.to_string()),
     }))
 }
@@ -256,8 +264,9 @@ fn product(args: &BenchArgs, context: &Context) -> Result<()> {
                 gemm(Matrix::new(a.data(), m, k), Matrix::new(b.data(), k, n), 0.0, &mut c);
                 Ok(())
             })?;
-            // matrixmultiply is called on one thread.
-            (seconds, Isa::active().name(), peak(Isa::active(), 1))
+            // matrixmultiply chooses its instructions by itself, and is called on one thread.
+            let best = Isa::available().next().expect("scalar is always there");
+            (seconds, "matrixmultiply", peak(best, 1))
         }
         Numbers::Int8 => {
             let kernel = integer::kernel(args.isa.as_deref())?;

@@ -137,7 +137,8 @@ pub fn run(args: CalibrateArgs, context: &Context) -> Result<()> {
 fn sets(args: &CalibrateArgs, seed: u64) -> Result<Vec<Set>> {
     if let Some(path) = &args.input {
         let x = models::data::npy::read(path)?;
-        return Ok(vec![Set { name: path.display().to_string(), distribution: "input".into(), x }]);
+        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        return Ok(vec![Set { name, distribution: "input".into(), x }]);
     }
     args.sets
         .iter()

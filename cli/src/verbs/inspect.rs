@@ -142,7 +142,7 @@ pub fn run(args: InspectArgs, context: &Context) -> Result<()> {
         Quantizers::Own(quantization) => Some(quantization.simulated()),
         Quantizers::Asked { .. } => None,
     };
-    let inputs = inputs(context, (args.input.data.as_deref(), args.images()), &network, rounded)?;
+    let inputs = inputs(context, (args.input.data.as_deref(), args.images()), (&path, &network), rounded)?;
     let inspected =
         Inspected { file: &path, quantized, network: &network, quantizers: &quantizers, inputs: &inputs };
     let comparison = Comparison::open(&args, context, &inspected)?;

@@ -193,7 +193,8 @@ impl QatArgs {
 /// # Errors
 /// If network or data cannot be read, the folder cannot be written to, or the run diverges.
 pub fn run(args: QatArgs, context: &Context) -> Result<()> {
-    let args = args.with_init_file()?;
+    let given = args; // as a resumed run may say it again
+    let args = given.clone().with_init_file()?;
     let recipe = args.post_training();
     recipe.check()?;
     args.check()?;
@@ -209,7 +210,7 @@ pub fn run(args: QatArgs, context: &Context) -> Result<()> {
     let init = args.init(context, &setup)?;
     let folder = match &args.resume {
         Some(folder) => RunFolder::open(folder)?,
-        None => RunFolder::create(context, args.out.as_deref(), &args)?,
+        None => RunFolder::create(context, args.out.as_deref(), &given)?,
     };
     interrupt::at_once(format!("what was saved before stays; continue with `{}`", folder.resume(context)));
     folder.pin(context, &[setup.files(), args.files()].concat())?;

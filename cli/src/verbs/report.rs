@@ -38,7 +38,7 @@ pub struct ReportArgs {
 /// # Errors
 /// If a run is missing or damaged, or the page cannot be written.
 pub fn run(args: ReportArgs, context: &Context) -> Result<()> {
-    let runs = args.runs.iter().map(|path| PastRun::open(path)).collect::<Result<Vec<_>>>()?;
+    let runs = PastRun::open_all(&args.runs)?;
     // A page may take the place of a page, whoever's it is.
     if args.out.extension().is_none_or(|ending| ending != "html") {
         let read = args.runs.iter().chain(&args.data).chain(&args.weights).map(PathBuf::as_path);

@@ -199,8 +199,14 @@ fn forecast(args: &TableArgs, context: &Context, setup: &Setup) -> Result<()> {
     let (pace, mut forecast) = (Pace::new(context, setup), Forecast::new(BASIS));
     pace.float(&mut forecast)?;
     let own = |number: &usize| args.shard.is_none_or(|shard| shard.takes(*number));
+    let mut last = None;
     for (_, place) in args.places(context.seed).into_iter().enumerate().filter(|(number, _)| own(number)) {
-        cell::forecast(args, context, setup, (&pace, &mut forecast), place)?;
+        last = cell::forecast(args, context, setup, (&pace, &mut forecast), place)?.or(last);
+    }
+    // The page shows one of them, whose answers are asked for once more.
+    if let Some(shown) = last {
+        pace.accuracy(&mut forecast, &shown)?;
+        pace.page(&mut forecast, &shown)?;
     }
     forecast.show(context)
 }

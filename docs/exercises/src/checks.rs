@@ -63,8 +63,13 @@ pub fn descend(f: impl Fn(&[f64], f64, [f64; 2]) -> Answer<f64>) {
     let optimum = best_scale(&Sample::new(&floats), grid).expect("not all zero");
     for start in [0.4, 0.9, 1.7] {
         let s = solved(f(&x, start, [-4.0, 3.0]));
-        let again = solved(f(&x, s, [-4.0, 3.0]));
-        assert!((again - s).abs() < 1e-9, "from {start} it ends at {s}, from there at {again}");
+        let k: Vec<f64> = x.iter().map(|&x| code(x, s)).collect();
+        let sum = |a: &[f64]| a.iter().zip(&k).map(|(a, k)| a * k).sum::<f64>();
+        let again = sum(&x) / sum(&k);
+        assert!(
+            (again - s).abs() < 1e-9,
+            "from {start} it ends at {s}, whose codes have the best scale {again}"
+        );
         assert!(error(s) <= error(start) && error(s) >= error(optimum) * (1.0 - 1e-5), "{start}: {s}");
     }
 }
@@ -131,6 +136,8 @@ pub fn corrected(f: impl Fn([f64; 2], [f64; 2], [f64; 2]) -> Answer<[f64; 2]>) {
     assert!((mean + 0.25).abs() < 1e-12 && (var - 16.0).abs() < 1e-12, "{mean}, {var}");
     let [mean, var] = solved(f([0.25, 4.0], [0.5, 3.0], [0.75, 0.0]));
     assert_eq!([mean, var], [0.5, 4.0], "a constant channel keeps its variance");
+    let [mean, var] = solved(f([0.25, 4.0], [0.5, 0.0], [0.75, 3.0]));
+    assert_eq!([mean, var], [0.5, 4.0], "so does one that rounding alone makes vary");
 }
 
 /// At the bound, and one beyond it.

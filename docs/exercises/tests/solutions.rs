@@ -52,6 +52,12 @@ fn likely_mistakes_fail_their_checks() {
     }
     assert!(refused(|| checks::code(half_away_from_zero)));
     assert!(refused(|| checks::code(clipped_before_z)));
+    // Nothing done, and one turn only.
+    assert!(refused(|| checks::descend(|_, start, _| Ok(start))));
+    assert!(refused(|| checks::descend(|x, start, [lo, hi]| {
+        let k: Vec<f64> = x.iter().map(|x| (x / start).round_ties_even().clamp(lo, hi)).collect();
+        solutions::best_scale_for_codes(x, &k)
+    })));
     // Edges half a step beyond the outermost levels.
     assert!(refused(|| checks::clipped_gradient(|x, dx, s, z, [lo, hi]| {
         Ok(if x >= s * ((lo + z) as f32 - 0.5) && x <= s * ((hi + z) as f32 + 0.5) { dx } else { 0.0 })
@@ -63,4 +69,10 @@ fn likely_mistakes_fail_their_checks() {
     // The unsigned width.
     assert!(refused(|| checks::accumulator_bits(|x, w, b| Ok(solutions::accumulator_bits(x, w, b)? - 1))));
     assert!(refused(|| checks::step_gradient(|x, s, _| Ok((x / s).round() - x / s))));
+    // Divided by a variance of zero.
+    assert!(refused(|| checks::corrected(|[mean, var], f, q| Ok([mean + q[0] - f[0], var * q[1] / f[1]]))));
+    assert!(refused(|| checks::corrected(|[mean, var], f, q| {
+        let ratio = if q[1] > 0.0 { q[1] / f[1] } else { 1.0 };
+        Ok([mean + q[0] - f[0], var * ratio])
+    })));
 }

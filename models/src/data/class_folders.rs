@@ -127,6 +127,11 @@ impl ClassFolders {
         Ok(Self { folder: folder.to_path_buf(), classes, split: Some(split), train, val, test })
     }
 
+    /// Whether pictures are kept apart to choose on.
+    pub fn has_validation(&self) -> bool {
+        !self.val.is_empty()
+    }
+
     /// Decodes the pictures of a part; `report` is told how many of how many are done.
     ///
     /// # Errors

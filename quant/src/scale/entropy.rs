@@ -14,6 +14,10 @@
 //! there what is beyond goes into the last kept bin even if that is empty, where the divergence is infinite. The method was made for 8 bits; with 2 bits it compares
 //! two groups (signed) or three, and the squared error is the better guide.
 //!
+//! Bins that hold one value or none differ by chance. Coarse groups level that out, and (2g) takes it for a loss, next to
+//! which even clipping nearly everything seems to lose less. So a tensor with fewer than [`PER_LEVEL`] values to a level is not clipped,
+//! and no candidate keeps a smaller share of the values than [`KEPT`].
+//!
 //! [`divergence_ref`] is the definition; [`divergences`] takes the same sums from running totals, which makes a candidate
 //! cost `L` steps instead of `m`.
 
@@ -22,6 +26,10 @@ use crate::Grid;
 
 /// Bins of the magnitudes.
 pub const BINS: usize = 2048;
+/// Values to a level that a tensor must have to be clipped.
+pub const PER_LEVEL: usize = 16;
+/// The least share of the values that differ from zero that is kept.
+pub const KEPT: f64 = 0.8;
 
 /// The table's line.
 pub const RULE: ScaleRule = ScaleRule {
@@ -37,9 +45,19 @@ fn scale(x: &Sample<'_>, grid: Grid) -> f64 {
     for (size, weight) in x.iter().map(|(v, w)| (magnitude(v), w)).filter(|(size, _)| *size > 0.0) {
         counts[((size / largest * BINS as f64) as usize).min(BINS - 1)] += weight;
     }
-    let candidates = divergences(&counts, grid.steps() as usize).into_iter();
-    let best = candidates.min_by(|a, b| a.1.total_cmp(&b.1));
-    // With more levels than bins there is nothing to compare, and the largest value fits.
+    let (levels, all) = (grid.steps() as usize, counts.iter().sum::<f64>());
+    let values = x.values().iter().filter(|v| magnitude(**v) > 0.0).count();
+    // The values of a histogram stand for many each.
+    let enough = x.is_weighted() || values >= PER_LEVEL * levels;
+    let candidates = if enough { divergences(&counts, levels) } else { Vec::new() };
+    let mut kept = 0.0;
+    let keeps = |count: &f64| {
+        kept += count;
+        kept >= KEPT * all
+    };
+    let first = counts.iter().position(keeps).unwrap_or(0) + 1;
+    let best = candidates.into_iter().filter(|(m, _)| *m >= first).min_by(|a, b| a.1.total_cmp(&b.1));
+    // With too few values or more levels than bins there is nothing to compare, and the largest value fits.
     let kept = best.map_or(1.0, |(m, _)| m as f64 / BINS as f64);
     largest * kept / f64::from(grid.steps())
 }
@@ -100,6 +118,7 @@ pub fn divergences(counts: &[f64], levels: usize) -> Vec<(usize, f64)> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::heuristic;
     use super::*;
 
     fn counts(bins: usize) -> Vec<f64> {
@@ -136,6 +155,22 @@ mod tests {
             let kept = f64::from(RULE.scale(&x, grid).unwrap()) * f64::from(grid.steps()) / 3.0;
             assert!((0.9..1.001).contains(&kept), "{kept}");
             assert_eq!(RULE.scale(&with_zeros, grid).unwrap(), RULE.scale(&x, grid).unwrap());
+        }
+    }
+
+    /// Without the two conditions 144 values at 4 bits had 28 times the least error on average, 137 times at worst.
+    #[test]
+    fn few_values_are_not_nearly_all_clipped() {
+        for (n, bits) in [(27, 3), (144, 2), (144, 4), (144, 8), (432, 4), (640, 8)] {
+            let grid = Grid::signed(bits).unwrap();
+            for seed in 0..20 {
+                let mut rng = engine::rng::Rng::new(seed, 0);
+                let x: Vec<f32> = (0..n).map(|_| rng.normal()).collect();
+                let x = Sample::new(&x);
+                let [found, best] =
+                    [RULE, heuristic::RULE].map(|rule| heuristic::error(&x, rule.scale_of(&x, grid), grid));
+                assert!(found < 3.0 * best, "{n} values, {bits} bits: {found}, {best}");
+            }
         }
     }
 

@@ -13,8 +13,8 @@ use crate::show::svg::SERIES;
 pub fn section(page: &mut Report, runs: &[PastRun]) {
     page.heading("Accuracy");
     let networks = networks(runs);
-    let cells = runs.iter().flat_map(|run| run.cells.iter().map(|cell| (run.label("", true), cell)));
-    let cells: Vec<(String, &Value)> = cells.collect();
+    let cells: Vec<(&PastRun, &Value)> =
+        runs.iter().flat_map(|run| run.cells.iter().map(move |cell| (run, cell))).collect();
     if networks.is_empty() && cells.is_empty() {
         page.absent("No run has measured a network to its end. `cli ptq` measures a float network and the quantized one, `cli qat` all three.");
         return;
@@ -60,11 +60,15 @@ pub fn section(page: &mut Report, runs: &[PastRun]) {
         );
     }
     if !cells.is_empty() {
-        let bar_of = |(_, cell): &(String, &Value)| {
+        let bar_of = |(run, cell): &(&PastRun, &Value)| {
             let text = |key: &str| cell[key].as_str().unwrap_or("?").to_owned();
             let trained = text("mode") == "qat";
             let name = format!("{} {} {}", text("mode").to_uppercase(), text("bits"), text("method"));
-            bar(&name, cell["top1"].as_f64().unwrap_or(f64::NAN), if trained { SERIES[2] } else { SERIES[0] })
+            bar(
+                &run.label(&name, runs.len() == 1),
+                cell["top1"].as_f64().unwrap_or(f64::NAN),
+                if trained { SERIES[2] } else { SERIES[0] },
+            )
         };
         let bars: Vec<Bar> = cells.iter().map(bar_of).filter(|bar| bar.value.is_finite()).collect();
         page.plot(&horizontal_bars("Cells of the table, % correct in integers", &bars, 100.0));

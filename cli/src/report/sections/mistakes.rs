@@ -56,7 +56,7 @@ fn newly_wrong(labels: &[u16], before: &[u16], after: &[u16]) -> Vec<usize> {
     answers.filter(|(_, (label, (b, a)))| b == label && a != label).map(|(i, _)| i).collect()
 }
 
-/// The test images, if they are there and of the classes that the run has seen.
+/// The test images, if they are there, of the classes that the run has seen, and in their order.
 fn test_images(results: &Results, sources: &Sources) -> Result<Option<ImageSet>> {
     let folder = sources.data.as_deref().unwrap_or(&results.data);
     let images = match DataSet::open_part(folder, Part::Test, &mut |_, _| ()) {
@@ -64,7 +64,8 @@ fn test_images(results: &Results, sources: &Sources) -> Result<Option<ImageSet>>
         Err(e) if sources.data.is_some() => return Err(e.into()),
         Err(_) => return Ok(None),
     };
-    let same = images.len() >= results.labels.len()
+    let same = images.classes().names() == results.classes().names()
+        && images.len() >= results.labels.len()
         && results.labels.iter().enumerate().all(|(i, label)| images.label(i) == usize::from(*label));
     Ok(same.then_some(images))
 }

@@ -15,7 +15,8 @@ pub fn section(page: &mut Report, runs: &[PastRun]) {
         if !run.epochs.is_empty() {
             curves.push((run.name.clone(), &run.epochs));
         }
-        curves.extend(run.cell_epochs.iter().map(|(name, epochs)| (name.clone(), epochs.as_slice())));
+        let label = |name: &str| run.label(name, runs.len() == 1);
+        curves.extend(run.cell_epochs.iter().map(|(name, epochs)| (label(name), epochs.as_slice())));
     }
     if curves.is_empty() {
         page.absent("No run was trained. `cli qat` fine-tunes a quantized network, `cli train` a float one; the metrics.jsonl of either can stand beside other runs here.");

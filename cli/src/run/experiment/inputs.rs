@@ -12,21 +12,22 @@ use quant::observer::sampling_stride;
 use crate::run::assets;
 use crate::run::context::Context;
 
-/// A sample of every layer's input, in the network's order; of a quantized network, as it is before it is rounded, behind
+/// A sample of every layer's input of the network in `file`, in its order; of a quantized network, as it is before it is rounded, behind
 /// layers that are. None of no images.
 ///
 /// # Errors
-/// If the images cannot be read.
+/// If the images cannot be read, or are of other classes.
 pub fn inputs(
     context: &Context,
     (data, images): (Option<&Path>, usize),
-    network: &Network,
+    (file, network): (&Path, &Network),
     quantized: Option<SimulateHook>,
 ) -> Result<Vec<(String, Tensor)>> {
     if images == 0 {
         return Ok(Vec::new());
     }
     let data = assets::open_data(context, data)?;
+    assets::expect_classes(context, (file, &network.classes), (&data.folder, data.classes()))?;
     let images = images.min(data.train.len());
     let loader =
         Loader::evaluation(&data.train, 64, network.normalization).over((0..images).collect::<Vec<_>>());

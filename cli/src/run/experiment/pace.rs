@@ -87,10 +87,19 @@ impl<'a> Pace<'a> {
     /// # Errors
     /// If the integer layers cannot run it.
     pub fn scores(&self, forecast: &mut Forecast, quantized: &QuantizedNetwork) -> Result<()> {
+        self.accuracy(forecast, quantized)?;
+        Self::saved(forecast, quantized)
+    }
+
+    /// Adds the measurement alone.
+    ///
+    /// # Errors
+    /// If the integer layers cannot run it.
+    pub fn accuracy(&self, forecast: &mut Forecast, quantized: &QuantizedNetwork) -> Result<()> {
         let (_, seconds) = timed(|| Scores::measure(&self.context, quantized, &self.small))?;
         let what = format!("accuracy in integers and simulated on {} images", self.setup.test.images());
         forecast.stage(what, self.of_all(seconds));
-        Self::saved(forecast, quantized)
+        Ok(())
     }
 
     /// Adds the files of a quantized network.
@@ -129,7 +138,7 @@ impl<'a> Pace<'a> {
         if let Some(few) = few_batches(training) {
             let seed = self.context.seed;
             let (_, seconds) = timed(|| reestimated(self.setup, start, few, training.batch, seed))?;
-            let images = training.reestimate_images;
+            let images = training.reestimate_images.min(self.setup.train.len()); // each at most once
             let what = format!("batch norms from {images} images after each of {}", counted(epochs, "epoch"));
             forecast.stage(what, seconds * images as f64 / few as f64 * epochs as f64);
         }
@@ -148,8 +157,16 @@ impl<'a> Pace<'a> {
         let QuantizedNetwork { network, quantization } = quantized;
         let images = (Some(self.setup.data.folder.as_path()), PAGE_IMAGES);
         let seen = || -> Result<_> {
-            let float = inputs(&self.context, images, &self.setup.network, None)?;
-            Ok([float, inputs(&self.context, images, network, Some(quantization.simulated()))?])
+            let float = inputs(&self.context, images, (&self.setup.weights, &self.setup.network), None)?;
+            Ok([
+                float,
+                inputs(
+                    &self.context,
+                    images,
+                    (&self.setup.weights, network),
+                    Some(quantization.simulated()),
+                )?,
+            ])
         };
         let (_seen, looked) = timed(seen)?; // held while layers are measured, as the page does
         let mut hook = quantization.simulated();

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::Args;
 use models::data::cifar10::{ImageSet, SIDE, interleave};
+use models::data::class_folders::ClassFolders;
+use models::data::data_set::{Kind, Part};
 use serde_json::json;
 
 use crate::run::assets;
@@ -38,30 +40,75 @@ pub fn run(args: &PicturesArgs, context: &Context) -> Result<()> {
         return Err(Failure::BadInput(text).into());
     }
     let data = assets::open_data(context, args.data.as_deref())?;
-    let partial = args.out.with_extension("partial");
-    fs::remove_dir_all(&partial).ok(); // left by a crash
-    let write = || -> Result<[usize; 2]> {
-        let part = |name, set| write_part(context, args, &partial.join(name), set);
-        let counts = [part("train", &data.train)?, part("test", &data.test)?];
-        fs::rename(&partial, &args.out).map_err(|e| models::Error::io("create", &args.out, e))?;
-        Ok(counts)
-    };
-    let written = write();
-    if written.is_err() {
-        fs::remove_dir_all(&partial).ok();
+    let mut parts = vec![("train", data.train.clone()), ("test", data.test.clone())];
+    if data.kind == Kind::ClassFolders && ClassFolders::find(&data.folder)?.has_validation() {
+        parts.push(("val", assets::open_images(context, args.data.as_deref(), Part::Val)?.0));
     }
-    let [train, test] = written?;
-    let out = args.out.display();
+    parts.iter().try_for_each(|(name, set)| check(&data.folder, name, set))?;
+    let partial = Partial::beside(&args.out)?;
+    let mut counts = Vec::new();
+    for (name, set) in &parts {
+        counts.push(write_part(context, args, &partial.folder.join(name), set)?);
+    }
+    fs::rename(&partial.folder, &args.out).map_err(|e| models::Error::io("create", &args.out, e))?;
+    let kept = counts.get(2).map_or(String::new(), |val| format!(", {val} for validation"));
     context.say(format_args!(
-        "{out}: {train} training and {test} test pictures of {} classes",
+        "{}: {} training and {} test pictures of {} classes{kept}",
+        args.out.display(),
+        counts[0],
+        counts[1],
         data.classes().len()
     ))?;
-    context.result(&json!({
-        "folder": args.out,
-        "train": {"images": train},
-        "test": {"images": test},
-        "classes": data.classes().names(),
-    }))
+    let mut result = json!({"folder": args.out, "classes": data.classes().names()});
+    for ((name, _), images) in parts.iter().zip(counts) {
+        result[name] = json!({"images": images});
+    }
+    context.result(&result)
+}
+
+/// The folder that is written to until all is there: hidden, beside the one that it will become, and of this process alone.
+/// Removed with what is in it, unless it has been renamed.
+struct Partial {
+    folder: PathBuf,
+}
+
+impl Partial {
+    fn beside(out: &Path) -> Result<Self> {
+        let name = out.file_name().unwrap_or_default().to_string_lossy();
+        let folder = out.with_file_name(format!(".{name}.{}.partial", std::process::id()));
+        let create = || {
+            out.parent().map_or(Ok(()), fs::create_dir_all)?;
+            fs::create_dir(&folder) // not one that is there
+        };
+        create().map_err(|e| models::Error::io("create", &folder, e))?;
+        Ok(Self { folder })
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.folder).ok();
+    }
+}
+
+/// Whether the images of a part can be pictures that `--data` takes: each class has some, and a name that a folder can have.
+///
+/// # Errors
+/// Naming the class.
+fn check(folder: &Path, part: &str, set: &ImageSet) -> Result<()> {
+    let mut there = vec![false; set.classes().len()];
+    set.labels().for_each(|label| there[label] = true);
+    for (name, there) in set.classes().names().iter().zip(there) {
+        let of = format!("{}: class `{}`", folder.display(), name.escape_default());
+        if name.is_empty() || name.starts_with('.') || name.contains(['/', '\\', '\0']) {
+            return Err(Failure::BadInput(format!("{of} cannot be the name of a folder")).into());
+        }
+        if !there {
+            let text = format!("{of} has no image in {part}; as pictures, each part needs one of each class");
+            return Err(Failure::BadInput(text).into());
+        }
+    }
+    Ok(())
 }
 
 /// Writes the images of a part and returns how many.

@@ -8,12 +8,13 @@ use engine::Tensor;
 use models::formats::{Model, open};
 use models::{Network, QuantizedNetwork};
 
-use super::names::{distinct, name};
+use super::names::name;
 use super::{InspectArgs, Quantizers};
 use crate::run::assets;
 use crate::run::context::Context;
 use crate::run::exit::Failure;
 use crate::run::experiment::inputs;
+use crate::show::distinct::distinct;
 use crate::show::levels::{Named, before_and_after};
 use crate::show::svg::{Plot, Size};
 
@@ -112,7 +113,8 @@ impl Compared {
         };
         let name = name(file, &opened.metadata, &network);
         let images = (args.input.data.as_deref(), args.images());
-        let inputs = inputs(context, images, &network.network, Some(network.quantization.simulated()))?;
+        let rounded = Some(network.quantization.simulated());
+        let inputs = inputs(context, images, (file, &network.network), rounded)?;
         Ok(Self { name, network, inputs })
     }
 

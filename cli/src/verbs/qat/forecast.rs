@@ -1,6 +1,7 @@
 //! `qat --dry-run`, and what a cell of a table takes that is trained by a recipe.
 
 use anyhow::Result;
+use models::QuantizedNetwork;
 
 use super::QatArgs;
 use crate::run::context::Context;
@@ -8,7 +9,7 @@ use crate::run::experiment::{BASIS, Pace, SMALL, Setup, Training};
 use crate::run::forecast::{Forecast, timed};
 
 impl QatArgs {
-    /// Adds the training, and what it starts from.
+    /// Adds the training, and what it starts from, and gives a short form of that.
     pub(crate) fn forecast(
         &self,
         forecast: &mut Forecast,
@@ -16,14 +17,15 @@ impl QatArgs {
         setup: &Setup,
         pace: &Pace<'_>,
         training: &Training,
-    ) -> Result<()> {
+    ) -> Result<QuantizedNetwork> {
         let images = self.calibration_images.min(setup.train.len()); // there are no more
         let few = Self { calibration_images: images.min(SMALL), ..self.clone() };
         let (start, seconds) = timed(|| few.start(context, setup, few.init(context, setup)?))?;
         let more = images as f64 / few.calibration_images as f64;
         let what = format!("{}: calibrate on {images} images to start from", self.widths.bits);
         forecast.stage(what, seconds * more);
-        pace.training(forecast, &start, training)
+        pace.training(forecast, &start, training)?;
+        Ok(start)
     }
 }
 

@@ -6,6 +6,7 @@ mod work;
 use std::path::PathBuf;
 
 use anyhow::Result;
+use models::QuantizedNetwork;
 use models::formats::latent_path;
 use quant::Widths;
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,7 @@ use crate::run::run_folder::RunFolder;
 use crate::{run::interrupt, run::settings};
 pub(super) use plan::{Planned, pin, planned};
 use work::Work;
+pub(super) use work::has_recipe;
 
 /// A finished cell.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -77,18 +79,16 @@ pub(super) fn check(args: &TableArgs, (bits, mode, method, _): Place<'_>) -> Res
     Work::of(args, bits, mode, method).map(|_| ())
 }
 
-/// Adds what the cell takes, if there is such a cell.
+/// Adds what the cell takes, if there is such a cell, and gives a network like its own.
 pub(super) fn forecast(
     args: &TableArgs,
     context: &Context,
     setup: &Setup,
     (pace, forecast): (&Pace<'_>, &mut Forecast),
     (bits, mode, method, _): Place<'_>,
-) -> Result<()> {
-    match Work::of(args, bits, mode, method)? {
-        Some(work) => work.forecast(context, setup, pace, forecast),
-        None => Ok(()),
-    }
+) -> Result<Option<QuantizedNetwork>> {
+    let work = Work::of(args, bits, mode, method)?;
+    work.map(|work| work.forecast(context, setup, pace, forecast)).transpose()
 }
 
 /// The recipe by which a cell was computed, as it was written, in the cell's folder.
@@ -108,12 +108,15 @@ pub(super) fn cell(
     let more = if args.seeds.contains(&seed) { format!("_seed{seed}") } else { String::new() };
     let name = format!("{}_{bits}_{method}{more}", mode.name());
     let file = PathBuf::from("cells").join(format!("{name}.json"));
+    let place = folder.path(PathBuf::from("cells").join(&name));
     if let Ok(text) = std::fs::read_to_string(folder.path(&file)) {
         let broken = |e| Failure::BadInput(format!("{}: {e}; delete it", folder.path(&file).display()));
-        return Ok(Some(serde_json::from_str(&text).map_err(broken)?));
+        let mut cell: Cell = serde_json::from_str(&text).map_err(broken)?;
+        // Where the table is now: it may have been moved, or gone on with from another folder.
+        cell.model = place.join(cell.model.file_name().unwrap_or_default());
+        return Ok(Some(cell));
     }
     let Some(work) = work else { return Ok(None) };
-    let place = folder.path(PathBuf::from("cells").join(&name));
     let run = if place.join("config.toml").exists() {
         RunFolder::open(&place)?
     } else {

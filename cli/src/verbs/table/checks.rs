@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use anyhow::Result;
-use quant::Policy;
+use quant::{Policy, ScaleRule};
 
 use super::cell::Planned;
 use super::{EMA, EPOCHS, LR, TableArgs, cell};
@@ -17,7 +17,12 @@ use crate::run::exit::Failure;
 pub(super) fn check(args: &TableArgs, context: &Context) -> Result<()> {
     let modes: Vec<String> = args.modes.iter().map(|mode| mode.name().to_lowercase()).collect();
     once("--bits", "width", &args.bits)?;
-    once("--methods", "method", &args.methods)?;
+    // A rule has other names too; a name that has recipes of its own is none of them.
+    let canonical = |name: &String| match ScaleRule::parse(name) {
+        Ok(rule) if !cell::has_recipe(args, name) => rule.name.to_owned(),
+        _ => name.clone(),
+    };
+    once("--methods", "method", &args.methods.iter().map(canonical).collect::<Vec<_>>())?;
     once("--modes", "mode", &modes)?;
     if args.seeds.contains(&context.seed) {
         let text = format!("--seeds: {} is the table's own --seed already", context.seed);

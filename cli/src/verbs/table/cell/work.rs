@@ -80,30 +80,29 @@ impl Work {
         })
     }
 
-    /// Adds what there is to do.
+    /// Adds what there is to do, and gives a network like the one that comes of it.
     pub(super) fn forecast(
         &self,
         context: &Context,
         setup: &Setup,
         pace: &Pace<'_>,
         forecast: &mut Forecast,
-    ) -> Result<()> {
-        match self {
-            Self::Quantize(recipe) => {
-                let quantized = pace.quantization(forecast, recipe)?;
-                pace.scores(forecast, &quantized)
-            }
+    ) -> Result<QuantizedNetwork> {
+        let quantized = match self {
+            Self::Quantize(recipe) => pace.quantization(forecast, recipe)?,
             Self::Train(recipe, training) => {
                 let start = pace.quantization(forecast, recipe)?;
                 pace.training(forecast, &start, training)?;
-                pace.scores(forecast, &start)
+                start
             }
             Self::Qat(qat) => {
                 let training = qat.training(context, setup)?;
                 training.check()?;
-                qat.forecast(forecast, context, setup, pace, &training)
+                qat.forecast(forecast, context, setup, pace, &training)?
             }
-        }
+        };
+        pace.scores(forecast, &quantized)?;
+        Ok(quantized)
     }
 
     /// The quantized network, and the training that follows.
@@ -154,7 +153,7 @@ fn by_flags(args: &TableArgs, bits: Widths, mode: CellMode, method: ScaleRule) -
 }
 
 /// Whether any cell has a recipe of this name.
-fn has_recipe(args: &TableArgs, name: &str) -> bool {
+pub(in super::super) fn has_recipe(args: &TableArgs, name: &str) -> bool {
     let ending = format!("_{name}.toml");
     let files = args.recipes.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten();
     files.filter_map(|file| file.ok()?.file_name().into_string().ok()).any(|file| file.ends_with(&ending))
