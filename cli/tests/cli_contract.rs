@@ -68,7 +68,7 @@ fn calibrate_over_the_data_sets() {
     {
         assert!(dir.path().join("f").join(name).exists(), "{name}");
     }
-    run(&["--out", "f"]).refused(3, &["f: holds a run of `ptq` already"]);
+    run(&["--out", "f"]).refused(3, &["f: holds a run of `calibrate` already"]);
 }
 
 #[test]

@@ -22,8 +22,9 @@ fn every_long_verb_says_what_it_would_do_and_writes_nothing() {
         (&["qat", "--epochs", "2", "--batch", "20", "--out", "q"], &input, 8),
         // Batch norms re-estimated, and half of a table's cells: those without training.
         (&["qat", "--epochs", "2", "--batch", "20", "--reestimate-images", "40"], &input, 9),
-        (&table, &input, 1 + 2 * (2 + 4)),
-        (&[&table[..], &["--shard", "1/2"]].concat(), &input, 1 + 2 * 2),
+        // Behind the cells: the answers of the one that the page shows, and the page.
+        (&table, &input, 1 + 2 * (2 + 4) + 2),
+        (&[&table[..], &["--shard", "1/2"]].concat(), &input, 1 + 2 * 2 + 2),
         (&["search", "--evaluations", "20", "--floor", "0"], &input, 6),
         // A shard measures its share, and what is common to all; without bits there is nothing to measure.
         (&["search", "--evaluations", "999", "--min-bits", "0", "--shard", "2/3"], &input, 2),

@@ -130,7 +130,7 @@ fn a_quantized_network_is_inspected_behind_its_own_rounding() {
     assert_eq!(own[0], asked[0], "the images");
     assert_ne!(own[1], asked[1], "behind rounded layers, and behind layers in floats");
     let picture = lab.picture("asked", "fc-input, quantized networks");
-    shows(&picture, &["PTQ W2A2 p/ResNet8_W2A2.safetensors, number 1 without rounding"], &[1]);
+    shows(&picture, &["PTQ W2A2 without rounding"], &[1]);
 }
 
 #[test]

@@ -161,7 +161,7 @@ impl QatArgs {
             ));
         }
         self.rules.check()?;
-        self.learn_bits.check(self.rules.weight_step)
+        self.learn_bits.check(self.rules.weight_step, self.rules.freezing > 0.0)
     }
 
     /// The widths and the scale rule of the weights.

@@ -1,7 +1,7 @@
 //! What quantization changes in a network: a hook at every layer with weights.
 
 use crate::ops::InputMap;
-use crate::{Node, Result, Tape, Tensor, Var};
+use crate::{Graph, Node, Params, Result, Tape, Tensor, Var};
 
 /// A value on its way into a layer.
 #[derive(Clone, Copy, Debug)]
@@ -93,6 +93,14 @@ pub trait Hook {
     /// # Errors
     /// As for [`compute`](Self::compute).
     fn learn(&mut self, _: &Tape, _rate: f32) -> Result<()> {
+        Ok(())
+    }
+
+    /// Called after a training step has updated the parameters: a hook may hold some of them where they are to stay.
+    ///
+    /// # Errors
+    /// As for [`compute`](Self::compute).
+    fn updated(&mut self, _: &Graph, _params: &mut Params) -> Result<()> {
         Ok(())
     }
 

@@ -115,6 +115,7 @@ impl Trainer {
         let rate = self.schedule.rate(self.step);
         self.sgd.step(params, &grads, rate)?;
         hook.learn(&tape, rate)?;
+        hook.updated(graph, params)?;
         self.step += 1;
         if let Some(ema) = &mut self.ema {
             ema.update(params, self.step);

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use engine::{Hook, Incoming, Input, LayerQuant, Node, Operands, Result, Tape, Tensor, Var};
+use engine::{Graph, Hook, Incoming, Input, LayerQuant, Node, Operands, Params, Result, Tape, Tensor, Var};
 
 use super::in_layer;
 use crate::integer::bias::product_scales;
 use crate::observer::sampling_stride;
 use crate::training::fake_quantize::{FakeQuantizeInput, fake_quantize_bias_on, fake_quantize_on};
+use crate::training::freezing::Oscillations;
 use crate::{
     Grid, LearnedSteps, LearnedWidths, MovingAverage, Observer, QParams, Quantization, Range, ScaleRule,
     StepRule, Widths,
@@ -25,7 +26,9 @@ pub struct FakeQuantHook {
     pub widths: LearnedWidths,
     /// Whether each batch updates the ranges. Set for training, clear for evaluation.
     pub training: bool,
-    /// How far the learning rate has fallen, from 0 to 1: damping (9h) grows with it.
+    /// How the codes of weights have moved, by layer, where those that jump to and fro are frozen (9k).
+    pub oscillations: BTreeMap<String, Oscillations>,
+    /// How far the learning rate has fallen, from 0 to 1: damping (9h) grows with it, and what freezes (9k) falls.
     pub progress: f32,
     /// The spread that each layer's weights are normalised to, where they are (9g).
     pub(super) spreads: BTreeMap<String, f32>,
@@ -44,6 +47,7 @@ impl FakeQuantHook {
             quantization,
             steps: LearnedSteps::default(),
             widths: LearnedWidths::default(),
+            oscillations: BTreeMap::new(),
             training,
             progress: 0.0,
             spreads: BTreeMap::new(),
@@ -164,6 +168,10 @@ impl Hook for FakeQuantHook {
         self.steps.learn(tape, rate, self.quantization.config.step_domain);
         self.widths.learn(tape, rate);
         Ok(())
+    }
+
+    fn updated(&mut self, graph: &Graph, params: &mut Params) -> Result<()> {
+        self.freeze(graph, params)
     }
 }
 

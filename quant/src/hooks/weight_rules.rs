@@ -1,11 +1,13 @@
-//! What [`FakeQuantHook`] does to a weight beside rounding it: normalisation before (9g), damping after (9h).
+//! What [`FakeQuantHook`] does to a weight beside rounding it: normalisation before (9g), damping after (9h), freezing when it has
+//! been updated (9k).
 
-use engine::{Node, Params, Result, Tape, Var};
+use engine::{Graph, Node, Params, Result, Tape, Tensor, Var};
 
 use super::{FakeQuantHook, in_layer};
-use crate::QParams;
 use crate::training::damping::damp_on;
+use crate::training::freezing::{Oscillations, threshold};
 use crate::training::weight_norm::{normalize_weight, normalize_weight_on, spread};
+use crate::{Grid, QParams};
 
 impl FakeQuantHook {
     /// Takes from `start`, the parameters that training begins with, the spread that each layer's weights keep; nothing
@@ -54,5 +56,46 @@ impl FakeQuantHook {
             return w_hat;
         }
         damp_on(tape, w, w_hat, q, lambda)
+    }
+
+    /// Freezes the weights of `params` that jump to and fro (9k), and puts those that are frozen back to their codes; nothing where
+    /// the configuration freezes none.
+    pub(super) fn freeze(&mut self, graph: &Graph, params: &mut Params) -> Result<()> {
+        let end = self.quantization.config.freezing;
+        if !self.training || end == 0.0 {
+            return Ok(());
+        }
+        let threshold = threshold(end, self.progress);
+        for node in graph.weighted() {
+            let Some(bits) = self.quantization.plan.get(&node.name).map(|widths| widths.w) else { continue };
+            if bits == 0 {
+                continue; // a dropped layer has no codes
+            }
+            let w = params.get_mut(&format!("{}.weight", node.name))?;
+            let q = self.next_weight_params(&node.name, w, bits)?;
+            match self.oscillations.get_mut(&node.name) {
+                Some(seen) => seen.follow(w, &q, threshold)?,
+                None => _ = self.oscillations.insert(node.name.clone(), Oscillations::new(w, &q)?),
+            }
+        }
+        Ok(())
+    }
+
+    /// The quantizer that the next step rounds the weight of `layer` with.
+    fn next_weight_params(&self, layer: &str, w: &Tensor, bits: u32) -> Result<QParams> {
+        match self.steps.steps.get(&format!("{layer}.weight")) {
+            Some(step) => QParams::per_tensor(Grid::signed(bits)?, step.value, 0),
+            None => self.quantization.weight_params(layer, w, bits),
+        }
+    }
+
+    /// The share of the weights that are frozen; `None` where none can be.
+    pub fn frozen_share(&self) -> Option<f64> {
+        let (mut frozen, mut all) = (0, 0);
+        for seen in self.oscillations.values() {
+            frozen += seen.frozen();
+            all += seen.state()[0].1.len();
+        }
+        (all > 0).then(|| frozen as f64 / all as f64)
     }
 }

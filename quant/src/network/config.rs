@@ -39,6 +39,9 @@ pub struct QuantConfig {
     /// `lambda` of (9h), which draws weights away from ties, at the end of training; 0: no damping.
     #[serde(skip_serializing_if = "is_zero")]
     pub damping: f32,
+    /// `f_th` of (9k), above which a weight that jumps to and fro is frozen, at the end of training; 0: none is.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub freezing: f32,
     /// Decay of the moving average of activation ranges in training.
     pub decay: f32,
 }
@@ -60,12 +63,13 @@ impl Default for QuantConfig {
             step_domain: StepDomain::Linear,
             weight_norm: false,
             damping: 0.0,
+            freezing: 0.0,
             decay: crate::MovingAverage::DECAY,
         }
     }
 }
 
-/// What is zero is not written: files of networks trained without damping do not know the word.
+/// What is zero is not written: files of networks trained without damping or freezing do not know the words.
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde passes a reference
 fn is_zero(value: &f32) -> bool {
     *value == 0.0

@@ -145,6 +145,9 @@ pub fn train(
             widths.bytes() / 1024.0
         ));
     }
+    if let Some(share) = fit.learner.hook.frozen_share() {
+        context.note(format_args!("{:.2}% of the weights are frozen to their codes", 100.0 * share));
+    }
     let learned_bits = (!widths.is_empty()).then(|| widths.layer_bits());
     Ok(Outcome { metrics, best: saved(&model)?, last, model, what, learned_bits })
 }

@@ -42,7 +42,7 @@ impl LearnBitsArgs {
     ///
     /// # Errors
     /// Naming the flag.
-    pub fn check(&self, weight_step: StepChoice) -> Result<()> {
+    pub fn check(&self, weight_step: StepChoice, freezing: bool) -> Result<()> {
         let Some(kib) = self.learn_bits else { return Ok(()) };
         let refuse = |text: String| Err(Failure::Usage(text).into());
         if !(kib > 0.0 && kib < 1e6) {
@@ -53,6 +53,12 @@ impl LearnBitsArgs {
                 "--size-price {}: expected a number above 0, at most 1000",
                 self.size_price
             ));
+        }
+        if freezing {
+            return refuse(
+                "--learn-bits: a weight whose bits are learned has no code to be fixed to (--freezing)"
+                    .into(),
+            );
         }
         if weight_step != StepChoice::Rule {
             return refuse(

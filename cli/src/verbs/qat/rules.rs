@@ -32,6 +32,17 @@ pub struct RuleArgs {
     /// Draw weights to the middle of their step, this strongly in the end; 0: not at all
     #[arg(long, value_name = "LAMBDA", default_value_t = 0.0)]
     damping: f64,
+    /// Fix a weight to its commonest code when that turns back in more than this share of the steps; the share is that of the end,
+    /// four times as much in the beginning; 0: fix none
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub freezing: f64,
+}
+
+/// What earlier versions did not know is written only where it is used.
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde passes a reference
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
 }
 
 impl RuleArgs {
@@ -43,6 +54,14 @@ impl RuleArgs {
         if !(0.0..=1e3).contains(&self.damping) {
             let text = format!("--damping {}: expected a number from 0 to 1000", self.damping);
             return Err(Failure::Usage(text).into());
+        }
+        if !(0.0..=1.0).contains(&self.freezing) {
+            let text = format!("--freezing {}: expected a share of the steps, from 0 to 1", self.freezing);
+            return Err(Failure::Usage(text).into());
+        }
+        if self.freezing > 0.0 && self.weight_norm {
+            let text = "--freezing: weights that --weight-norm normalises have no code to be fixed to";
+            return Err(Failure::Usage(text.into()).into());
         }
         let learned = [self.weight_step, self.activation_step].iter().any(|step| *step != StepChoice::Rule);
         if self.step_domain == DomainChoice::Log && !learned {
@@ -65,6 +84,7 @@ impl RuleArgs {
         config.step_domain = self.step_domain.into();
         config.weight_norm = self.weight_norm;
         config.damping = self.damping as f32;
+        config.freezing = self.freezing as f32;
     }
 }
 
