@@ -50,7 +50,7 @@ fn every_long_verb_says_what_it_would_do_and_writes_nothing() {
         ["search", "--evaluations", "20", "--min-bits", "0", "--shard", "2/3", "--dry-run", "--json"];
     let steps = run_in(dir.path(), &[&search[..], &input].concat()).json()["steps"].clone();
     assert!(steps[1]["what"].as_str().unwrap().starts_with("at most 7 candidates"), "{steps}");
-    assert!(steps[1]["seconds"].as_f64().unwrap() > 2.0 * steps[0]["seconds"].as_f64().unwrap(), "{steps}");
+    assert!(steps[1]["seconds"].as_f64().unwrap() > 0.3 * steps[0]["seconds"].as_f64().unwrap(), "{steps}");
     // More of the same takes longer.
     let seconds = |epochs: &str| {
         let arguments = ["train", "--depth", "8", "--batch", "20", "--dry-run", "--json", "--epochs", epochs];

@@ -97,6 +97,23 @@ fn a_page_of_several_runs_shows_all_that_they_hold() {
     }
     assert_eq!(all.matches("PTQ W2A2 (ptq): signal to noise").count(), 2); // title and description
 
+    // Runs whose folders are called alike, and another data set with labels that are the same numbers.
+    fs::create_dir(dir.path().join("b")).unwrap();
+    fs::create_dir(dir.path().join("b/ptq")).unwrap();
+    for entry in fs::read_dir(dir.path().join("ptq")).unwrap().map(|entry| entry.unwrap().path()) {
+        fs::copy(&entry, dir.path().join("b/ptq").join(entry.file_name().unwrap())).unwrap();
+    }
+    let alike = ["--json", "report", "ptq", "b/ptq", "--images", "0", "--out", "alike.html"];
+    let names = run_in(dir.path(), &alike).json()["runs"].clone();
+    let name = |i: usize| names[i].as_str().unwrap();
+    assert!(name(0) != name(1) && name(0).ends_with("/ptq") && name(1) == "b/ptq", "{names}");
+    let results = dir.path().join("b/ptq/results.json");
+    let renamed = fs::read_to_string(&results).unwrap().replace("\"airplane\"", "\"kite\"");
+    fs::write(&results, renamed).unwrap();
+    assert_eq!(run_in(dir.path(), &["report", "b/ptq", "--images", "0", "--out", "kite.html"]).code, 0);
+    let kite = page(&dir.path().join("kite.html"));
+    assert!(kite.contains("are others now") && !kite.contains("data:image"), "{kite}");
+
     // Without the images, the page says what they would show.
     fs::remove_dir_all(&set).unwrap();
     assert_eq!(run_in(dir.path(), &["report", "ptq", "--out", "less.html"]).code, 0);

@@ -29,6 +29,16 @@ fn a_table_is_filled_cell_by_cell_and_resumed() {
     assert_eq!(second["cells"][0]["top1"], 12.5);
     assert_eq!(second["cells"][3], first["cells"][3]);
     assert!(std::fs::read_to_string(folder.join("table.md")).unwrap().contains("12.50"));
+    // Where a table is moved to, its cells' files are.
+    std::fs::rename(&folder, dir.path().join("moved")).unwrap();
+    let third = run(&["--json", "table", "--resume", "moved"]);
+    for cell in third["cells"].as_array().unwrap() {
+        let model = cell["model"].as_str().unwrap();
+        assert!(model.starts_with("moved") && dir.path().join(model).exists(), "{model}");
+    }
+    let results = std::fs::read_to_string(dir.path().join("moved/results.json")).unwrap();
+    let results: serde_json::Value = serde_json::from_str(&results).unwrap();
+    assert_eq!(results["networks"].as_array().unwrap().len(), 2, "the best cell is on the page");
 }
 
 #[test]
@@ -88,6 +98,7 @@ fn what_cannot_be_is_refused_by_the_flags_of_the_verb() {
     for (flag, list, twice) in [
         ("--bits", "W4A4,W2A2,W4A4", "W4A4 stands there twice; give each width once"),
         ("--methods", "sawb,sawb", "sawb stands there twice; give each method once"),
+        ("--methods", "max,sawb,symmetric", "symmetric stands there twice; give each method once"),
         ("--modes", "qat,ptq,qat", "qat stands there twice; give each mode once"),
     ] {
         table(flag, list).refused(2, &[&format!("{flag}: {twice}")]);

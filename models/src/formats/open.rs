@@ -15,6 +15,7 @@ use crate::{Checkpoint, Error, Network, QuantizedNetwork, Result};
 
 /// What a file holds.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a program opens a few, and moves them once")]
 pub enum Model {
     /// A network in floats.
     Float(Network),

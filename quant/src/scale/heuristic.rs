@@ -241,5 +241,6 @@ mod tests {
     fn the_symmetric_scale_stays_where_it_is_as_good() {
         // Both are exact under any power of two from 1/128 to 1/2.
         assert_eq!(scale(&Sample::new(&[-1.0, 0.5]), Grid::signed(8).unwrap()), 1.0 / 128.0);
+        assert_eq!(error(&Sample::new(&[]), 0.5, Grid::signed(8).unwrap()), 0.0);
     }
 }

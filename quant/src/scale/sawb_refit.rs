@@ -96,6 +96,23 @@ fn fit_point(&(_, density, reach): &Shape, grid: Grid) -> (f64, f64) {
 mod tests {
     use super::*;
 
+    /// Of -3 and 1, where `E[x^2] = 5` and `E|x| = 2`; of the positive half alone, 1 and 1.
+    #[test]
+    fn the_rule_by_hand() {
+        let x = Sample::new(&[-3.0, 1.0]);
+        for (bits, [signed, unsigned]) in (1..).zip(CONSTANTS) {
+            let of = |(c1, c2): (f64, f64), root: f64, mean: f64, signed: bool| {
+                let grid = Grid::new(bits, signed).unwrap();
+                let alpha = c1 * root - c2 * mean;
+                let (found, s) = (scale(&x, grid), alpha / f64::from(grid.steps()));
+                assert!((found - s).abs() < 1e-6 * s.abs(), "{bits} bits, signed: {signed}: {found}, {s}");
+            };
+            of(signed, 5f64.sqrt(), 2.0, true);
+            of(unsigned, 1.0, 1.0, false);
+        }
+        assert_eq!(scale(&x, Grid::signed(9).unwrap()), 0.0); // the symmetric rule answers
+    }
+
     #[test]
     fn what_a_relu_makes_zero_does_not_change_the_scale() {
         let grid = Grid::unsigned(4).unwrap();
