@@ -145,6 +145,9 @@ fn widths_methods_and_layers() {
     for (arguments, texts) in [
         (&["qat", "--temperature", "3"][..], ["--temperature 3", "no --teacher"]),
         (&["qat", "--step-domain", "log"], ["--step-domain log", "no steps are learned"]),
+        (&["qat", "--freezing", "2"], ["--freezing 2", "from 0 to 1"]),
+        (&["qat", "--freezing", "0.01", "--weight-norm"], ["--freezing", "no code to be fixed to"]),
+        (&["qat", "--freezing", "0.01", "--learn-bits", "30"], ["--learn-bits", "no code to be fixed to"]),
         (&["search", "--search-floor", "80"], ["--search-floor", "batch_norm learns"]),
         (&["bench", "train", "--bits", "W2A2"], ["--bits", "bench qat"]),
         (&["ptq", "--correction", "none,batch_norm"], ["none,batch_norm", "stands alone"]),
