@@ -21,6 +21,8 @@ use crate::{Error, QParams};
 
 /// `m` of (9k).
 const MOMENTUM: f32 = 0.01;
+/// In the place of `f`, which is a share, of a weight that is frozen.
+const FROZEN: f32 = 2.0;
 /// The threshold in the beginning, as a multiple of that in the end.
 const EARLY: f32 = 4.0;
 
@@ -36,7 +38,7 @@ pub struct Oscillations {
     code: Tensor,
     /// In which direction each changed last: -1 or 1; 0 if it never has.
     direction: Tensor,
-    /// `f`; infinite where the weight is frozen.
+    /// `f`, or [`FROZEN`].
     frequency: Tensor,
     /// `a`.
     mean: Tensor,
@@ -64,7 +66,7 @@ impl Oscillations {
         let (frequency, mean) = (self.frequency.data_mut(), self.mean.data_mut());
         let channel = (w.len() / q.scales().len()).max(1);
         for (i, w) in w.data_mut().iter_mut().enumerate() {
-            if frequency[i].is_finite() {
+            if frequency[i] != FROZEN {
                 let change = now.data()[i] - code[i];
                 // book: freeze
                 let turned = f32::from(u8::from(change * direction[i] < 0.0));
@@ -76,10 +78,10 @@ impl Oscillations {
                     direction[i] = change.signum();
                 }
                 if frequency[i] > threshold {
-                    (code[i], frequency[i]) = (mean[i].round_ties_even(), f32::INFINITY);
+                    (code[i], frequency[i]) = (mean[i].round_ties_even(), FROZEN);
                 }
             }
-            if frequency[i].is_infinite() {
+            if frequency[i] == FROZEN {
                 let (s, z) = q.channel(i / channel);
                 *w = restore_value(code[i] as i32, s, z);
             }
@@ -89,7 +91,7 @@ impl Oscillations {
 
     /// How many weights are frozen.
     pub fn frozen(&self) -> usize {
-        self.frequency.data().iter().filter(|f| f.is_infinite()).count()
+        self.frequency.data().iter().filter(|f| **f == FROZEN).count()
     }
 
     /// Everything that is to be kept, by name.

@@ -83,7 +83,10 @@ fn frozen_weights_stay_on_their_codes_and_a_run_that_freezes_resumes() {
     assert!(share > 0.0 && share < 0.5, "{share}");
     assert!(first.hook.frozen_share().unwrap() > 0.0);
     let (mut second, _) = freezing();
-    second.restore(first.state()).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state.safetensors");
+    first.state().write(&path).unwrap();
+    second.restore(Checkpoint::read(&path).unwrap()).unwrap();
     let rest = (0..20).flat_map(|epoch| loader.epoch(epoch)).skip(40);
     rest.for_each(|batch| _ = second.learn(batch).unwrap());
     assert_eq!(second.trainer.params, whole.trainer.params);
@@ -92,9 +95,10 @@ fn frozen_weights_stay_on_their_codes_and_a_run_that_freezes_resumes() {
     let mut frozen = 0;
     for (layer, seen) in &first.hook.oscillations {
         let [(_, code), _, (_, frequency), _] = seen.state();
+        let is_frozen = |f: &f32| *f > 1.0; // more often than always
         let w = whole.trainer.params.get(&format!("{layer}.weight")).unwrap();
         let s = whole.hook.steps.steps[&format!("{layer}.weight")].value;
-        for (i, _) in frequency.data().iter().enumerate().filter(|(_, f)| f.is_infinite()) {
+        for (i, _) in frequency.data().iter().enumerate().filter(|(_, f)| is_frozen(f)) {
             assert_eq!(w.data()[i], code.data()[i] * s, "{layer}");
             frozen += 1;
         }
