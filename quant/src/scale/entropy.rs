@@ -158,7 +158,8 @@ mod tests {
         }
     }
 
-    /// Without the two conditions 144 values at 4 bits had 28 times the least error on average, 137 times at worst.
+    /// Without the two conditions 144 values at 4 bits (half of twenty tensors normal, half with heavier tails) had 28 times the least error on
+    /// average, 137 times at worst.
     #[test]
     fn few_values_are_not_nearly_all_clipped() {
         for (n, bits) in [(27, 3), (144, 2), (144, 4), (144, 8), (432, 4), (640, 8)] {

@@ -16,8 +16,8 @@
 
 use engine::{Result, Tensor};
 
-use crate::numbers::uniform::{quantize_value, restore_value};
-use crate::{Error, QParams};
+use crate::numbers::uniform::restore_value;
+use crate::{Error, QParams, linear_quantize};
 
 /// `m` of (9k).
 const MOMENTUM: f32 = 0.01;
@@ -130,13 +130,8 @@ impl Oscillations {
 
 /// The codes of eq 1, as floats: that is how they are kept.
 fn codes(w: &Tensor, q: &QParams) -> Result<Tensor> {
-    let channel = (w.len() / q.scales().len()).max(1);
-    let mut codes = Tensor::zeros(w.shape());
-    for (i, (code, &w)) in codes.data_mut().iter_mut().zip(w.data()).enumerate() {
-        let (s, z) = q.channel(i / channel);
-        *code = quantize_value(w, s, z, q.grid())? as f32;
-    }
-    Ok(codes)
+    let codes = linear_quantize::<i32>(w, q)?;
+    Tensor::from_vec(w.shape(), codes.data().iter().map(|&code| code as f32).collect())
 }
 
 #[cfg(test)]

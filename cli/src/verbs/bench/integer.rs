@@ -66,9 +66,8 @@ pub fn infer(args: &BenchArgs, context: &Context, bits: Widths) -> Result<()> {
     let seconds = if n == 1 {
         let (mut workspace, mut logits) = (engine.workspace(), vec![0; engine.graph().logit_scale().len()]);
         // As many images to a sample as the others take.
-        let mut all = || (0..64).for_each(|_| engine.classify(&mut workspace, &images, &mut logits));
         let seconds = median_seconds(args.repeat.max(101), || {
-            all();
+            (0..64).for_each(|_| engine.classify(&mut workspace, &images, &mut logits));
             Ok(())
         })?;
         seconds / 64.0
