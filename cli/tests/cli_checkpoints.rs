@@ -3,7 +3,6 @@
 mod common;
 
 use common::{Result, changed_network, cli, data, network, records, run_in, tensor, text};
-use models::Checkpoint;
 
 fn eval(dir: &std::path::Path, arguments: &[&str]) -> Result {
     let set = dir.join("data");
@@ -41,12 +40,15 @@ fn of_several_networks_the_flag_chooses_one() {
     let path = changed_network(dir.path(), "two.safetensors", |c| {
         let average: Vec<_> = c.tensors.iter().map(|(n, t)| (format!("ema.{n}"), t.clone())).collect();
         c.tensors.iter_mut().for_each(|(name, _)| *name = format!("net.{name}"));
+        tensor(c, "net.fc.weight").data_mut().iter_mut().for_each(|w| *w = -*w); // another network
         c.tensors.extend(average);
     });
     eval(dir.path(), &["--weights", text(&path)])
         .refused(3, &["several networks", "--weights-key: ema, net"]);
     let chosen = eval(dir.path(), &["--weights", text(&path), "--weights-key", "ema"]).json();
     assert_eq!(chosen["top1"], plain["top1"]);
+    let other = eval(dir.path(), &["--weights", text(&path), "--weights-key", "net"]).json();
+    assert_ne!(other["top1"], plain["top1"]);
     eval(dir.path(), &["--weights", text(&path), "--weights-key", "x"])
         .refused(3, &["nothing under --weights-key x"]);
 }
@@ -154,10 +156,27 @@ fn a_picture_with_dos_line_ends_is_the_same_picture() {
 }
 
 #[test]
-fn a_state_of_a_run_is_read_for_its_weights() {
+fn a_state_of_a_run_is_no_network_and_says_where_the_networks_are() {
     let dir = tempfile::tempdir().unwrap();
-    let path = network(dir.path());
-    assert!(Checkpoint::read(&path).unwrap().notes.is_empty());
+    let set = data(dir.path(), &records(20), &records(20));
+    let train =
+        ["train", "--depth", "8", "--data", text(&set), "--epochs", "1", "--batch", "10", "--out", "run"];
+    assert_eq!(run_in(dir.path(), &train).code, 0);
+    eval(dir.path(), &["--weights", "run/state.safetensors"])
+        .refused(3, &["run/state.safetensors: is the state of a run in training", "--resume"]);
+    assert!(eval(dir.path(), &["--weights", "run/weights.safetensors"]).json()["top1"].is_number());
+}
+
+/// Else every accuracy of these tests would be that of the labels.
+#[test]
+fn the_network_of_the_tests_gives_several_classes() {
+    let dir = tempfile::tempdir().unwrap();
+    let answers = dir.path().join("answers.csv");
+    eval(dir.path(), &["--weights", text(&network(dir.path())), "--predictions", text(&answers)]).json();
+    let answers = std::fs::read_to_string(answers).unwrap();
+    let classes: std::collections::BTreeSet<&str> =
+        answers.lines().skip(1).map(|line| line.split(',').next_back().unwrap()).collect();
+    assert!(classes.len() >= 5, "{answers}");
 }
 
 /// The documents have their accuracy on all 10,000 test images; of the slice's 1,000 it may differ by a point or two.

@@ -6,7 +6,9 @@ use std::fs;
 use std::path::Path;
 use std::process::{Child, Stdio};
 
-use common::{changed_network, cli, data, network, records, run_in, signal, start, text, wait_for};
+use common::{
+    changed_network, cli, data, network, records, run_in, signal, start, start_until_written, text, wait_for,
+};
 use serde_json::Value;
 
 /// A tiny run that takes a while: ResNet-8, three steps an epoch.
@@ -46,13 +48,9 @@ fn a_second_process_in_a_folder_is_told_who_holds_it() {
     let (code, said) = stop(first, "TERM");
     assert_eq!(code, Some(130), "{said}");
     assert!(said.contains("everything is saved; continue with `cli train --resume run`"), "{said}");
-    let mut second = start(dir.path(), &["train", "--resume", "run"]);
-    wait_for(&mut second, &dir.path().join("run/.lock"));
-    second.kill().unwrap();
-    second.wait().unwrap();
-    let mut third = start(dir.path(), &["train", "--resume", "run"]);
-    assert_eq!(third.try_wait().unwrap(), None);
-    stop(third, "TERM");
+    for _ in 0..2 {
+        start_until_written(dir.path(), &["train", "--resume", "run"], "run/state.safetensors");
+    }
 }
 
 #[test]
@@ -241,11 +239,7 @@ fn every_long_verb_says_what_it_has_saved() {
         assert!(said.contains(sentence), "{said}");
     }
     // And the folder of the one that cannot resume is free again.
-    let mut child = start(dir.path(), &["ptq", "--out", "p"]);
-    std::thread::sleep(std::time::Duration::from_millis(300));
-    assert_eq!(child.try_wait().unwrap(), None);
-    child.kill().unwrap();
-    child.wait().unwrap();
+    start_until_written(dir.path(), &["ptq", "--out", "p"], "p/config.toml");
 }
 
 #[test]

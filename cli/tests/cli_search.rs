@@ -3,6 +3,7 @@
 mod common;
 
 use common::run_in;
+use serde_json::Value;
 
 const SMALL: [&str; 12] = [
     "search",
@@ -40,6 +41,15 @@ fn a_search_names_the_bits_of_every_layer_and_repeats() {
         let entry = printed.split(',').nth(bits).unwrap();
         assert!(entry.starts_with(&format!("{layer}=W")) && entry.ends_with("A16"), "{printed}");
     }
+    let flags: Vec<&str> = first["layer_bits_of_ptq"].as_str().unwrap().split(' ').collect();
+    let ptq = run_in(dir.path(), &[&["ptq", "--json", "--out", "again"], &flags[..]].concat()).json();
+    assert_eq!(ptq["bits"], "W8A16", "{ptq}");
+    let network = |model: &Value| {
+        let latent = model.as_str().unwrap().replace(".safetensors", ".latent.safetensors");
+        let file = models::Checkpoint::read(dir.path().join(latent)).unwrap();
+        (file.tensors, file.metadata["quantization"].clone())
+    };
+    assert_eq!(network(&first["model"]), network(&ptq["model"]));
     assert!(dir.path().join(first["model"].as_str().unwrap()).exists());
     assert!(first["best"]["top1_int"].is_number() && first["best"]["top1_test"].is_number());
     assert!(first["model_bytes"].as_u64() > first["best"]["bytes"].as_u64());

@@ -82,6 +82,20 @@ fn three_shards_of_a_search_are_the_search() {
     run_in(dir.path(), &known.split(' ').collect::<Vec<_>>())
         .refused(3, &["other: is no shard of the same run as k"]);
     merge(&["nowhere"]).refused(3, &["nowhere"]);
+    // A shard that began with other files, or measured something else, is refused before anything is taken: the folder is free again.
+    let file = |name: &str| dir.path().join(name);
+    for (name, key, changed) in [
+        ("inputs.json", "\"sha256\": \"", "\"sha256\": \"0"),
+        ("metrics.jsonl", "\"top1_val\":", "\"top1_val\":1"),
+    ] {
+        let name = file(&format!("s2/{name}"));
+        let good = std::fs::read_to_string(&name).unwrap();
+        assert!(good.contains(key), "{good}");
+        std::fs::write(&name, good.replacen(key, changed, 1)).unwrap();
+        merge(&["s1", "s2"]).refused(3, &["s2"]);
+        std::fs::write(&name, good).unwrap();
+    }
+    assert_eq!(merge(&["s1", "s2", "s3"]).code, 0);
     run_in(dir.path(), &["search", "--shard", "4/3"]).refused(2, &["i from 1 to n"]);
 }
 
@@ -94,6 +108,12 @@ fn three_shards_of_a_table_are_the_table() {
     let shards = three(dir.path(), |i| words(&format!("{table} --shard {i}/3 --out t{i}")));
     let count = |result: &Value| result["cells"].as_array().unwrap().len();
     assert_eq!(shards.iter().map(count).collect::<Vec<_>>(), [2, 1, 1]);
+    // A shard that began with other files is refused before anything is taken: the folder is free again.
+    let inputs = dir.path().join("t2/inputs.json");
+    let good = std::fs::read_to_string(&inputs).unwrap();
+    std::fs::write(&inputs, good.replacen("\"sha256\": \"", "\"sha256\": \"0", 1)).unwrap();
+    run_in(dir.path(), &["table", "merge", "t1", "t2", "--out", "all"]).refused(3, &["cannot merge t2: "]);
+    std::fs::write(&inputs, good).unwrap();
     // A cell that one shard has lost is filled by the merge.
     std::fs::remove_file(dir.path().join("t2/cells/PTQ_W4A4_symmetric.json")).unwrap();
     let all = run_in(dir.path(), &["--json", "table", "merge", "t1", "t2", "t3", "--out", "all"]).json();

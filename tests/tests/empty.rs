@@ -4,10 +4,11 @@
 use engine::fast::{self, Algorithm};
 use engine::kernel::Isa;
 use engine::ops::{self, BatchNormMode};
-use engine::{Float, Mode, Result, Tape, Tensor, Var};
+use engine::{Float, Hook, Mode, Result, Tape, Tensor, Var};
 use models::data::augment::Normalization;
-use models::{Network, Shortcut};
-use quant::{Grid, QParams, ScaleRule, Symmetry};
+use models::{Network, QuantizedNetwork, Shortcut};
+use quant::int_graph::IntEngine;
+use quant::{Grid, Policy, QParams, QuantConfig, Quantizer, ScaleRule, Symmetry};
 
 const TRAIN: BatchNormMode<'static> = BatchNormMode::Train { eps: 1e-5 };
 const EVAL: BatchNormMode<'static> = BatchNormMode::Eval { mean: &[0.5; 16], var: &[2.0; 16], eps: 1e-5 };
@@ -93,6 +94,24 @@ fn a_network_classifies_no_images_and_does_not_learn_from_them() {
     let mut tape = Tape::inference();
     let plain = graph.forward_plain(params, &mut tape, none(), Mode::Eval, &mut Float).unwrap().output;
     assert_eq!((fast.dims(), tape.value(plain).dims()), (&[0, 10][..], &[0, 10][..]));
+
+    // Under quantization, simulated, as trained, layer by layer in integers, and in integers alone.
+    let images = || std::iter::once(Tensor::from_fn([4, 32, 32, 3], |i| (i as f32 * 0.37).sin()));
+    let of = |policy| {
+        let config = QuantConfig { bits: "W4A4".parse().unwrap(), policy, ..QuantConfig::default() };
+        Quantizer::new(config).calibrate(graph, params, images()).unwrap()
+    };
+    let quantization = of(Policy::Course).quantization;
+    let mut hooks: [Box<dyn Hook>; 3] = [
+        Box::new(quantization.simulated()),
+        Box::new(quantization.as_trained()),
+        Box::new(quantization.integers().unwrap()),
+    ];
+    for hook in &mut hooks {
+        assert_eq!(graph.infer(params, none(), hook.as_mut()).unwrap().dims(), [0, 10]);
+    }
+    let whole = QuantizedNetwork::of(&network, of(Policy::Product)).lower().unwrap();
+    assert_eq!(IntEngine::new(whole).unwrap().run(&[]).unwrap().len(), 0);
 
     let plain = graph.forward_plain(params, &mut Tape::new(), none(), Mode::Train, &mut Float);
     assert!(plain.is_err());

@@ -7,7 +7,7 @@ use engine::{Hook, Input, LayerQuant, Node, Operands, Params, Result, Tape, Tens
 use models::data::augment::Normalization;
 use models::data::loader::Batch;
 use models::{Network, Shortcut, Trainer};
-use quant::{FakeQuantHook, Policy, QuantConfig, Quantization};
+use quant::{FakeQuantHook, Policy, QuantConfig, Quantization, Ste};
 
 /// The hook with its inputs quantized by an operation of their own.
 struct Apart(FakeQuantHook);
@@ -22,9 +22,14 @@ impl Hook for Apart {
     }
 }
 
-fn train(bits: &str, algorithm: Algorithm, wrap: impl Fn(FakeQuantHook) -> Box<dyn Hook>) -> Params {
+fn train(
+    bits: &str,
+    activation_ste: Ste,
+    algorithm: Algorithm,
+    wrap: impl Fn(FakeQuantHook) -> Box<dyn Hook>,
+) -> Params {
     let network = Network::fresh(8, Shortcut::B, Normalization::COURSE, 7).unwrap();
-    let config = QuantConfig { bits: bits.parse().unwrap(), ..QuantConfig::default() };
+    let config = QuantConfig { bits: bits.parse().unwrap(), activation_ste, ..QuantConfig::default() };
     let plan = Policy::Course.plan(&network.graph, config.bits);
     let mut hook = wrap(FakeQuantHook::new(Quantization::new(config, plan), true));
     let mut trainer = Trainer::new(
@@ -47,9 +52,13 @@ fn inside_the_convolution_or_before_it_the_bits_are_the_same() {
     let isa = Isa::active();
     for algorithm in [Algorithm::Direct(isa), Algorithm::Winograd(isa)] {
         for bits in ["W8A8", "W2A2", "W4A12"] {
-            let inside = train(bits, algorithm, |hook| Box::new(hook));
-            let apart = train(bits, algorithm, |hook| Box::new(Apart(hook)));
-            assert_eq!(inside, apart, "{bits} {algorithm:?}");
+            let [clipped, identity] = [Ste::Clipped, Ste::Identity].map(|ste| {
+                let inside = train(bits, ste, algorithm, |hook| Box::new(hook));
+                let apart = train(bits, ste, algorithm, |hook| Box::new(Apart(hook)));
+                assert_eq!(inside, apart, "{bits} {ste:?} {algorithm:?}");
+                inside
+            });
+            assert_ne!(clipped, identity, "{bits} {algorithm:?}: what clips has no gradient, or one");
         }
     }
 }

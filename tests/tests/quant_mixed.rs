@@ -199,6 +199,30 @@ fn a_search_of_a_space_that_is_used_up_ends() {
     }
 }
 
+/// Where nothing is smaller, there is nothing to draw: with this budget, to draw in vain would take for ever.
+#[test]
+fn random_widths_end_with_the_smallest() {
+    let layers = layers(&[100, 200, 300]);
+    for limits in [limits(0.0, 2, usize::MAX / 200), within(10, 2, usize::MAX / 200)] {
+        let outcome = run("random", &layers, limits, |_| 50.0);
+        assert!(outcome.points.iter().any(|point| point.bits == [2, 2, 2]));
+    }
+}
+
+/// What each layer costs takes 2 * 3 + 1 measurements here.
+#[test]
+fn a_budget_that_ends_before_the_search_begins_is_told() {
+    let layers = layers(&[100, 200, 300]);
+    for name in ["greedy", "dynamic"] {
+        let cut = |budget| {
+            let limits = Limits { max_bits: 4, ..limits(0.0, 2, budget) };
+            run(name, &layers, limits, additive(&[1.0, 2.0, 3.0])).costs_cut_short
+        };
+        assert_eq!([cut(6), cut(7), cut(60)], [true, false, false], "{name}");
+    }
+    assert!(!run("annealing", &layers, limits(0.0, 2, 3), |_| 50.0).costs_cut_short);
+}
+
 #[test]
 fn a_failed_evaluation_ends_the_search() {
     for searcher in SEARCHERS {

@@ -1,5 +1,7 @@
 //! The library's pipeline: calibrate, correct, train, lower.
 
+use std::collections::BTreeSet;
+
 use engine::{Float, Hook, Params, Tensor};
 use models::data::augment::Normalization;
 use models::data::loader::Loader;
@@ -7,8 +9,8 @@ use models::data::synthetic::noise_images;
 use models::{Network, Shortcut, evaluate};
 use quant::pipeline::calibrate;
 use quant::{
-    ActivationRule, Correction, Policy, QuantConfig, Quantization, Quantized, Quantizer, Reference,
-    ScaleRule, reestimate,
+    ActivationRule, Correction, FakeQuantHook, Policy, QuantConfig, Quantization, Quantized, Quantizer,
+    Reference, ScaleRule, reestimate,
 };
 
 fn setup(bits: &str) -> (Network, Quantization, Loader) {
@@ -242,24 +244,63 @@ fn normalised_weights_keep_their_spread_and_damped_ones_move_otherwise() {
     assert!(trained(false, 1.0) != free);
 }
 
-/// One step is learned for a tensor: a scale for each channel cannot be.
+/// A network whose weights have a learned step for each output channel: the steps move apart, and what comes out is the same
+/// network in floats and in integers.
 #[test]
-fn learned_steps_are_of_whole_tensors() {
+fn steps_of_channels_are_learned() {
     let (network, quantization, loader) = setup("W4A4");
     let config = QuantConfig {
         weight_granularity: quant::Granularity::PerChannel,
         weight_step: quant::StepRule::Lsq,
+        activation_step: quant::StepRule::Lsq,
         ..quantization.config.clone()
     };
     let quantizer = Quantizer::new(config);
     let mut quantized = quantizer.calibrate(&network.graph, &network.params, images(&loader)).unwrap();
-    let message = train_a_step(&mut quantized).unwrap_err().to_string();
-    assert!(message.contains("for whole tensors"), "{message}");
+    let w = network.params.get("layer1.0.conv1.weight").unwrap();
+    let first = quantized.quantization.weight_params("layer1.0.conv1", w, 4).unwrap();
+    train_a_step(&mut quantized).unwrap();
+    let learned = &quantized.quantization.weight_scales;
+    assert_eq!((learned["layer1.0.conv1"].len(), learned["layer3.0.conv2"].len()), (16, 64));
+    let moved: BTreeSet<i32> = learned["layer1.0.conv1"]
+        .iter()
+        .zip(first.scales())
+        .map(|(learned, first)| ((learned / first - 1.0) * 1e5) as i32)
+        .collect();
+    assert!(moved.len() > 8, "each channel has its own gradient: {moved:?}");
 
-    // Scales of another number than the new network's are chosen anew.
-    let mut start = quantized;
-    start.quantization.config.weight_step = quant::StepRule::Rule;
-    start.quantization.weight_scales.insert("layer1.0.conv1".into(), vec![0.1; 16]);
-    let one = Quantizer::new(quantization.config).continue_from(&start, images(&loader)).unwrap();
+    let (graph, params) = (&quantized.graph, &quantized.params);
+    let logits = |hook: &mut dyn Hook| evaluate(graph, params, loader.epoch(0), hook, |_| {}).unwrap().logits;
+    let simulated = logits(&mut quantized.quantization.simulated());
+    let integers = logits(&mut quantized.quantization.integers().unwrap());
+    for (simulated, integer) in simulated.iter().zip(&integers) {
+        assert!((simulated - integer).abs() < 1e-3 * (1.0 + integer.abs()), "{simulated} {integer}");
+    }
+
+    // A state of another network is refused.
+    let mut hook = FakeQuantHook::new(quantized.quantization.clone(), true);
+    let x = images(&loader).next().unwrap();
+    graph.batch_statistics(params, x.clone(), &mut hook).unwrap();
+    for (name, fits) in [("layer1.0.conv1.weight", 16), ("layer1.0.conv1", 1)] {
+        let mut hook = hook.clone();
+        let one = hook.steps.steps[name][0];
+        hook.steps.steps.insert(name.into(), vec![one; fits + 1]);
+        let e = graph.batch_statistics(params, x.clone(), &mut hook).unwrap_err().to_string();
+        assert!(e.contains("layer1.0.conv1") && e.contains(&format!("{}", fits + 1)), "{e}");
+    }
+}
+
+/// The scale of a tensor becomes that of every channel; scales of channels say nothing about that of the tensor.
+#[test]
+fn a_learned_scale_goes_on_as_that_of_every_channel() {
+    let (network, quantization, loader) = setup("W4A4");
+    let mut start = Quantized { graph: network.graph, params: network.params, quantization };
+    start.quantization.weight_scales.insert("layer1.0.conv1".into(), vec![0.1]);
+    let config = start.quantization.config.clone();
+    let channels = QuantConfig { weight_granularity: quant::Granularity::PerChannel, ..config.clone() };
+    let channels = Quantizer::new(channels).continue_from(&start, images(&loader)).unwrap();
+    assert_eq!(channels.quantization.weight_scales["layer1.0.conv1"], vec![0.1; 16]);
+    assert_eq!(channels.quantization.weight_scales.len(), 1);
+    let one = Quantizer::new(config).continue_from(&channels, images(&loader)).unwrap();
     assert!(one.quantization.weight_scales.is_empty());
 }

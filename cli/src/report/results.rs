@@ -81,6 +81,25 @@ pub struct Front {
     pub layers: Vec<String>,
     /// Networks not beaten in both size and accuracy, by size.
     pub points: Vec<FrontPoint>,
+    /// The accuracy that candidates aimed at, where corrections that learn were still to come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search_floor: Option<f64>,
+    /// Those of them that were made with all corrections, by size.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub finished: Vec<FinishedPoint>,
+}
+
+/// A network of the front with all corrections.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FinishedPoint {
+    /// Of its weights.
+    pub bytes: usize,
+    /// Bit operations of an image.
+    pub operations: usize,
+    /// Percent of the images searched on, in integers.
+    pub top1_val: f64,
+    /// Of each layer.
+    pub bits: Vec<String>,
 }
 
 /// A network of the front.

@@ -65,6 +65,14 @@ impl Progress {
         }
     }
 
+    /// `done` steps are done, the last of them before: it was read, not made, and says nothing about the pace.
+    pub fn pass(&self, done: usize) {
+        let now = || (done.saturating_sub(1) as u64, Instant::now());
+        let (first, since) = self.first.get().unwrap_or_else(now);
+        self.first.set(Some((first + 1, since)));
+        self.set(done);
+    }
+
     /// What stands beside the count: the time left, once there is a pace to tell it by, and the message.
     fn state(&self) -> String {
         let left = self.left().map_or(String::new(), |seconds| format!("{} left ", spoken(seconds)));
@@ -93,5 +101,29 @@ impl Drop for Progress {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_read_says_nothing_about_the_pace() {
+        let progress = Progress {
+            what: "search".into(),
+            total: 10,
+            done: Cell::new(0),
+            first: Cell::new(None),
+            message: RefCell::default(),
+            bar: None,
+            last_line: Cell::new(None),
+        };
+        (1..=8).for_each(|done| progress.pass(done));
+        assert_eq!(progress.left(), None);
+        std::thread::sleep(Duration::from_millis(20));
+        progress.set(9);
+        let left = progress.left().unwrap();
+        assert!(left >= 0.02, "{left} s for one of which another took 0.02 s");
     }
 }

@@ -123,7 +123,7 @@ impl RunFolder {
             Ok(text) => {
                 let broken = |e| Failure::BadInput(format!("{}: {e}", path.display()));
                 let before: Vec<InputFile> = serde_json::from_str(&text).map_err(broken)?;
-                inputs::check(&before, &now)
+                inputs::check("cannot resume", &before, &now)
             }
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
                 if self.path(METRICS).exists() {
@@ -152,7 +152,7 @@ impl RunFolder {
             let broken = |e| Failure::BadInput(format!("{}: {e}", path.display()));
             Ok(serde_json::from_str(&text).map_err(broken)?)
         };
-        inputs::check(&read(other)?, &read(&self.folder)?)
+        inputs::check(&format!("cannot merge {}", other.display()), &read(other)?, &read(&self.folder)?)
     }
 
     /// The folder.

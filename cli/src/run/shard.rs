@@ -15,6 +15,7 @@ use clap::{ArgMatches, Args, FromArgMatches};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::run::exit::Failure;
+use crate::run::input::InputArgs;
 use crate::run::settings;
 
 /// One of several processes that share a run, written `2/3`.
@@ -79,6 +80,12 @@ pub struct MergeArgs {
     /// Folder of the whole [default: runs/VERB-TIMESTAMP]
     #[arg(long = "out", id = "merged", value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Where the network of the shards lies here, if not where the first of them found it
+    #[arg(long = "weights", id = "weights_here", value_name = "FILE")]
+    weights: Option<PathBuf>,
+    /// Where their data set lies here, if not where the first of them found it
+    #[arg(long = "data", id = "data_here", value_name = "DIR")]
+    data: Option<PathBuf>,
 }
 
 impl MergeArgs {
@@ -90,6 +97,15 @@ impl MergeArgs {
     /// Where the whole goes.
     pub fn out(&self) -> Option<PathBuf> {
         self.out.clone()
+    }
+
+    /// What the shards began with, as it lies on this machine.
+    pub fn input(&self, of_shards: InputArgs) -> InputArgs {
+        InputArgs {
+            weights: self.weights.clone().or(of_shards.weights),
+            data: self.data.clone().or(of_shards.data),
+            ..of_shards
+        }
     }
 
     /// The settings and the seed that all shards of `verb` have, but for their share; `whole` takes the share out.
@@ -137,7 +153,7 @@ where
 }
 
 /// Settings that a result does not depend on: where files lie, whose contents are compared, and what is kept in memory.
-const OF_MACHINES: [&str; 3] = ["weights", "data", "cache_mib"];
+const OF_MACHINES: [&str; 4] = ["weights", "data", "recipes", "cache_mib"];
 
 /// Refuses two folders whose settings, as text, differ in what decides about results.
 fn same((first, known): (&Path, &str), (folder, text): (&Path, &str)) -> Result<()> {

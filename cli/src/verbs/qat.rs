@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::Args;
 use models::formats::latent_path;
-use quant::{ActivationRule, Granularity, LayerBits, ScaleRule, Step, Widths};
+use quant::{ActivationRule, LayerBits, ScaleRule, Step, Widths};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -178,7 +178,7 @@ impl QatArgs {
     fn post_training(&self) -> Recipe {
         Recipe {
             widths: self.widths.clone(),
-            granularity: Granularity::PerTensor,
+            granularity: self.rules.weight_granularity,
             activation_rule: ActivationRule::Scale(ScaleRule::HEURISTIC),
             source: CalibrationSource::Images,
             images: self.calibration_images,
@@ -200,8 +200,7 @@ pub fn run(args: QatArgs, context: &Context) -> Result<()> {
     args.check()?;
     let setup = Setup::open(context, &args.input, args.limit, args.test_limit)?;
     let setup = setup.holding_out(args.hold_out.map(|count| count as usize))?;
-    recipe.check_layers(&setup.network)?;
-    args.learn_bits.check_size(&setup.network, &recipe)?;
+    args.check_layers(&setup.network)?;
     let training = args.training(context, &setup)?;
     training.check()?;
     if args.dry_run {
@@ -278,6 +277,7 @@ pub fn run(args: QatArgs, context: &Context) -> Result<()> {
         "layer_bits": args.widths.layer_bits,
         "learned_bits": outcome.learned_bits.as_ref().map(|learned| args.with_learned(learned)),
         "method": args.widths.method,
+        "weight_granularity": args.rules.weight_granularity,
         "policy": args.widths.policy,
         "residual_bits": args.widths.residual_bits,
         "epochs": args.epochs,

@@ -165,6 +165,28 @@ impl SearchArgs {
     }
 }
 
+/// The searchers that plan with what each layer costs.
+const PLANNERS: [&str; 2] = ["greedy", "dynamic"];
+
+impl SearchArgs {
+    /// Whether the searcher asks for what each layer costs.
+    fn plans(&self) -> bool {
+        PLANNERS.contains(&self.searcher.as_str())
+    }
+
+    /// What was asked for and changes nothing, and why.
+    fn idle(&self) -> Vec<String> {
+        let mut idle = self.correction.idle(self.weight_granularity);
+        if self.costs != Costs::Measured && !self.plans() {
+            idle.push(format!(
+                "--costs has no effect: `{}` does not plan with what a layer costs",
+                self.searcher
+            ));
+        }
+        idle
+    }
+}
+
 /// Searches, measures the front on the other images, saves the network that was asked for.
 ///
 /// # Errors
@@ -175,7 +197,8 @@ pub fn run(args: SearchArgs, context: &Context) -> Result<()> {
         Some(Then::Merge(merge)) => {
             let (whole, seed) = merge.settings("search", |args: &mut SearchArgs| args.shard = None)?;
             let known = merge.shards().to_vec();
-            begin(&SearchArgs { known, out: merge.out(), ..whole }, &context.with_seed(seed))
+            let input = merge.input(whole.input);
+            begin(&SearchArgs { input, known, out: merge.out(), ..whole }, &context.with_seed(seed))
         }
     }
 }
@@ -183,6 +206,7 @@ pub fn run(args: SearchArgs, context: &Context) -> Result<()> {
 /// A search, or a shard of one.
 fn begin(args: &SearchArgs, context: &Context) -> Result<()> {
     args.check()?;
+    args.idle().iter().for_each(|text| context.note(format_args!("note: {text}")));
     let setup = Setup::open(context, &args.input, None, None)?;
     if args.dry_run {
         return forecast::show(args, context, &setup);
@@ -261,7 +285,9 @@ fn search(
     let mut live = Live::new(limits.goal, args.minimize);
     let (mut asked, mut measured, mut seconds) = (0, 0, 0.0);
     let outcome = mixed::search(searcher, &layers, limits, costs.as_deref(), |bits| {
+        let mut known = true;
         let accuracy = ledger.accuracy(Of::Candidate, bits, |bits| {
+            known = false;
             let start = Instant::now();
             let accuracy = candidates.evaluator.accuracy(bits)?;
             if accuracy > NO_NETWORK {
@@ -274,12 +300,23 @@ fn search(
             return Ok::<_, anyhow::Error>(accuracy);
         }
         asked += 1;
-        progress.set(asked);
+        if known {
+            progress.pass(asked)
+        } else {
+            progress.set(asked)
+        }
         let point = Point { bits: bits.to_vec(), size: mixed::size_bytes(&layers, bits), accuracy };
         if let Some(line) = live.take(point) {
             progress.message(line);
         }
         Ok(accuracy)
     })?;
+    if outcome.costs_cut_short {
+        context.note(format_args!(
+            "note: --evaluations {} ended while it was measured what each layer costs, so that nothing was searched; \
+             give more, or --costs output",
+            args.evaluations
+        ));
+    }
     Ok((outcome, (measured > 0).then(|| 3600.0 * f64::from(measured) / seconds.max(1e-9))))
 }

@@ -48,7 +48,13 @@ use cell::{cell, pin, planned};
 #[derive(Subcommand, Clone, Debug)]
 enum Then {
     /// Put the shards of a table together, and fill what is missing
-    Merge(MergeArgs),
+    Merge {
+        #[command(flatten)]
+        merge: MergeArgs,
+        /// Where their recipes lie here, if not where the first of them found them
+        #[arg(long = "recipes", id = "recipes_here", value_name = "DIR")]
+        recipes: Option<PathBuf>,
+    },
 }
 
 /// Settings of `table`.
@@ -78,7 +84,7 @@ pub struct TableArgs {
     #[arg(long, value_enum, default_value_t = Ptq::Best)]
     ptq: Ptq,
     /// Training images to calibrate on
-    #[arg(long, value_name = "N", default_value_t = 1000)]
+    #[arg(long, value_name = "N", default_value_t = CALIBRATION_IMAGES)]
     calibration_images: usize,
     /// Train every QAT cell with these seeds too: mean and standard deviation of the last epochs are shown
     #[arg(long, value_name = "N,...", value_delimiter = ',',
@@ -123,6 +129,8 @@ pub struct TableArgs {
     dry_run: bool,
 }
 
+/// On how many images cells without a recipe are calibrated, where the flags say nothing else.
+const CALIBRATION_IMAGES: usize = 1000;
 /// How QAT cells without a recipe are trained, where the flags say nothing else.
 const EPOCHS: usize = 8;
 const LR: f64 = 0.01;
@@ -218,9 +226,12 @@ fn forecast(args: &TableArgs, context: &Context, setup: &Setup) -> Result<()> {
 pub fn run(args: TableArgs, context: &Context) -> Result<()> {
     match &args.then {
         None => fill(&args, context, &[]),
-        Some(Then::Merge(merge)) => {
+        Some(Then::Merge { merge, recipes }) => {
             let (whole, seed) = merge.settings("table", |args: &mut TableArgs| args.shard = None)?;
-            fill(&TableArgs { out: merge.out(), ..whole }, &context.with_seed(seed), merge.shards())
+            let input = merge.input(whole.input);
+            let recipes = recipes.clone().or(whole.recipes);
+            let whole = TableArgs { input, recipes, out: merge.out(), ..whole };
+            fill(&whole, &context.with_seed(seed), merge.shards())
         }
     }
 }
@@ -235,8 +246,8 @@ fn fill(args: &TableArgs, context: &Context, shards: &[PathBuf]) -> Result<()> {
         return Err(Failure::Usage(text.into()).into());
     }
     plan.iter().try_for_each(|cell| cell.check_layers(&setup.network))?;
-    for flag in checks::idle(args, &plan) {
-        context.note(format_args!("note: {flag} has no effect: no cell is trained by the flags"));
+    for (flag, why) in checks::idle(args, &plan) {
+        context.note(format_args!("note: {flag} has no effect: {why}"));
     }
     if args.dry_run {
         return forecast(args, context, &setup);
@@ -248,7 +259,7 @@ fn fill(args: &TableArgs, context: &Context, shards: &[PathBuf]) -> Result<()> {
     let resume = folder.resume(context);
     interrupt::at_once(format!("finished cells are saved; continue with `{resume}`"));
     pin(&plan, context, &setup, &folder)?;
-    shards.iter().try_for_each(|shard| merge::take_cells(&folder, shard))?;
+    merge::take_cells(&folder, shards)?;
     let float = setup.float(context)?;
     let top1_float = float.top1();
     context.note(format_args!("float top-1 {top1_float:.2}%"));
@@ -268,11 +279,14 @@ fn fill(args: &TableArgs, context: &Context, shards: &[PathBuf]) -> Result<()> {
     }
     let command = settings::command(&context.verb, context.seed, args)?;
     let mut rows = vec![page::Row::float(&float, &setup.network)?];
-    if let Some(best) = cells.iter().max_by(|a, b| a.top1.total_cmp(&b.top1)) {
+    // Of equals the first.
+    if let Some(best) = cells.iter().rev().max_by(|a, b| a.top1.total_cmp(&b.top1)) {
         rows.extend(best.row(context, &setup, &folder)?);
     }
     let report = page::write(context, &folder, (&setup).into(), &command, rows, None)?;
-    context.say(format_args!("table   {}", folder.path("table.md").display()))?;
+    if !cells.is_empty() {
+        context.say(format_args!("table   {}", folder.path("table.md").display()))?;
+    }
     context.say(format_args!("report  {}", report.display()))?;
     context.result(&json!({
         "top1_float": top1_float,

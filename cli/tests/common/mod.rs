@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use engine::Tensor;
 use models::data::augment::Normalization;
-use models::data::cifar10::RECORD_BYTES;
+use models::data::cifar10::{ImageSet, RECORD_BYTES};
+use models::data::loader::Loader;
 use models::{Checkpoint, Network, Shortcut};
 
 /// The program, away from whatever the environment says.
@@ -75,14 +76,15 @@ pub fn run_in(folder: &Path, arguments: &[&str]) -> Result {
     cli(arguments).current_dir(folder).output().expect("the program starts").into()
 }
 
-/// A small network in a file.
+/// A small network in a file. It gives the [`records`] several classes.
 pub fn network(folder: &Path) -> PathBuf {
     changed_network(folder, "network.safetensors", |_| ())
 }
 
 /// A small network in a file, after `change`.
 pub fn changed_network(folder: &Path, name: &str, change: impl FnOnce(&mut Checkpoint)) -> PathBuf {
-    let network = Network::fresh(8, Shortcut::B, Normalization::COURSE, 5).unwrap();
+    let mut network = Network::fresh(8, Shortcut::B, Normalization::COURSE, 5).unwrap();
+    spread_answers(&mut network);
     let mut checkpoint = network.checkpoint(&network.params);
     change(&mut checkpoint);
     let path = folder.join(name);
@@ -90,18 +92,34 @@ pub fn changed_network(folder: &Path, name: &str, change: impl FnOnce(&mut Check
     path
 }
 
+/// Takes from each logit its mean over the first records. A network whose weights are random gives every picture the same class
+/// otherwise, and accuracies would be those of the labels, whatever is computed.
+fn spread_answers(network: &mut Network) {
+    let set = ImageSet::from_records("records", records(20)).unwrap();
+    let x = Loader::evaluation(&set, 20, network.normalization).epoch(0).next().unwrap().x;
+    let logits = network.graph.infer(&network.params, x, &mut engine::Float).unwrap();
+    let bias = network.params.get_mut("fc.bias").unwrap().data_mut();
+    for (class, bias) in bias.iter_mut().enumerate() {
+        *bias -= logits.data().iter().skip(class).step_by(10).sum::<f32>() / 20.0;
+    }
+}
+
 /// The tensor of this name in a checkpoint.
 pub fn tensor<'a>(checkpoint: &'a mut Checkpoint, name: &str) -> &'a mut Tensor {
     &mut checkpoint.tensors.iter_mut().find(|(n, _)| n == name).unwrap().1
 }
 
-/// Records of noise with labels 0..=9 over and over.
+/// Records with labels 0..=9 over and over: noise, in each plane about a brightness of its own that changes with the label and from
+/// record to record.
 pub fn records(count: usize) -> Vec<u8> {
     let mut state = 1u32;
     let mut bytes: Vec<u8> = (0..count * RECORD_BYTES)
-        .map(|_| {
+        .map(|at| {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 24) as u8
+            let (record, byte) = (at / RECORD_BYTES, at % RECORD_BYTES);
+            let plane = byte.saturating_sub(1) / 1024;
+            let level = (record % 10 * [25, 70, 110][plane] + record / 10 * 37) % 192;
+            (level as u32 + (state >> 26)) as u8
         })
         .collect();
     bytes.chunks_mut(RECORD_BYTES).enumerate().for_each(|(i, record)| record[0] = (i % 10) as u8);
@@ -139,10 +157,25 @@ pub fn start(folder: &Path, arguments: &[&str]) -> Child {
 
 /// Waits until `file` exists, while the program runs.
 pub fn wait_for(child: &mut Child, file: &Path) {
+    wait_until(child, &format!("there is {}", file.display()), || file.exists());
+}
+
+/// Starts the program in `folder`, waits until it writes `file` anew, and so was not refused, and kills it.
+pub fn start_until_written(folder: &Path, arguments: &[&str], file: &str) {
+    let path = folder.join(file);
+    let written = || std::fs::metadata(&path).and_then(|file| file.modified()).ok();
+    let before = written();
+    let mut child = start(folder, arguments);
+    wait_until(&mut child, &format!("{file} is another"), || written() != before);
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+fn wait_until(child: &mut Child, what: &str, is_so: impl Fn() -> bool) {
     let start = Instant::now();
-    while !file.exists() {
-        assert_eq!(child.try_wait().unwrap(), None, "the program ended before {}", file.display());
-        assert!(start.elapsed() < Duration::from_secs(120), "{} does not come", file.display());
+    while !is_so() {
+        assert_eq!(child.try_wait().unwrap(), None, "the program ended before {what}");
+        assert!(start.elapsed() < Duration::from_secs(120), "waited in vain until {what}");
         std::thread::sleep(Duration::from_millis(2));
     }
 }

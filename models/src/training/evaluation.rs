@@ -63,3 +63,21 @@ pub fn evaluate(
     }
     Ok(evaluation)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_of_right_and_of_equal_answers() {
+        let of = |correct, answers: [usize; 4]| {
+            let logits = answers.iter().flat_map(|&a| (0..3).map(move |c| if c == a { 1.0 } else { -1.0 }));
+            Evaluation { correct, images: 4, logits: logits.collect() }
+        };
+        let (one, other) = (of(3, [0, 1, 2, 2]), of(1, [0, 1, 2, 0]));
+        assert_eq!(one.answers().collect::<Vec<_>>(), [0, 1, 2, 2]);
+        assert_eq!((one.top1(), other.top1()), (75.0, 25.0));
+        assert_eq!([one.agreement(&other), one.agreement(&one)], [75.0, 100.0]);
+        assert_eq!((Evaluation::default().top1(), Evaluation::default().answers().count()), (0.0, 0));
+    }
+}

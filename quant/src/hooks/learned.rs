@@ -1,9 +1,9 @@
 //! Learned steps and widths in [`FakeQuantHook`]: they stand on the tape like weights, and become ranges, fixed scales and
 //! whole numbers of bits when training is over.
 
-use engine::{Error, Node, Result, Tape, Var};
+use engine::{Error, Node, Result, Tape, Tensor, Var};
 
-use super::{FakeQuantHook, in_layer};
+use super::FakeQuantHook;
 use crate::training::learned_step::{fake_quantize_learned_on, gradient_scale};
 use crate::{Granularity, Grid, QParams, Quantization, Range, Widths};
 
@@ -16,15 +16,14 @@ impl FakeQuantHook {
             let widths = learned.plan.get(layer).map(|widths| Widths { w, ..widths });
             learned.plan.set(layer, widths).expect("widths are learned of the plan's layers");
         }
-        for (name, step) in &self.steps.steps {
+        for (name, steps) in &self.steps.steps {
+            let averages: Vec<f32> = steps.iter().map(|step| step.average).collect();
             match name.strip_suffix(".weight") {
-                Some(layer) => _ = learned.weight_scales.insert(layer.to_owned(), vec![step.average]),
+                Some(layer) => _ = learned.weight_scales.insert(layer.to_owned(), averages),
                 None => {
                     let bits = learned.plan.get(name).map_or(8, |widths| widths.a);
-                    learned
-                        .ranges
-                        .0
-                        .extend(range_of_step(step.average, bits).ok().map(|r| (name.clone(), r)));
+                    let range = averages.first().and_then(|&s| range_of_step(s, bits).ok());
+                    learned.ranges.0.extend(range.map(|range| (name.clone(), range)));
                 }
             }
         }
@@ -42,18 +41,20 @@ impl FakeQuantHook {
         if !self.training || calibrated.channel(0).1 != 0 {
             return Ok(None);
         }
-        let value = self.steps.value(&node.name, || Ok(calibrated.scales()[0]))?;
+        let values = self.steps.values(&node.name, || Ok(vec![calibrated.scales()[0]]))?;
+        let &[value] = &values[..] else { return Err(not_so_many(&node.name, values.len())) };
         // Through the range, as evaluation takes it: the two differ in the last bit otherwise.
         let range = range_of_step(value, a)?;
         let (value, grid) = (range.params(a)?.scales()[0], Grid::unsigned(a)?);
         self.quantization.ranges.0.insert(node.name.clone(), range);
         let values = tape.value(x).len() / tape.value(x).dims()[0].max(1);
-        let s = self.steps.place(tape, &node.name, value, gradient_scale(values, grid));
+        let s = self.steps.place(tape, &node.name, Tensor::scalar(value), gradient_scale(values, grid));
         fake_quantize_learned_on(tape, x, s, grid, self.quantization.config.activation_ste, gradient)
             .map(Some)
     }
 
-    /// The weight `w` of `node` under a learned step, and its quantizer; `None` if its step is not learned.
+    /// The weight `w` of `node` under a learned step, or one for each output channel, and its quantizer; `None` if its step is not
+    /// learned.
     pub(super) fn learned_weight(
         &mut self,
         tape: &mut Tape,
@@ -65,18 +66,19 @@ impl FakeQuantHook {
         let Some(gradient) = self.quantization.config.weight_step.gradient().filter(|_| learns) else {
             return Ok(None);
         };
-        if self.quantization.config.weight_granularity != Granularity::PerTensor {
-            let text =
-                "steps of weights are learned for whole tensors, and this network has one for each channel";
-            return Err(in_layer(node, Error::value("learned step", text)));
-        }
-        let name = format!("{}.weight", node.name);
-        let first = || Ok(self.quantization.weight_params(&node.name, tape.value(w), bits)?.scales()[0]);
-        let value = self.steps.value(&name, first)?;
-        let grid = Grid::signed(bits)?;
-        let s = self.steps.place(tape, &name, value, gradient_scale(tape.value(w).len(), grid));
-        let w = fake_quantize_learned_on(tape, w, s, grid, self.quantization.config.weight_ste, gradient)?;
-        Ok(Some((w, QParams::per_tensor(grid, value, 0)?)))
+        let (name, value) = (format!("{}.weight", node.name), tape.value(w));
+        let first = || Ok(self.quantization.weight_params(&node.name, value, bits)?.scales().to_vec());
+        let steps = self.steps.values(&name, first)?;
+        let q = self.quantization.fixed_params(&node.name, &steps, value.dims()[0], bits)?;
+        let gradient_scale = gradient_scale(value.len() / steps.len(), q.grid());
+        let steps = match q.granularity() {
+            Granularity::PerTensor => Tensor::scalar(steps[0]),
+            Granularity::PerChannel => Tensor::from_vec([steps.len()], steps)?,
+        };
+        let s = self.steps.place(tape, &name, steps, gradient_scale);
+        let ste = self.quantization.config.weight_ste;
+        let w = fake_quantize_learned_on(tape, w, s, q.grid(), ste, gradient)?;
+        Ok(Some((w, q)))
     }
 
     /// The weight `w` of `node` under a learned width (6k), and the finer of its two quantizers; `None` if its width is not
@@ -95,6 +97,11 @@ impl FakeQuantHook {
         let (fine, q_w) = self.ruled_weight(tape, node, w, k + 1)?;
         Ok(Some((self.widths.choose(tape, &node.name, coarse, fine), q_w)))
     }
+}
+
+/// A state of another network, or one that was edited.
+fn not_so_many(layer: &str, steps: usize) -> Error {
+    Error::value("learned step", format!("the input of layer `{layer}` has {steps} steps, expected 1"))
 }
 
 /// The range that the unsigned grid of `bits` bits covers with the step `s`.

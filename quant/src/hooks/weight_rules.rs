@@ -4,10 +4,10 @@
 use engine::{Graph, Node, Params, Result, Tape, Tensor, Var};
 
 use super::{FakeQuantHook, in_layer};
+use crate::QParams;
 use crate::training::damping::damp_on;
 use crate::training::freezing::{Oscillations, threshold};
 use crate::training::weight_norm::{normalize_weight, normalize_weight_on, spread};
-use crate::{Grid, QParams};
 
 impl FakeQuantHook {
     /// Takes from `start`, the parameters that training begins with, the spread that each layer's weights keep; nothing
@@ -83,8 +83,8 @@ impl FakeQuantHook {
 
     /// The quantizer that the next step rounds the weight of `layer` with.
     fn next_weight_params(&self, layer: &str, w: &Tensor, bits: u32) -> Result<QParams> {
-        match self.steps.steps.get(&format!("{layer}.weight")) {
-            Some(step) => QParams::per_tensor(Grid::signed(bits)?, step.value, 0),
+        match self.steps.known(&format!("{layer}.weight")) {
+            Some(steps) => self.quantization.fixed_params(layer, &steps, w.dims()[0], bits),
             None => self.quantization.weight_params(layer, w, bits),
         }
     }

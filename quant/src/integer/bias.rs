@@ -59,3 +59,22 @@ pub(crate) fn product_scales(
     Ok((0..outputs).map(|o| s_x * f64::from(q_w.channel(o).0)).collect())
     // book end
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_to_even_and_not_beyond_what_f64_holds() {
+        let b = [0.5, 1.5, 2.5, -0.5, -1.5, 0.7, -0.7, 0.2];
+        assert_eq!(quantize_bias(&b, &[1.0; 8]).unwrap(), [0, 2, 2, 0, -2, 1, -1, 0]);
+        assert_eq!(quantize_bias(&[3.0, 3.0], &[2.0, 0.25]).unwrap(), [2, 12]);
+        let largest = (1i64 << 53) as f32;
+        assert_eq!(quantize_bias(&[largest, -largest], &[1.0; 2]).unwrap(), [1 << 53, -(1 << 53)]);
+        for b in [largest * 1.001, f32::NAN, f32::INFINITY] {
+            let error = quantize_bias(&[0.0, b], &[1.0; 2]).unwrap_err().to_string();
+            assert!(error.contains("channel 1"), "{error}");
+        }
+        assert!(quantize_bias(&[0.0], &[1.0; 2]).unwrap_err().to_string().contains("1 biases but 2 scales"));
+    }
+}

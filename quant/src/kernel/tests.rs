@@ -10,7 +10,7 @@ mod wrong;
 use super::pack::Panels;
 use super::*;
 pub(super) use case::Collect;
-use case::{Case, Sweep, Values, Verdict};
+use case::{Case, Side, Sweep, Values, Verdict};
 use engine::rng::{Purpose, Rng};
 
 /// Every convolution of ResNet-20 and its classifier, with 8 and 16 bits; 500 random layers; rows long enough to be
@@ -56,8 +56,8 @@ pub(super) fn suite(kernel: &MicroKernel, run: Sweep<'_>) -> Verdict {
         let case = Case { image: [1, 7, 1024], w: [16, 1, 1], values: Values::Level(m), ..resnet[0] };
         case.check(kernel, run, &mut scratch, &mut rng)?;
     }
-    for _ in 0..500 {
-        Case::random(&mut rng).check(kernel, run, &mut scratch, &mut rng)?;
+    for i in 0..500 {
+        Case::random(&mut rng).check_at(Side::BOTH[i % 2], kernel, run, &mut scratch, &mut rng)?;
     }
     // 40 rows of 16 KiB: several blocks of positions.
     let deep = Case { image: [40, 1, 16_384], w: [35, 1, 1], ..conv(1, 1, 1, 1, 1) };

@@ -179,6 +179,11 @@ impl Evaluator {
         &self.layers
     }
 
+    /// Gives back the memory of what is kept: the next candidate is computed from the beginning.
+    pub fn forget(&mut self) {
+        self.kept.clear();
+    }
+
     /// The classes of the images that are counted.
     pub fn labels(&self) -> &[usize] {
         &self.labels

@@ -36,6 +36,8 @@ impl Goal {
     /// assert_eq!(Goal::Smallest { floor: 80.0 }.best(&front), Some(&front[1]));
     /// assert_eq!(Goal::MostAccurate { limit: 4 }.best(&front), Some(&front[1]));
     /// assert_eq!(Goal::MostAccurate { limit: 0 }.best(&front), None);
+    /// let at_most = Goal::MostAccurate { limit: 4 };
+    /// assert!(at_most.prefers(&point(1, 90.0), Some(&front[1])) && !at_most.prefers(&front[1], Some(&point(1, 90.0))));
     /// assert!(!Goal::MostAccurate { limit: 4 }.admits(1, quant::mixed::NO_NETWORK));
     /// ```
     pub fn best(self, front: &[Point]) -> Option<&Point> {
@@ -46,10 +48,11 @@ impl Goal {
         }
     }
 
-    /// Whether `point` is a better answer than what is `known`, which is one.
+    /// Whether `point` is a better answer than what is `known`, which is one; of equally accurate ones the smaller is.
     pub fn prefers(self, point: &Point, known: Option<&Point>) -> bool {
         let better = |known: &Point| match self {
             Self::Smallest { .. } => point.size < known.size,
+            Self::MostAccurate { .. } if point.accuracy == known.accuracy => point.size < known.size,
             Self::MostAccurate { .. } => point.accuracy > known.accuracy,
         };
         self.admits(point.size, point.accuracy) && known.is_none_or(better)

@@ -37,7 +37,11 @@ impl Searcher for Random {
         };
         let mut rng = trials.rng(0);
         let mut announced = 0;
+        let least = trials.uniform(trials.limits.min_bits);
         loop {
+            if trials.size(&least) >= best {
+                return trials.accuracy(&least).map(|_| ()); // there is nothing else to draw
+            }
             if announced == 0 {
                 // What is drawn next unless one of them is better; what is then drawn in vain is never asked for.
                 let mut ahead = rng.clone();
@@ -70,6 +74,10 @@ pub fn of_size(trials: &Trials<'_>, rng: &mut Rng, target: f64) -> Vec<u32> {
         let size = trials.size(&bits) as f64;
         if size <= target && size >= target * (1.0 - SLACK) {
             break;
+        }
+        let end = if size > target { min } else { max };
+        if bits.iter().all(|b| *b == end) {
+            break; // as near as can be
         }
         let layer = rng.below(bits.len());
         if size > target {

@@ -44,7 +44,9 @@ impl Sensitivity {
         if let Some(costs) = trials.costs {
             return Some((costs.to_vec(), None));
         }
-        let measured = Self::measure(trials)?;
+        let measured = Self::measure(trials);
+        trials.costs_cut_short = measured.is_none() && trials.left() == 0;
+        let measured = measured?;
         let allowed = match trials.limits.goal {
             Goal::Smallest { floor } => Some(measured.baseline - floor),
             Goal::MostAccurate { .. } => None,

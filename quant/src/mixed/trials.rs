@@ -37,6 +37,8 @@ pub struct Outcome {
     /// The smallest size that could hold the floor if the measured drops of single layers added up, where the searcher
     /// has computed it: see [`dynamic`](super::dynamic).
     pub bound: Option<usize>,
+    /// Whether the budget ended while the searcher measured what each layer costs: it has not searched.
+    pub costs_cut_short: bool,
 }
 
 /// Searches the bits of each layer for what [`Limits::goal`] says.
@@ -98,14 +100,15 @@ pub fn search_ahead<E>(
         networks: 0,
         asked: 0,
         bound: None,
+        costs_cut_short: false,
     };
     searcher.run(&mut trials);
-    let (points, bound) = (trials.points(), trials.bound);
+    let (points, bound, costs_cut_short) = (trials.points(), trials.bound, trials.costs_cut_short);
     if let Some(error) = failure.into_inner() {
         return Err(error);
     }
     let front = front(&points);
-    Ok(Outcome { best: limits.goal.best(&front).cloned(), front, points, bound })
+    Ok(Outcome { best: limits.goal.best(&front).cloned(), front, points, bound, costs_cut_short })
 }
 
 /// What a searcher is given.
@@ -118,6 +121,8 @@ pub struct Trials<'a> {
     pub costs: Option<&'a [Vec<f64>]>,
     /// For [`Outcome::bound`].
     pub bound: Option<usize>,
+    /// For [`Outcome::costs_cut_short`].
+    pub costs_cut_short: bool,
     measure: &'a mut dyn FnMut(&[u32]) -> Option<f64>,
     announce: &'a mut dyn FnMut(&[Vec<u32>]) -> Option<()>,
     measured: BTreeMap<Vec<u32>, f64>,

@@ -54,7 +54,17 @@ impl Quantization {
         reset(w, bits, self.config.weight_rule, Symmetry::Symmetric, true)
     }
 
-    fn fixed_params(&self, layer: &str, scales: &[f32], outputs: usize, bits: u32) -> Result<QParams> {
+    /// The quantizer with the scales that were chosen: one, or one for each of `outputs`, as the configuration has it.
+    ///
+    /// # Errors
+    /// If there are not as many, or one is not positive.
+    pub(crate) fn fixed_params(
+        &self,
+        layer: &str,
+        scales: &[f32],
+        outputs: usize,
+        bits: u32,
+    ) -> Result<QParams> {
         let grid = Grid::signed(bits)?;
         match (self.config.weight_granularity, scales) {
             (Granularity::PerTensor, &[s]) => QParams::per_tensor(grid, s, 0),

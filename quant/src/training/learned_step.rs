@@ -18,6 +18,9 @@
 //!
 //! The sum of `dx_hat/ds` over many values is far larger than a weight's gradient in relation to the value it moves;
 //! LSQ divides it by `sqrt(N qmax)` for `N` values (its section 2.2): [`gradient_scale`], (9d).
+//!
+//! A weight may have one step, or one for each output channel. Then every channel is a tensor of its own: its step feels its own
+//! weights, and `N` counts those.
 
 use engine::{Op, Record, Result, Tape, Tensor, Var};
 use rayon::prelude::*;
@@ -85,11 +88,11 @@ pub fn gradient_scale(values: usize, grid: Grid) -> f32 {
     1.0 / (values as f32 * grid.qmax.max(1) as f32).sqrt()
 }
 
-/// [`fake_quantize`](crate::fake_quantize()) of `x` with the step `s`, a scalar on the tape that gets a gradient too.
-/// `ste` is the gradient of `x`; zero point 0.
+/// [`fake_quantize`](crate::fake_quantize()) of `x` with the step `s` on the tape, which gets a gradient too: a scalar, or
+/// `[channels]`, a step for each index of axis 0. `ste` is the gradient of `x`; zero points 0.
 ///
 /// # Errors
-/// If a value is NaN, or the step is not positive.
+/// If a value is NaN, a step is not positive, or there are not as many as channels.
 pub fn fake_quantize_learned_on(
     tape: &mut Tape,
     x: Var,
@@ -98,8 +101,12 @@ pub fn fake_quantize_learned_on(
     ste: Ste,
     gradient: StepGradient,
 ) -> Result<Var> {
-    let s_value = tape.value(s).data()[0];
-    let x_hat = fake_quantize(tape.value(x), &QParams::per_tensor(grid, s_value, 0)?)?;
+    let steps = tape.value(s).data();
+    let q = match tape.value(s).dims() {
+        [] => QParams::per_tensor(grid, steps[0], 0)?,
+        _ => QParams::per_channel(grid, steps.to_vec(), vec![0; steps.len()])?,
+    };
+    let x_hat = fake_quantize(tape.value(x), &q)?;
     Ok(tape.push(x_hat, &[x, s], LearnedStep { grid, ste, gradient }))
 }
 
@@ -115,10 +122,24 @@ impl Op for LearnedStep {
     }
 
     fn backward(&self, record: &Record<'_>, mut dy: Tensor) -> Vec<Option<Tensor>> {
-        let (x, s) = (record.input(0).data(), record.input(1).data()[0]);
+        let (x, s) = (record.input(0).data(), record.input(1));
+        let span = x.len() / s.len(); // of a channel, or everything
+        let channel = |(c, &s): (usize, &f32)| {
+            let span = c * span..(c + 1) * span;
+            self.channel_backward(&x[span.clone()], &mut dy.data_mut()[span], s)
+        };
+        let ds = s.data().iter().enumerate().map(channel).collect();
+        let ds = Tensor::from_vec(s.shape(), ds).expect("one for each step");
+        vec![record.needs(0).then_some(dy), Some(ds)]
+    }
+}
+
+impl LearnedStep {
+    /// The gradient of the step `s` that all of `x` has; `dy` becomes the gradient of `x`.
+    fn channel_backward(&self, x: &[f32], dy: &mut [f32], s: f32) -> f32 {
         let (lo, hi) = (self.grid.qmin as f32 * s, self.grid.qmax as f32 * s);
         // Sums of fixed chunks, added in order: the same bits for any number of threads.
-        let chunks = x.par_chunks(CHUNK).zip(dy.data_mut().par_chunks_mut(CHUNK));
+        let chunks = x.par_chunks(CHUNK).zip(dy.par_chunks_mut(CHUNK));
         let sums: Vec<f64> = chunks
             .map(|(x, dy)| {
                 let ds = step_gradient(x, dy, s, self.grid, self.gradient);
@@ -128,8 +149,7 @@ impl Op for LearnedStep {
                 ds
             })
             .collect();
-        let ds = sums.iter().sum::<f64>() as f32;
-        vec![record.needs(0).then_some(dy), Some(Tensor::scalar(ds))]
+        sums.iter().sum::<f64>() as f32
     }
 }
 
@@ -166,98 +186,4 @@ fn step_gradient(x: &[f32], dy: &[f32], s: f32, grid: Grid, gradient: StepGradie
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn values() -> (Tensor, Tensor) {
-        let x = Tensor::from_fn([40, 50], |i| ((i as f32 * 0.37).sin() + (i as f32 * 0.011).cos()) * 1.3);
-        let dy = Tensor::from_fn([40, 50], |i| (i as f32 * 0.73).cos());
-        (x, dy)
-    }
-
-    fn gradients(s: f32, grid: Grid, ste: Ste, gradient: StepGradient) -> (Tensor, f32) {
-        let (x, dy) = values();
-        let mut tape = Tape::new();
-        let (x, s) = (tape.leaf(x, true), tape.leaf(Tensor::scalar(s), true));
-        let y = fake_quantize_learned_on(&mut tape, x, s, grid, ste, gradient).unwrap();
-        tape.backward(y, dy).unwrap();
-        (tape.grad(x).unwrap().clone(), tape.grad(s).unwrap().data()[0])
-    }
-
-    #[test]
-    fn the_step_gets_the_gradient_of_the_formula() {
-        let (x, dy) = values();
-        for grid in [Grid::signed(2).unwrap(), Grid::unsigned(2).unwrap(), Grid::signed(4).unwrap()] {
-            for gradient in [StepGradient::Lsq, StepGradient::Pact] {
-                let s = 0.31;
-                let terms = x.data().iter().zip(dy.data());
-                let expected: f64 =
-                    terms.map(|(&x, &dy)| f64::from(dy) * f64::from(gradient.of(x, s, grid))).sum();
-                let (_, ds) = gradients(s, grid, Ste::Clipped, gradient);
-                assert!((f64::from(ds) - expected).abs() < 1e-3 * (1.0 + expected.abs()), "{ds} {expected}");
-            }
-        }
-    }
-
-    /// A value that lies on the grid's end as exactly as floats can say counts as clipped, in sums as alone.
-    #[test]
-    fn the_ends_of_the_grid_count_as_beyond_it() {
-        let mut edges = 0;
-        for (i, signed) in (1..2000).zip([true, false].into_iter().cycle()) {
-            let (s, grid) = (0.001 * i as f32, Grid::new(2 + i % 7, signed).unwrap());
-            let x = s * grid.qmax as f32;
-            if x / s == grid.qmax as f32 {
-                edges += 1;
-                let sum = step_gradient(&[x], &[1.0], s, grid, StepGradient::Lsq);
-                assert_eq!(sum as f32, StepGradient::Lsq.of(x, s, grid), "{x} {s}");
-            }
-        }
-        assert!(edges > 1000, "{edges}");
-    }
-
-    #[test]
-    fn by_hand() {
-        // The grid is 0, 1, 2, 3 times 0.5.
-        let grid = Grid::unsigned(2).unwrap();
-        let of = |x, gradient: StepGradient| gradient.of(x, 0.5, grid);
-        assert_eq!(of(-0.2, StepGradient::Lsq), 0.0);
-        assert!((of(0.6, StepGradient::Lsq) - (1.0 - 1.2)).abs() < 1e-6);
-        assert_eq!(of(0.6, StepGradient::Pact), 0.0);
-        assert_eq!(of(7.0, StepGradient::Pact), 3.0);
-    }
-
-    #[test]
-    fn values_get_the_straight_through_gradient_that_was_asked_for() {
-        let (x, dy) = values();
-        let grid = Grid::signed(2).unwrap();
-        let (dx, _) = gradients(0.5, grid, Ste::Identity, StepGradient::Lsq);
-        assert_eq!(dx.data(), dy.data());
-        let (dx, _) = gradients(0.5, grid, Ste::Clipped, StepGradient::Lsq);
-        for ((dx, &x), &dy) in dx.data().iter().zip(x.data()).zip(dy.data()) {
-            assert_eq!(*dx, if (-1.0..=0.5).contains(&x) { dy } else { 0.0 });
-        }
-    }
-
-    #[test]
-    fn following_the_gradient_lowers_the_error_of_rounding() {
-        // L = |x - x_hat|^2 / 2, so dy = x_hat - x; LSQ's gradient is L's true derivative where no code changes.
-        let (x, _) = values();
-        let grid = Grid::signed(3).unwrap();
-        let error = |s: f32| {
-            let x_hat = fake_quantize(&x, &QParams::per_tensor(grid, s, 0).unwrap()).unwrap();
-            x.data().iter().zip(x_hat.data()).map(|(x, h)| f64::from(x - h).powi(2)).sum::<f64>()
-        };
-        let mut s = 1.5f32;
-        for _ in 0..200 {
-            let mut tape = Tape::new();
-            let (vx, vs) = (tape.leaf(x.clone(), false), tape.leaf(Tensor::scalar(s), true));
-            let y =
-                fake_quantize_learned_on(&mut tape, vx, vs, grid, Ste::Clipped, StepGradient::Lsq).unwrap();
-            let dy = Tensor::from_fn(x.shape(), |i| tape.value(y).data()[i] - x.data()[i]);
-            tape.backward(y, dy).unwrap();
-            s -= 0.02 * gradient_scale(x.len(), grid) * tape.grad(vs).unwrap().data()[0];
-        }
-        let best = (1..400).map(|i| error(i as f32 * 0.005)).fold(f64::INFINITY, f64::min);
-        assert!(error(s) < 1.02 * best, "step {s}: {} against {best}", error(s));
-    }
-}
+mod tests;

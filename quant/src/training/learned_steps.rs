@@ -1,4 +1,5 @@
-//! The learned steps of a network in training: each layer's weight step and input step, moved by gradient descent.
+//! The learned steps of a network in training: each layer's weight step (or those of its output channels) and input step,
+//! moved by gradient descent.
 //!
 //! ```text
 //! v <- 0.9 v + g ds        g = 1 / sqrt(N qmax), LSQ section 2.2
@@ -77,12 +78,13 @@ pub struct LearnedValue {
     pub first: f32,
 }
 
-/// All learned steps, by the name of what they quantize: `<layer>.weight`, or `<layer>` for the layer's input.
+/// All learned steps, by the name of what they quantize: `<layer>.weight`, or `<layer>` for the layer's input. One for the whole
+/// tensor, or one for each output channel of a weight.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct LearnedSteps {
     /// By name.
-    pub steps: BTreeMap<String, LearnedValue>,
+    pub steps: BTreeMap<String, Vec<LearnedValue>>,
     /// Of the pass at hand: what stands where on the tape, and its gradient scale.
     #[serde(skip)]
     placed: Vec<Placed>,
@@ -96,23 +98,28 @@ struct Placed {
 }
 
 impl LearnedSteps {
-    /// The current value of `name`, `first()` if it is met for the first time.
+    /// The current values of `name`, if it has been met.
+    pub fn known(&self, name: &str) -> Option<Vec<f32>> {
+        Some(self.steps.get(name)?.iter().map(|step| step.value).collect())
+    }
+
+    /// The current values of `name`, `first()` if it is met for the first time.
     ///
     /// # Errors
     /// If `first` fails.
-    pub fn value(&mut self, name: &str, first: impl FnOnce() -> Result<f32>) -> Result<f32> {
-        if let Some(step) = self.steps.get(name) {
-            return Ok(step.value);
+    pub fn values(&mut self, name: &str, first: impl FnOnce() -> Result<Vec<f32>>) -> Result<Vec<f32>> {
+        if let Some(known) = self.known(name) {
+            return Ok(known);
         }
         let first = first()?;
-        let step = LearnedValue { value: first, velocity: 0.0, average: first, first };
-        self.steps.insert(name.to_owned(), step);
+        let step = |&first: &f32| LearnedValue { value: first, velocity: 0.0, average: first, first };
+        self.steps.insert(name.to_owned(), first.iter().map(step).collect());
         Ok(first)
     }
 
-    /// Puts `value` on the tape as the step of `name` in this pass.
-    pub fn place(&mut self, tape: &mut Tape, name: &str, value: f32, gradient_scale: f32) -> Var {
-        let var = tape.leaf(Tensor::scalar(value), true);
+    /// Puts `values`, a scalar or `[channels]`, on the tape as the steps of `name` in this pass.
+    pub fn place(&mut self, tape: &mut Tape, name: &str, values: Tensor, gradient_scale: f32) -> Var {
+        let var = tape.leaf(values, true);
         self.placed.push(Placed { name: name.to_owned(), var, gradient_scale });
         var
     }
@@ -121,19 +128,24 @@ impl LearnedSteps {
     /// nothing: the loss that it comes from is none either, and whoever watches the loss sees it.
     pub fn learn(&mut self, tape: &Tape, rate: f32, domain: StepDomain) {
         for Placed { name, var, gradient_scale } in self.placed.drain(..) {
-            let (Some(ds), Some(step)) = (tape.grad(var), self.steps.get_mut(&name)) else { continue };
-            let moved = domain.update(*step, gradient_scale * ds.data()[0], rate);
-            if moved.value.is_finite() && moved.velocity.is_finite() {
-                *step = moved;
+            let (Some(ds), Some(steps)) = (tape.grad(var), self.steps.get_mut(&name)) else { continue };
+            for (step, ds) in steps.iter_mut().zip(ds.data()) {
+                let moved = domain.update(*step, gradient_scale * ds, rate);
+                if moved.value.is_finite() && moved.velocity.is_finite() {
+                    *step = moved;
+                }
             }
         }
     }
 
     /// Lets the averages follow as those of the weights do (9b), from `before`'s: `average <- average + share (value - average)`.
     pub fn average(&mut self, before: &Self, share: f32) {
-        for (name, step) in &mut self.steps {
-            let old = before.steps.get(name).map_or(step.value, |s| s.average);
-            step.average = old + share * (step.value - old);
+        for (name, steps) in &mut self.steps {
+            let before = before.steps.get(name);
+            for (c, step) in steps.iter_mut().enumerate() {
+                let old = before.and_then(|steps| steps.get(c)).map_or(step.value, |s| s.average);
+                step.average = old + share * (step.value - old);
+            }
         }
     }
 }
@@ -147,8 +159,8 @@ mod tests {
     /// A pass in which the step of `fc`, 0.5 to begin with, stands: four values beyond the end of its grid, 3, with the gradient `dy`.
     fn pass(steps: &mut LearnedSteps, gradient_scale: f32, dy: f32) -> Tape {
         let (mut tape, grid) = (Tape::new(), Grid::unsigned(2).unwrap());
-        let s = steps.value("fc", || Ok(0.5)).unwrap();
-        let s = steps.place(&mut tape, "fc", s, gradient_scale);
+        let s = steps.values("fc", || Ok(vec![0.5])).unwrap();
+        let s = steps.place(&mut tape, "fc", Tensor::scalar(s[0]), gradient_scale);
         let x = tape.leaf(Tensor::full([4], 9.0), false);
         let y = fake_quantize_learned_on(&mut tape, x, s, grid, Ste::Clipped, StepGradient::Lsq).unwrap();
         tape.backward(y, Tensor::full([4], dy)).unwrap();
@@ -165,8 +177,10 @@ mod tests {
             expected.1 = 0.9 * expected.1 + 0.1 * 12.0; // four values beyond qmax = 3
             expected.0 -= 0.01 * expected.1;
         }
-        let step = steps.steps["fc"];
+        let step = steps.steps["fc"][0];
         assert_eq!((step.value, step.velocity, step.first), (expected.0, expected.1, 0.5));
+        assert_eq!(steps.known("fc"), Some(vec![expected.0]));
+        assert_eq!(steps.known("fc.weight"), None);
         let json = serde_json::to_string(&steps).unwrap();
         assert_eq!(serde_json::from_str::<LearnedSteps>(&json).unwrap(), steps);
     }
@@ -212,8 +226,28 @@ mod tests {
         let tape = pass(&mut steps, 1.0, 1.0);
         let before = steps.clone();
         steps.learn(&tape, 1e6, StepDomain::Linear);
-        assert_eq!(steps.steps["fc"].value, 0.5e-3);
+        assert_eq!(steps.steps["fc"][0].value, 0.5e-3);
         steps.average(&before, 0.25);
-        assert!((steps.steps["fc"].average - (0.75 * 0.5 + 0.25 * 0.5e-3)).abs() < 1e-7);
+        assert!((steps.steps["fc"][0].average - (0.75 * 0.5 + 0.25 * 0.5e-3)).abs() < 1e-7);
+    }
+
+    /// Two channels of two weights, of which the first clips: its step grows, the other, exact, stays, and so do their averages.
+    #[test]
+    fn steps_of_channels_move_apart() {
+        let (mut steps, mut tape) = (LearnedSteps::default(), Tape::new());
+        let s = steps.values("fc.weight", || Ok(vec![0.5, 0.25])).unwrap();
+        let s = Tensor::from_vec([2], s).unwrap();
+        let s = steps.place(&mut tape, "fc.weight", s, 1.0);
+        let w = tape.leaf(Tensor::from_vec([2, 2], vec![9.0, 9.0, 0.25, -0.25]).unwrap(), true);
+        let grid = Grid::signed(2).unwrap();
+        let y = fake_quantize_learned_on(&mut tape, w, s, grid, Ste::Clipped, StepGradient::Lsq).unwrap();
+        tape.backward(y, Tensor::from_vec([2, 2], vec![-1.0, -1.0, 0.0, 3.0]).unwrap()).unwrap();
+        let before = steps.clone();
+        steps.learn(&tape, 0.1, StepDomain::Linear);
+        steps.average(&before, 0.5);
+        // Both weights of the first channel lie beyond qmax = 1: ds = 1 * -1 + 1 * -1.
+        assert_eq!(steps.known("fc.weight"), Some(vec![0.5 + 0.1 * 2.0, 0.25]));
+        let averages: Vec<f32> = steps.steps["fc.weight"].iter().map(|step| step.average).collect();
+        assert_eq!(averages, [0.6, 0.25]);
     }
 }

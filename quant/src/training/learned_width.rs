@@ -137,8 +137,8 @@ impl LearnedWidths {
         let bits = |layer: &LayerSize, bits: u32| {
             self.widths.get(&layer.name).map_or(f64::from(bits), |width| f64::from(width.value))
         };
-        let size = |(layer, b): &(LayerSize, u32)| layer.weights as f64 * bits(layer, *b) / 8.0;
-        self.layers.iter().map(|layer| size(layer) + 4.0 * layer.0.scales as f64).sum()
+        let held = self.layers.iter().filter(|(_, b)| *b > 0); // a dropped layer has no scale either
+        held.map(|(layer, b)| layer.weights as f64 * bits(layer, *b) / 8.0 + 4.0 * layer.scales as f64).sum()
     }
 
     /// Whether the network is still above its target.

@@ -102,6 +102,21 @@ impl<'a> Pace<'a> {
         Ok(())
     }
 
+    /// Adds the measurement in integers alone, of so many images so often.
+    ///
+    /// # Errors
+    /// If the integer layers cannot run it.
+    pub fn integers(
+        &self,
+        forecast: &mut Forecast,
+        quantized: &QuantizedNetwork,
+        (images, times): (usize, f64),
+    ) -> Result<()> {
+        let (_, seconds) = timed(|| in_integers(&self.context, quantized, &self.small))?;
+        forecast.stage(format!("in integers on {images} images"), self.of(images, seconds) * times);
+        Ok(())
+    }
+
     /// Adds the files of a quantized network.
     ///
     /// # Errors

@@ -108,11 +108,11 @@ fn is_of_records(file: &Path) -> bool {
     file.extension().is_some_and(|ending| ending == "bin")
 }
 
-/// Compares what a run began with to what is there now.
+/// Compares what a run began with to what is there now; `cannot` says what comes of a difference.
 ///
 /// # Errors
 /// Naming the first file that differs, and how.
-pub fn check(before: &[InputFile], now: &[InputFile]) -> Result<()> {
+pub fn check(cannot: &str, before: &[InputFile], now: &[InputFile]) -> Result<()> {
     let name = |input: &InputFile| (input.role.clone(), input.path.file_name().map(ToOwned::to_owned));
     // What the run needs no more (the file of `--init`, once there is a state) is not asked for.
     let needed = |old: &&InputFile| now.iter().any(|new| new.role == old.role);
@@ -134,7 +134,7 @@ pub fn check(before: &[InputFile], now: &[InputFile]) -> Result<()> {
             None => format!("{} ({}), with which the run began, is gone", old.path.display(), old.role),
         };
         let advice = if old.sha256.is_empty() { "take it away" } else { "put it back" };
-        return Err(Failure::BadInput(format!("cannot resume: {what}; {advice}, or start a new run")).into());
+        return Err(Failure::BadInput(format!("{cannot}: {what}; {advice}, or start a new run")).into());
     }
     let count = |all: &[InputFile], role: &str| all.iter().filter(|input| input.role == role).count();
     let added = now.iter().find(|new| {
@@ -147,7 +147,7 @@ pub fn check(before: &[InputFile], now: &[InputFile]) -> Result<()> {
     });
     match added {
         Some(new) => Err(Failure::BadInput(format!(
-            "cannot resume: {} ({}) was not there when the run began; take it away, or start a new run",
+            "{cannot}: {} ({}) was not there when the run began; take it away, or start a new run",
             new.path.display(),
             new.role
         ))
@@ -168,10 +168,11 @@ mod tests {
         let before = InputFile::all("weights", &path("w.pt")).unwrap();
         assert_eq!(before[0].sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
         fs::rename(path("w.pt"), path("moved.pt")).unwrap();
-        check(&before, &InputFile::all("weights", &path("moved.pt")).unwrap()).unwrap();
+        check("cannot resume", &before, &InputFile::all("weights", &path("moved.pt")).unwrap()).unwrap();
         fs::write(path("moved.pt"), b"abd").unwrap();
-        let text =
-            check(&before, &InputFile::all("weights", &path("moved.pt")).unwrap()).unwrap_err().to_string();
+        let text = check("cannot resume", &before, &InputFile::all("weights", &path("moved.pt")).unwrap())
+            .unwrap_err()
+            .to_string();
         assert!(
             text.contains("moved.pt (weights) is not the file") && text.contains("3 bytes, SHA-256 ba7816bf"),
             "{text}"
@@ -184,13 +185,13 @@ mod tests {
         let path = dir.path().join("qat_w4a4_sawb.toml");
         let now = || InputFile::all(RECIPE, &path).unwrap();
         let without = now();
-        check(&without, &now()).unwrap();
+        check("cannot resume", &without, &now()).unwrap();
         fs::write(&path, "").unwrap();
         let with = now();
         for (before, now, text) in
             [(&without, &with, "SHA-256 e3b0c44298fc now, none then"), (&with, &without, "none now")]
         {
-            let error = check(before, now).unwrap_err().to_string();
+            let error = check("cannot resume", before, now).unwrap_err().to_string();
             assert!(error.contains("qat_w4a4_sawb.toml (recipe)") && error.contains(text), "{error}");
         }
     }
@@ -205,17 +206,23 @@ mod tests {
         assert_eq!(before.len(), 3);
         fs::remove_file(dir.path().join("b.bin")).unwrap();
         fs::write(dir.path().join("c.bin"), "c").unwrap();
-        let text = check(&before, &InputFile::all("data", dir.path()).unwrap()).unwrap_err().to_string();
+        let text = check("cannot resume", &before, &InputFile::all("data", dir.path()).unwrap())
+            .unwrap_err()
+            .to_string();
         assert!(text.contains("b.bin (data), with which the run began, is gone"), "{text}");
         fs::write(dir.path().join("b.bin"), "b.bin").unwrap();
-        let text = check(&before, &InputFile::all("data", dir.path()).unwrap()).unwrap_err().to_string();
+        let text = check("cannot resume", &before, &InputFile::all("data", dir.path()).unwrap())
+            .unwrap_err()
+            .to_string();
         assert!(text.contains("c.bin (data) was not there when the run began"), "{text}");
         fs::remove_file(dir.path().join("c.bin")).unwrap();
         fs::write(dir.path().join(cifar100::NAMES), "other names").unwrap();
-        let text = check(&before, &InputFile::all("data", dir.path()).unwrap()).unwrap_err().to_string();
+        let text = check("cannot resume", &before, &InputFile::all("data", dir.path()).unwrap())
+            .unwrap_err()
+            .to_string();
         assert!(text.contains("fine_label_names.txt (data) is not the file"), "{text}");
         let old: Vec<_> = before.iter().filter(|file| is_of_records(&file.path)).cloned().collect();
-        check(&old, &InputFile::all("data", dir.path()).unwrap()).unwrap();
+        check("cannot resume", &old, &InputFile::all("data", dir.path()).unwrap()).unwrap();
     }
 
     #[test]
@@ -229,13 +236,16 @@ mod tests {
         let before = all();
         assert_eq!((before.len(), before[0].bytes), (1, 2));
         fs::write(dir.path().join("labels.bin"), "x").unwrap();
-        assert!(check(&before, &all()).is_err(), "a file of this ending does not make records of pictures");
+        assert!(
+            check("cannot resume", &before, &all()).is_err(),
+            "a file of this ending does not make records of pictures"
+        );
         fs::remove_file(dir.path().join("labels.bin")).unwrap();
         for name in [".hidden", "a/Thumbs.db", "desktop.ini"] {
             fs::write(dir.path().join(name), "x").unwrap();
         }
-        check(&before, &all()).unwrap();
+        check("cannot resume", &before, &all()).unwrap();
         fs::rename(dir.path().join("a/1.png"), dir.path().join("b/2.png")).unwrap();
-        assert!(check(&before, &all()).unwrap_err().to_string().contains("is not the file"));
+        assert!(check("cannot resume", &before, &all()).unwrap_err().to_string().contains("is not the file"));
     }
 }

@@ -20,12 +20,14 @@ impl QatArgs {
         Ok(args)
     }
 
-    /// Refuses layers that `network` does not have.
+    /// Refuses layers that `network` does not have, and a size that it cannot have.
     ///
     /// # Errors
-    /// Naming the layer.
+    /// Naming the layer, or the least size.
     pub(crate) fn check_layers(&self, network: &Network) -> Result<()> {
-        self.post_training().check_layers(network)
+        let recipe = self.post_training();
+        recipe.check_layers(network)?;
+        self.learn_bits.check_size(network, &recipe)
     }
 
     /// The files that it reads beside weights and data, each with its role.

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use quant::{QuantConfig, Ste, StepDomain, StepRule};
+use quant::{Granularity, QuantConfig, Ste, StepDomain, StepRule};
 use serde::{Deserialize, Serialize};
 
 use crate::run::exit::Failure;
@@ -17,6 +17,10 @@ pub struct RuleArgs {
     #[arg(long, value_enum)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     weight_ste: Option<SteChoice>,
+    /// A scale of weights for each tensor (per_tensor) or output channel (per_channel)
+    #[arg(long, value_name = "WHAT", default_value_t = Granularity::PerTensor)]
+    #[serde(default = "per_tensor", skip_serializing_if = "is_per_tensor")]
+    pub weight_granularity: Granularity,
     /// Steps of weights: by the rule, or learned
     #[arg(long, value_enum, default_value_t = StepChoice::Rule)]
     pub weight_step: StepChoice,
@@ -39,10 +43,20 @@ pub struct RuleArgs {
     pub freezing: f64,
 }
 
-/// What earlier versions did not know is written only where it is used.
+// What earlier versions did not know is written only where it is used.
+
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde passes a reference
 fn is_zero(value: &f64) -> bool {
     *value == 0.0
+}
+
+fn per_tensor() -> Granularity {
+    Granularity::PerTensor
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde passes a reference
+fn is_per_tensor(granularity: &Granularity) -> bool {
+    *granularity == Granularity::PerTensor
 }
 
 impl RuleArgs {

@@ -50,8 +50,10 @@ impl<'a> Candidates<'a> {
         published::beside(&self.setup.network)
     }
 
-    /// Accuracy of several candidates on the test images that the search has not seen.
-    pub(super) fn test(&self, bits: &[&Vec<u32>]) -> Result<Vec<f64>> {
+    /// Accuracy of several candidates on the test images that the search has not seen. What was kept of those that it has seen is
+    /// given back before, so that memory is needed once.
+    pub(super) fn test(&mut self, bits: &[&Vec<u32>]) -> Result<Vec<f64>> {
+        self.evaluator.forget();
         let images = loaded(&every_second(self.setup, 1, usize::MAX))?;
         let mut evaluator = evaluator(self.context, self.setup, self.args, &images)?;
         bits.iter().map(|bits| Ok(evaluator.accuracy(bits)?)).collect()
@@ -73,6 +75,19 @@ impl<'a> Candidates<'a> {
             let usual = policy.get(&layer.name).is_some_and(|widths| widths.a == ACTIVATION_BITS);
             (layer.name.as_str(), w, (!usual && w > 0).then_some(ACTIVATION_BITS))
         }))
+    }
+
+    /// The flags with which `ptq` makes the network with these bits; `qat` takes them without `--correction` and `--iterations`.
+    pub(super) fn as_ptq(&self, bits: &[u32]) -> String {
+        let SearchArgs { method, weight_granularity, correction, calibration_images, .. } = self.args;
+        let iterations = self.args.iterations.map_or(String::new(), |n| format!(" --iterations {n}"));
+        format!(
+            "--bits W8A{ACTIVATION_BITS} --policy product --residual-bits {ACTIVATION_BITS} --method {method} \
+             --weight-granularity {weight_granularity} --activation-rule {} --calibration-images {calibration_images} \
+             --correction {correction}{iterations} --layer-bits {}",
+            QuantConfig::default().activation_rule,
+            self.layer_bits(bits)
+        )
     }
 
     /// The network with these bits, corrected as was asked for.

@@ -24,12 +24,13 @@ pub enum Costs {
 }
 
 impl Costs {
-    /// Guessed costs; `None` if they are to be measured.
+    /// Guessed costs; `None` if they are to be measured, or the searcher does not ask for any.
     ///
     /// # Errors
     /// If a weight cannot be rounded.
     pub fn guessed(self, args: &SearchArgs, candidates: &Candidates<'_>) -> Result<Option<Vec<Vec<f64>>>> {
         let guess = match self {
+            _ if !args.plans() => return Ok(None),
             Self::Measured => return Ok(None),
             Self::Sqnr => Proxy::Sqnr,
             Self::Output => Proxy::Output,

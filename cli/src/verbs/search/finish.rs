@@ -13,7 +13,7 @@ use super::candidates::Candidates;
 use super::ledger::{Ledger, Of};
 
 /// Candidates that are finished under a limit of the size.
-const FINISHED: usize = 3;
+pub(super) const FINISHED: usize = 3;
 
 /// The chosen candidate, and all that were finished.
 pub(super) struct Finished {

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::SearchArgs;
 use super::candidates::Candidates;
-use crate::report::results::{Front, FrontPoint};
+use crate::report::results::{FinishedPoint, Front, FrontPoint};
 use crate::run::context::Context;
 use crate::run::experiment::Scores;
 use crate::run::run_folder::RunFolder;
@@ -73,18 +73,27 @@ impl Found<'_> {
 
     /// The front as the report's page draws it.
     pub fn front(&self) -> Front {
+        let text = |bits: &[u32]| bits.iter().map(ToString::to_string).collect();
+        let finished = |point: &Point| FinishedPoint {
+            bytes: self.bytes(&point.bits),
+            operations: self.operations(&point.bits),
+            top1_val: point.accuracy,
+            bits: text(&point.bits),
+        };
         let point = |(point, test): (&Point, &f64)| FrontPoint {
             bytes: self.bytes(&point.bits),
             operations: self.operations(&point.bits),
             top1_val: point.accuracy,
             top1_test: *test,
-            bits: point.bits.iter().map(ToString::to_string).collect(),
+            bits: text(&point.bits),
         };
         Front {
             minimize: self.args.minimize,
             bound: self.bound(),
             layers: self.layers().iter().map(|layer| layer.name.clone()).collect(),
             points: self.outcome.front.iter().zip(self.front_test).map(point).collect(),
+            search_floor: self.args.search_floor,
+            finished: self.finished.iter().map(finished).collect(),
         }
     }
 
@@ -116,7 +125,7 @@ impl Found<'_> {
         let correlations = self.correlations(context)?;
         context.say(text_table(&head, 1, &rows))?;
         context.say(&result)?;
-        context.say(format_args!("for ptq and qat: --layer-bits {}", self.layer_bits()))?;
+        context.say(format_args!("as ptq: {}", self.candidates.as_ptq(&best.bits)))?;
         for (name, rho) in &correlations {
             context.say(format_args!(
                 "rank correlation of the cost `{name}` with the accuracy of candidates: {rho:.3}"
@@ -124,9 +133,10 @@ impl Found<'_> {
         }
         if let Some(bound) = outcome.bound {
             context.say(format_args!(
-                "if the drops of single layers added up, {:.1} {} would do",
+                "if the drops of single layers added up, {:.1} {} would do for {}% of the candidates' accuracy",
                 self.shown(bound),
-                self.args.minimize.unit()
+                self.args.minimize.unit(),
+                self.args.search_floor.unwrap_or(self.args.floor)
             ))?;
         }
         let rate = self.rate.map_or(String::new(), |rate| format!(", {rate:.0} an hour"));
@@ -219,12 +229,18 @@ impl Found<'_> {
             "evaluations_per_hour": self.rate,
             "minimize": args.minimize,
             "searcher": args.searcher,
-            "costs": args.costs,
+            "costs": args.plans().then_some(args.costs),
+            "costs_cut_short": outcome.costs_cut_short,
             "floor": args.at_most.is_none().then_some(args.floor),
+            "search_floor": args.search_floor,
             "at_most": args.at_most,
             "method": args.method,
             "weight_granularity": args.weight_granularity,
             "correction": args.correction,
+            "iterations": args.iterations,
+            "min_bits": args.min_bits,
+            "max_bits": args.max_bits,
+            "layer_bits_of_ptq": self.candidates.as_ptq(&best.bits),
             "seed": context.seed,
             "model": self.model,
         })

@@ -1,7 +1,7 @@
 //! The accuracies that a search has measured, in its run folder.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use quant::mixed::NO_NETWORK;
@@ -63,19 +63,27 @@ impl<'a> Ledger<'a> {
         Ok(ledger)
     }
 
-    /// Takes in what another search has measured, and puts it on record.
-    pub(super) fn take_in(&mut self, other: &Path) -> Result<()> {
-        for line in lines(other)? {
-            let (bits, there) = (&line.bits, line.accuracy());
-            let known = self.accuracy(line.of, bits, |_| Ok(there))?;
-            if known.to_bits() != there.to_bits() {
-                let text = format!(
-                    "{}: {bits:?} gave {there}% there and {known}% here; shards must run the same version on machines that \
-                     compute alike",
-                    other.display()
-                );
-                return Err(Failure::BadInput(text).into());
+    /// Takes in what other searches have measured, and puts it on record; nothing of it if one of them contradicts another, so
+    /// that the folder of a merge that was refused may be used again.
+    pub(super) fn take_in(&mut self, others: &[PathBuf]) -> Result<()> {
+        let (mut known, mut new) = (self.measured.clone(), Vec::new());
+        for other in others {
+            for line in lines(other)? {
+                let (bits, there) = (&line.bits, line.accuracy());
+                let known = *known.entry((line.of, bits.clone())).or_insert(there);
+                if known.to_bits() != there.to_bits() {
+                    let text = format!(
+                        "{}: {bits:?} gave {there}% there and {known}% here; shards must run the same version on machines that \
+                         compute alike",
+                        other.display()
+                    );
+                    return Err(Failure::BadInput(text).into());
+                }
+                new.push(line);
             }
+        }
+        for line in new {
+            self.accuracy(line.of, &line.bits, |_| Ok(line.accuracy()))?;
         }
         Ok(())
     }

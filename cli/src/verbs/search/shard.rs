@@ -82,7 +82,6 @@ pub(super) fn take_in(
     for other in &args.known {
         expect_same(("search", context.seed), (folder.folder(), args), other, |args| args.shard = None)?;
         folder.began_as(other)?;
-        ledger.take_in(other)?;
     }
-    Ok(())
+    ledger.take_in(&args.known)
 }

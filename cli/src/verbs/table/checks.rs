@@ -6,7 +6,7 @@ use anyhow::Result;
 use quant::{Policy, ScaleRule};
 
 use super::cell::Planned;
-use super::{EMA, EPOCHS, LR, TableArgs, cell};
+use super::{CALIBRATION_IMAGES, CellMode, EMA, EPOCHS, LR, Ptq, TableArgs, cell};
 use crate::run::context::Context;
 use crate::run::exit::Failure;
 
@@ -43,11 +43,22 @@ fn once<T: PartialEq + Display>(flag: &str, what: &str, values: &[T]) -> Result<
     Err(Failure::Usage(format!("{flag}: {value} stands there twice; give each {what} once")).into())
 }
 
-/// Flags that say how to train where every cell either has a recipe or is not trained.
-pub(super) fn idle(args: &TableArgs, plan: &[Planned<'_>]) -> Vec<&'static str> {
-    if plan.iter().any(Planned::trains_by_flags) {
-        return Vec::new();
-    }
-    let flags = [("--epochs", args.epochs != EPOCHS), ("--lr", args.lr != LR), ("--ema", args.ema != EMA)];
-    flags.into_iter().filter(|(_, given)| *given).map(|(flag, _)| flag).collect()
+/// Flags that decide about no cell, and why: those that say how to quantize or to train where recipes do, or where nothing is.
+pub(super) fn idle(args: &TableArgs, plan: &[Planned<'_>]) -> Vec<(&'static str, &'static str)> {
+    let (quantizes, trains) =
+        (plan.iter().any(Planned::quantizes_by_flags), plan.iter().any(Planned::trains_by_flags));
+    let untrained = "no cell is trained by the flags";
+    let flags = [
+        ("--epochs", args.epochs != EPOCHS && !trains, untrained),
+        ("--lr", args.lr != LR && !trains, untrained),
+        ("--ema", args.ema != EMA && !trains, untrained),
+        ("--ptq", args.ptq != Ptq::Best && !quantizes, "no cell without training goes by the flags"),
+        (
+            "--calibration-images",
+            args.calibration_images != CALIBRATION_IMAGES && !quantizes && !trains,
+            "no cell goes by the flags",
+        ),
+        ("--seeds", !args.seeds.is_empty() && !args.modes.contains(&CellMode::Qat), "no cell is trained"),
+    ];
+    flags.into_iter().filter(|(_, idle, _)| *idle).map(|(flag, _, why)| (flag, why)).collect()
 }

@@ -24,7 +24,8 @@ pub(super) fn grid(args: &TableArgs, cells: &[Cell]) -> Grid {
     (head, args.bits.iter().map(row).collect())
 }
 
-/// A row for each width, for each mode the method with the highest accuracy after the last epoch (mean over the seeds).
+/// A row for each width, for each mode the method with the highest accuracy after the last epoch (mean over the seeds); of equals
+/// the one that was named first.
 pub(super) fn best(args: &TableArgs, cells: &[Cell]) -> Grid {
     let mut head = vec!["bits".to_string()];
     head.extend(args.modes.iter().map(|mode| mode.name().to_string()));
@@ -32,6 +33,7 @@ pub(super) fn best(args: &TableArgs, cells: &[Cell]) -> Grid {
         let methods = args.methods.iter().map(|method| (method, runs(cells, bits, mode, method)));
         let best = methods
             .filter(|(_, runs)| !runs.is_empty())
+            .rev()
             .max_by(|(_, a), (_, b)| mean_and_deviation(a).0.total_cmp(&mean_and_deviation(b).0));
         best.map_or(String::new(), |(method, runs)| format!("{} {method}", percent(&runs)))
     };

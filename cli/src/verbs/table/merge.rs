@@ -1,7 +1,7 @@
 //! Finished cells of other tables.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
@@ -9,12 +9,17 @@ use super::cell::Cell;
 use crate::run::exit::Failure;
 use crate::run::run_folder::RunFolder;
 
-/// Takes the finished cells of the table in `shard` into `folder`, models included. Cells that are there already stay.
+/// Takes the finished cells of the tables in `shards` into `folder`, models included. Cells that are there already stay. Nothing is
+/// taken if one of them began with other files, so that the folder of a merge that was refused may be used again.
 ///
 /// # Errors
-/// If the shard began with other files, or a cell cannot be read or written.
-pub(super) fn take_cells(folder: &RunFolder, shard: &Path) -> Result<()> {
-    folder.began_as(shard)?;
+/// If a shard began with other files, or a cell cannot be read or written.
+pub(super) fn take_cells(folder: &RunFolder, shards: &[PathBuf]) -> Result<()> {
+    shards.iter().try_for_each(|shard| folder.began_as(shard))?;
+    shards.iter().try_for_each(|shard| take_from(folder, shard))
+}
+
+fn take_from(folder: &RunFolder, shard: &Path) -> Result<()> {
     let cells = shard.join("cells");
     let read = |path: &Path, e| models::Error::io("read", path, e);
     let entries = match fs::read_dir(&cells) {

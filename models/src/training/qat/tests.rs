@@ -97,7 +97,7 @@ fn frozen_weights_stay_on_their_codes_and_a_run_that_freezes_resumes() {
         let [(_, code), _, (_, frequency), _] = seen.state();
         let is_frozen = |f: &f32| *f > 1.0; // more often than always
         let w = whole.trainer.params.get(&format!("{layer}.weight")).unwrap();
-        let s = whole.hook.steps.steps[&format!("{layer}.weight")].value;
+        let s = whole.hook.steps.known(&format!("{layer}.weight")).unwrap()[0];
         for (i, _) in frequency.data().iter().enumerate().filter(|(_, f)| is_frozen(f)) {
             assert_eq!(w.data()[i], code.data()[i] * s, "{layer}");
             frozen += 1;

@@ -2,17 +2,10 @@
 
 use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect, munmap};
 
+use super::case::Side;
+
 /// No page is larger on the machines the suite runs on.
 const PAGE: usize = 64 << 10;
-
-/// Where in its pages the memory lies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Side {
-    /// Its first byte is the first behind the page before it.
-    Start,
-    /// Its last byte is the last before the page behind it.
-    End,
-}
 
 /// `len` bytes beside a page that nobody may read.
 pub(super) struct Guarded {

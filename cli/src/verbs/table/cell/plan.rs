@@ -59,6 +59,11 @@ impl<'a> Planned<'a> {
         matches!(self.work, Some(Work::Train(..)))
     }
 
+    /// Whether the table's flags say how it is quantized, and nothing is trained.
+    pub(in crate::verbs::table) fn quantizes_by_flags(&self) -> bool {
+        self.text.is_none() && matches!(self.work, Some(Work::Quantize(..)))
+    }
+
     /// Reads what the cell has to do.
     fn read(args: &TableArgs, place: Place<'a>) -> Result<Self> {
         let (bits, mode, method, _) = place;

@@ -154,9 +154,16 @@ fn by_flags(args: &TableArgs, bits: Widths, mode: CellMode, method: ScaleRule) -
 
 /// Whether any cell has a recipe of this name.
 pub(in super::super) fn has_recipe(args: &TableArgs, name: &str) -> bool {
-    let ending = format!("_{name}.toml");
     let files = args.recipes.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten();
-    files.filter_map(|file| file.ok()?.file_name().into_string().ok()).any(|file| file.ends_with(&ending))
+    let mut names = files.filter_map(|file| file.ok()?.file_name().into_string().ok());
+    names.any(|file| is_recipe(&file, name))
+}
+
+/// Whether a file is the recipe of this name for any cell: `qat_w4a4_NAME.toml`, but not `qat_mixed_NAME.toml`.
+fn is_recipe(file: &str, name: &str) -> bool {
+    let cell = file.strip_suffix(&format!("_{name}.toml"));
+    let bits = cell.and_then(|cell| cell.strip_prefix("ptq_").or_else(|| cell.strip_prefix("qat_")));
+    bits.is_some_and(|bits| bits.to_uppercase().parse::<Widths>().is_ok())
 }
 
 fn missing(path: &Path) -> anyhow::Error {
@@ -169,4 +176,23 @@ fn meant_for(found: Widths, bits: Widths, path: &Path) -> Result<()> {
         return Ok(());
     }
     Err(Failure::BadInput(format!("{}: is a recipe for {found}, not {bits}", path.display())).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recipe_of_other_bits_is_of_no_cell() {
+        for (file, is_of_lsq) in [
+            ("qat_w4a4_lsq.toml", true),
+            ("ptq_w8a2_lsq.toml", true),
+            ("qat_mixed_66k_lsq.toml", false),
+            ("qat_w4a4_my_lsq.toml", false),
+            ("w4a4_lsq.toml", false),
+            ("qat_w4a4_lsq.txt", false),
+        ] {
+            assert_eq!(is_recipe(file, "lsq"), is_of_lsq, "{file}");
+        }
+    }
 }

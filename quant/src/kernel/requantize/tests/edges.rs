@@ -161,5 +161,12 @@ fn the_edges_of_eq_7_on_every_instruction_set() {
     }
     #[cfg(target_arch = "aarch64")]
     run("neon", true, |edge| edge.check::<NeonLanes>("neon"));
+    #[cfg(target_arch = "wasm32")]
+    {
+        #[cfg(target_feature = "simd128")]
+        run("simd128", true, |edge| edge.check::<Simd128Lanes>("simd128"));
+        #[cfg(not(target_feature = "simd128"))]
+        eprintln!("SKIPPED: this module was compiled without simd128");
+    }
     eprintln!("the edges of eq 7: {} shapes of 112 sums a channel on {names:?}", Edge::all().len());
 }
