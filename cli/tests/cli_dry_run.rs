@@ -25,7 +25,9 @@ fn every_long_verb_says_what_it_would_do_and_writes_nothing() {
         // Behind the cells: the answers of the one that the page shows, and the page.
         (&table, &input, 1 + 2 * (2 + 4) + 2),
         (&[&table[..], &["--shard", "1/2"]].concat(), &input, 1 + 2 * 2 + 2),
-        (&["search", "--evaluations", "20", "--floor", "0"], &input, 6),
+        (&["search", "--evaluations", "20", "--floor", "0"], &input, 9),
+        // There are two widths: what is searched is what all are compared with.
+        (&["search", "--searcher", "uniform", "--min-bits", "7"], &input, 8),
         // A shard measures its share, and what is common to all; without bits there is nothing to measure.
         (&["search", "--evaluations", "999", "--min-bits", "0", "--shard", "2/3"], &input, 2),
     ] {

@@ -53,7 +53,7 @@ pub struct Measured {
     pub agreement: Option<f64>,
     /// Whether no float is left between image and logits.
     pub integer_only: bool,
-    /// Of the model file; of a float network, of its parameters.
+    /// Of the model file; of a float network, of a file of its floats.
     pub bytes: usize,
     /// The file in the run's folder that has its float weights and its quantization.
     pub model: Option<PathBuf>,

@@ -56,7 +56,7 @@ pub fn section(page: &mut Report, runs: &[PastRun]) {
         page.note(
             "top-1: of the float network, or of the integers that the model file computes. simulated: the same quantized \
              network in floats. same class: images that both classify alike. points: above or below the float network of the same run. KiB: the model file; of the float \
-             network, its parameters.",
+             network, a file of its floats.",
         );
     }
     if !cells.is_empty() {
