@@ -12,6 +12,7 @@
 
 mod bounds;
 mod candidates;
+mod checks;
 mod costs;
 mod finish;
 mod forecast;
@@ -27,11 +28,10 @@ use anyhow::Result;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use quant::mixed::{self, NO_NETWORK, Outcome, Point, SEARCHERS};
-use quant::{Granularity, ScaleRule, Sequence, Step};
+use quant::{Granularity, ScaleRule, Sequence};
 use serde::{Deserialize, Serialize};
 
 use crate::run::context::Context;
-use crate::run::exit::Failure;
 use crate::run::experiment::{Scores, Setup, file_bytes, page};
 use crate::run::input::InputArgs;
 use crate::run::progress::Progress;
@@ -132,59 +132,6 @@ pub struct SearchArgs {
     #[arg(long, conflicts_with = "resume")]
     #[serde(default)]
     dry_run: bool,
-}
-
-impl SearchArgs {
-    fn check(&self) -> Result<()> {
-        let refuse = |text: String| Err(Failure::Usage(text).into());
-        for (flag, percent) in [("--floor", Some(self.floor)), ("--search-floor", self.search_floor)] {
-            if let Some(percent) = percent.filter(|p| !(0.0..=100.0).contains(p)) {
-                return refuse(format!("{flag} {percent}: expected 0 to 100 percent"));
-            }
-        }
-        let of_learning =
-            [("--search-floor", self.search_floor.is_some()), ("--iterations", self.iterations.is_some())];
-        if let Some((flag, _)) = of_learning.iter().find(|(_, given)| *given && !self.correction.learns()) {
-            return refuse(format!("{flag}: none of --correction {} learns", self.correction));
-        }
-        if let Some(size) = self.at_most.filter(|size| !(*size > 0.0 && size.is_finite())) {
-            return refuse(format!("--at-most {size}: expected a size above 0"));
-        }
-        if self.min_bits > self.max_bits
-            || [self.images, self.calibration_images, self.evaluations].contains(&0)
-        {
-            let text = "--min-bits must not exceed --max-bits; --images, --calibration-images and --evaluations must be at least 1";
-            return refuse(text.into());
-        }
-        if !self.correction.steps().contains(&Step::BatchNorm) {
-            let text =
-                "--correction must contain batch_norm: candidates are measured with corrected batch norms";
-            return refuse(text.into());
-        }
-        Ok(())
-    }
-}
-
-/// The searchers that plan with what each layer costs.
-const PLANNERS: [&str; 2] = ["greedy", "dynamic"];
-
-impl SearchArgs {
-    /// Whether the searcher asks for what each layer costs.
-    fn plans(&self) -> bool {
-        PLANNERS.contains(&self.searcher.as_str())
-    }
-
-    /// What was asked for and changes nothing, and why.
-    fn idle(&self) -> Vec<String> {
-        let mut idle = self.correction.idle(self.weight_granularity);
-        if self.costs != Costs::Measured && !self.plans() {
-            idle.push(format!(
-                "--costs has no effect: `{}` does not plan with what a layer costs",
-                self.searcher
-            ));
-        }
-        idle
-    }
 }
 
 /// Searches, measures the front on the other images, saves the network that was asked for.

@@ -13,9 +13,6 @@ use super::{int_model, latent_path, packed, qlz, torch_file};
 use crate::data::augment::Normalization;
 use crate::{Checkpoint, Error, Network, QuantizedNetwork, Result};
 
-/// What the names of velocities begin with, in the state of a run.
-const MOMENTUM: &str = "momentum.";
-
 /// What a file holds.
 #[derive(Clone, Debug)]
 #[expect(clippy::large_enum_variant, reason = "a program opens a few, and moves them once")]
@@ -68,7 +65,7 @@ pub fn open(
     } else {
         load_checkpoint_of(path, key)?
     };
-    if checkpoint.tensors.iter().any(|(name, _)| name.starts_with(MOMENTUM)) {
+    if checkpoint.tensors.iter().any(|(name, _)| name.starts_with("momentum.")) {
         let detail = "is the state of a run in training, which --resume goes on with; the networks of the run are the other files \
                       of its folder";
         return Err(Error::malformed(path, detail));
