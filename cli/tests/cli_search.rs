@@ -41,7 +41,7 @@ fn a_search_names_the_bits_of_every_layer_and_repeats() {
         let entry = printed.split(',').nth(bits).unwrap();
         assert!(entry.starts_with(&format!("{layer}=W")) && entry.ends_with("A16"), "{printed}");
     }
-    let flags: Vec<&str> = first["layer_bits_of_ptq"].as_str().unwrap().split(' ').collect();
+    let flags: Vec<&str> = first["as_ptq"].as_str().unwrap().split(' ').collect();
     let ptq = run_in(dir.path(), &[&["ptq", "--json", "--out", "again"], &flags[..]].concat()).json();
     assert_eq!(ptq["bits"], "W8A16", "{ptq}");
     let network = |model: &Value| {

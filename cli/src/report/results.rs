@@ -84,7 +84,7 @@ pub struct Front {
     /// The accuracy that candidates aimed at, where corrections that learn were still to come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub search_floor: Option<f64>,
-    /// Those of them that were made with all corrections, by size.
+    /// Networks of the front that were made with all corrections, by size.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub finished: Vec<FinishedPoint>,
 }

@@ -240,7 +240,7 @@ impl Found<'_> {
             "iterations": args.iterations,
             "min_bits": args.min_bits,
             "max_bits": args.max_bits,
-            "layer_bits_of_ptq": self.candidates.as_ptq(&best.bits),
+            "as_ptq": self.candidates.as_ptq(&best.bits),
             "seed": context.seed,
             "model": self.model,
         })
