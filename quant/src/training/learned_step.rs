@@ -22,6 +22,7 @@
 //! A weight may have one step, or one for each output channel. Then every channel is a tensor of its own: its step feels its own
 //! weights, and `N` counts those.
 
+use engine::kernel::{Isa, Plain};
 use engine::{Op, Record, Result, Tape, Tensor, Var};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -137,25 +138,41 @@ impl Op for LearnedStep {
 impl LearnedStep {
     /// The gradient of the step `s` that all of `x` has; `dy` becomes the gradient of `x`.
     fn channel_backward(&self, x: &[f32], dy: &mut [f32], s: f32) -> f32 {
-        let (lo, hi) = (self.grid.qmin as f32 * s, self.grid.qmax as f32 * s);
         // Sums of fixed chunks, added in order: the same bits for any number of threads.
         let chunks = x.par_chunks(CHUNK).zip(dy.par_chunks_mut(CHUNK));
-        let sums: Vec<f64> = chunks
-            .map(|(x, dy)| {
-                let ds = step_gradient(x, dy, s, self.grid, self.gradient);
-                if self.ste == Ste::Clipped {
-                    x.iter().zip(dy).for_each(|(&x, dy)| *dy = if x >= lo && x <= hi { *dy } else { 0.0 });
-                }
-                ds
-            })
-            .collect();
+        let sums: Vec<f64> =
+            chunks.map(|(x, dy)| Isa::active().run_plain(Backward { x, dy, s, of: self })).collect();
         sums.iter().sum::<f64>() as f32
+    }
+}
+
+/// The gradients of a chunk: that of the step is returned, that of `x` takes the place of `dy`.
+struct Backward<'a> {
+    x: &'a [f32],
+    dy: &'a mut [f32],
+    s: f32,
+    of: &'a LearnedStep,
+}
+
+impl Plain for Backward<'_> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run(self) -> f64 {
+        let Self { x, dy, s, of: LearnedStep { grid, ste, gradient } } = self;
+        let ds = step_gradient(x, dy, s, *grid, *gradient);
+        if *ste == Ste::Clipped {
+            let (lo, hi) = (grid.qmin as f32 * s, grid.qmax as f32 * s);
+            x.iter().zip(dy).for_each(|(&x, dy)| *dy = if (x >= lo) & (x <= hi) { *dy } else { 0.0 });
+        }
+        ds
     }
 }
 
 /// `sum dy dx_hat/ds` over a slice: [`StepGradient::of`] without a branch, in blocks whose partial sums are floats. Both
 /// divide in `f32`, unlike the forward pass: a value within a rounding of a tie may count for the neighbour of its code.
 /// (To multiply by `1 / s` would be quicker, but puts a value that lies exactly on the grid's end inside it now and then.)
+#[inline(always)]
 fn step_gradient(x: &[f32], dy: &[f32], s: f32, grid: Grid, gradient: StepGradient) -> f64 {
     const LANES: usize = 16;
     const TO_INTEGER: f32 = 12_582_912.0; // 1.5 * 2^23: adding and subtracting it rounds, half to even
