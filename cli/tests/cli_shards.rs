@@ -114,6 +114,21 @@ fn three_shards_of_a_table_are_the_table() {
     std::fs::write(&inputs, good.replacen("\"sha256\": \"", "\"sha256\": \"0", 1)).unwrap();
     run_in(dir.path(), &["table", "merge", "t1", "t2", "--out", "all"]).refused(3, &["cannot merge t2: "]);
     std::fs::write(&inputs, good).unwrap();
+    // Network and data may lie elsewhere on the machine that merges; other ones are refused.
+    let at = |name: &str| dir.path().join(name);
+    std::fs::rename(at("data"), at("moved")).unwrap();
+    std::fs::rename(at("network.safetensors"), at("moved.safetensors")).unwrap();
+    common::changed_network(dir.path(), "other.safetensors", |c| c.tensors[0].1.data_mut()[0] += 1.0);
+    let merge = |here: &[&str]| {
+        let shards = ["--json", "table", "merge", "t1", "t2", "t3", "--out", "elsewhere"];
+        run_in(dir.path(), &[&shards[..], here].concat())
+    };
+    merge(&[]).refused(3, &["network.safetensors"]);
+    merge(&["--weights", "moved.safetensors", "--data", "nowhere"]).refused(3, &["nowhere"]);
+    merge(&["--weights", "other.safetensors", "--data", "moved"]).refused(3, &["cannot merge t1: "]);
+    let moved = merge(&["--weights", "moved.safetensors", "--data", "moved"]).json();
+    std::fs::rename(at("moved"), at("data")).unwrap();
+    std::fs::rename(at("moved.safetensors"), at("network.safetensors")).unwrap();
     // A cell that one shard has lost is filled by the merge.
     std::fs::remove_file(dir.path().join("t2/cells/PTQ_W4A4_symmetric.json")).unwrap();
     let all = run_in(dir.path(), &["--json", "table", "merge", "t1", "t2", "t3", "--out", "all"]).json();
@@ -127,6 +142,10 @@ fn three_shards_of_a_table_are_the_table() {
         cells
     };
     assert_eq!(cells(&all), cells(&one));
+    let sizes = |result: &Value| -> Vec<Value> {
+        result["cells"].as_array().unwrap().iter().map(|cell| cell["model_bytes"].clone()).collect()
+    };
+    assert_eq!(sizes(&moved), sizes(&one));
     let text = |run: &str| std::fs::read_to_string(dir.path().join(run).join("table.md")).unwrap();
     assert_eq!(text("one"), text("all"));
     for model in ["PTQ_W4A4_sawb/ResNet8_W4A4.safetensors", "PTQ_W2A2_symmetric/ResNet8_W2A2.safetensors"] {

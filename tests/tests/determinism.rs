@@ -2,8 +2,8 @@
 //! momentum and an average of the weights, in floats and under fake quantization.
 //!
 //! Between instruction sets of one processor: those with fused multiply-add sum in one order and train the same bits, each in a
-//! process of its own, where every operation uses it. The scalar path rounds products too, so that its float sums differ in the last digits, now and then an activation lands on
-//! the other side of zero, and from there the two drift apart. What is promised of it is one step: weights apart by at most a
+//! process of its own, where every operation uses it. The scalar path rounds products too, so that its float sums differ in the
+//! last digits, now and then an activation lands on the other side of zero, and from there the two drift apart. What is promised of it is one step: weights apart by at most a
 //! thousandth of their tensor's largest. (Integers are the same bits everywhere: `checksum.rs`.)
 //!
 //! The usual test takes 3 steps; `DETERMINISM=all cargo test --release -p tests --test determinism -- --nocapture` takes 50, and more
@@ -51,13 +51,13 @@ fn train(
             None => Box::new(Float),
             Some((bits, step)) => {
                 let bits = bits.parse().unwrap();
-                let (weight_granularity, weight_step) = match step {
-                    StepRule::Lsq => (Granularity::PerChannel, step),
-                    _ => (Granularity::PerTensor, step),
+                let weight_granularity = match step {
+                    StepRule::Lsq => Granularity::PerChannel,
+                    _ => Granularity::PerTensor,
                 };
                 let config = QuantConfig {
                     bits,
-                    weight_step,
+                    weight_step: step,
                     weight_granularity,
                     activation_step: step,
                     ..QuantConfig::default()

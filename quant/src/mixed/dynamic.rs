@@ -37,6 +37,10 @@ impl Searcher for Dynamic {
         "the exact optimum of added costs (dynamic programming)"
     }
 
+    fn plans(&self) -> bool {
+        true
+    }
+
     fn run(&self, trials: &mut Trials<'_>) -> Option<()> {
         let (costs, allowed) = Sensitivity::costs(trials)?;
         let table = Allocations::new(trials.layers, trials.limits.min_bits, &costs);

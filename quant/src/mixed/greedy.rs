@@ -32,6 +32,10 @@ impl Searcher for Greedy {
         "sensitivity of each layer, then descent and exchange"
     }
 
+    fn plans(&self) -> bool {
+        true
+    }
+
     fn run(&self, trials: &mut Trials<'_>) -> Option<()> {
         let (drops, _) = Sensitivity::costs(trials)?;
         if let Goal::MostAccurate { limit } = trials.limits.goal {

@@ -95,6 +95,11 @@ pub trait Searcher: Sync {
     /// One sentence about it.
     fn summary(&self) -> &'static str;
 
+    /// Whether it plans with what each layer costs, measured or brought.
+    fn plans(&self) -> bool {
+        false
+    }
+
     /// Measures candidates until it is done. `None` is an end too: the budget is used up, or a measurement failed.
     fn run(&self, trials: &mut Trials<'_>) -> Option<()>;
 }

@@ -82,10 +82,10 @@ impl Plain for Round<'_> {
 }
 
 /// The gradient of clipping, in place: zero where `x` lies outside the clip range.
-struct Clip<'a> {
-    x: &'a [f32],
-    dy: &'a mut [f32],
-    range: (f32, f32),
+pub(super) struct Clip<'a> {
+    pub x: &'a [f32],
+    pub dy: &'a mut [f32],
+    pub range: (f32, f32),
 }
 
 impl Plain for Clip<'_> {

@@ -27,6 +27,7 @@ use engine::{Op, Record, Result, Tape, Tensor, Var};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::fake_quantize::Clip;
 use crate::numbers::entry::CHUNK;
 use crate::{Grid, QParams, Ste, fake_quantize};
 
@@ -162,8 +163,7 @@ impl Plain for Backward<'_> {
         let Self { x, dy, s, of: LearnedStep { grid, ste, gradient } } = self;
         let ds = step_gradient(x, dy, s, *grid, *gradient);
         if *ste == Ste::Clipped {
-            let (lo, hi) = (grid.qmin as f32 * s, grid.qmax as f32 * s);
-            x.iter().zip(dy).for_each(|(&x, dy)| *dy = if (x >= lo) & (x <= hi) { *dy } else { 0.0 });
+            Clip { x, dy, range: (grid.qmin as f32 * s, grid.qmax as f32 * s) }.run();
         }
         ds
     }

@@ -160,6 +160,10 @@ pub fn check(cannot: &str, before: &[InputFile], now: &[InputFile]) -> Result<()
 mod tests {
     use super::*;
 
+    fn check(before: &[InputFile], now: &[InputFile]) -> Result<()> {
+        super::check("cannot resume", before, now)
+    }
+
     #[test]
     fn a_moved_file_is_the_same_and_a_changed_one_is_named() {
         let dir = tempfile::tempdir().unwrap();
@@ -168,11 +172,10 @@ mod tests {
         let before = InputFile::all("weights", &path("w.pt")).unwrap();
         assert_eq!(before[0].sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
         fs::rename(path("w.pt"), path("moved.pt")).unwrap();
-        check("cannot resume", &before, &InputFile::all("weights", &path("moved.pt")).unwrap()).unwrap();
+        check(&before, &InputFile::all("weights", &path("moved.pt")).unwrap()).unwrap();
         fs::write(path("moved.pt"), b"abd").unwrap();
-        let text = check("cannot resume", &before, &InputFile::all("weights", &path("moved.pt")).unwrap())
-            .unwrap_err()
-            .to_string();
+        let text =
+            check(&before, &InputFile::all("weights", &path("moved.pt")).unwrap()).unwrap_err().to_string();
         assert!(
             text.contains("moved.pt (weights) is not the file") && text.contains("3 bytes, SHA-256 ba7816bf"),
             "{text}"
@@ -185,13 +188,13 @@ mod tests {
         let path = dir.path().join("qat_w4a4_sawb.toml");
         let now = || InputFile::all(RECIPE, &path).unwrap();
         let without = now();
-        check("cannot resume", &without, &now()).unwrap();
+        check(&without, &now()).unwrap();
         fs::write(&path, "").unwrap();
         let with = now();
         for (before, now, text) in
             [(&without, &with, "SHA-256 e3b0c44298fc now, none then"), (&with, &without, "none now")]
         {
-            let error = check("cannot resume", before, now).unwrap_err().to_string();
+            let error = check(before, now).unwrap_err().to_string();
             assert!(error.contains("qat_w4a4_sawb.toml (recipe)") && error.contains(text), "{error}");
         }
     }
@@ -206,23 +209,17 @@ mod tests {
         assert_eq!(before.len(), 3);
         fs::remove_file(dir.path().join("b.bin")).unwrap();
         fs::write(dir.path().join("c.bin"), "c").unwrap();
-        let text = check("cannot resume", &before, &InputFile::all("data", dir.path()).unwrap())
-            .unwrap_err()
-            .to_string();
+        let text = check(&before, &InputFile::all("data", dir.path()).unwrap()).unwrap_err().to_string();
         assert!(text.contains("b.bin (data), with which the run began, is gone"), "{text}");
         fs::write(dir.path().join("b.bin"), "b.bin").unwrap();
-        let text = check("cannot resume", &before, &InputFile::all("data", dir.path()).unwrap())
-            .unwrap_err()
-            .to_string();
+        let text = check(&before, &InputFile::all("data", dir.path()).unwrap()).unwrap_err().to_string();
         assert!(text.contains("c.bin (data) was not there when the run began"), "{text}");
         fs::remove_file(dir.path().join("c.bin")).unwrap();
         fs::write(dir.path().join(cifar100::NAMES), "other names").unwrap();
-        let text = check("cannot resume", &before, &InputFile::all("data", dir.path()).unwrap())
-            .unwrap_err()
-            .to_string();
+        let text = check(&before, &InputFile::all("data", dir.path()).unwrap()).unwrap_err().to_string();
         assert!(text.contains("fine_label_names.txt (data) is not the file"), "{text}");
         let old: Vec<_> = before.iter().filter(|file| is_of_records(&file.path)).cloned().collect();
-        check("cannot resume", &old, &InputFile::all("data", dir.path()).unwrap()).unwrap();
+        check(&old, &InputFile::all("data", dir.path()).unwrap()).unwrap();
     }
 
     #[test]
@@ -236,16 +233,13 @@ mod tests {
         let before = all();
         assert_eq!((before.len(), before[0].bytes), (1, 2));
         fs::write(dir.path().join("labels.bin"), "x").unwrap();
-        assert!(
-            check("cannot resume", &before, &all()).is_err(),
-            "a file of this ending does not make records of pictures"
-        );
+        assert!(check(&before, &all()).is_err(), "a file of this ending does not make records of pictures");
         fs::remove_file(dir.path().join("labels.bin")).unwrap();
         for name in [".hidden", "a/Thumbs.db", "desktop.ini"] {
             fs::write(dir.path().join(name), "x").unwrap();
         }
-        check("cannot resume", &before, &all()).unwrap();
+        check(&before, &all()).unwrap();
         fs::rename(dir.path().join("a/1.png"), dir.path().join("b/2.png")).unwrap();
-        assert!(check("cannot resume", &before, &all()).unwrap_err().to_string().contains("is not the file"));
+        assert!(check(&before, &all()).unwrap_err().to_string().contains("is not the file"));
     }
 }

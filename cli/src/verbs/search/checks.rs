@@ -1,14 +1,11 @@
 //! What a search refuses before it begins, and what was asked for in vain.
 
 use anyhow::Result;
-use quant::Step;
+use quant::{Step, mixed};
 
 use super::SearchArgs;
 use super::costs::Costs;
 use crate::run::exit::Failure;
-
-/// The searchers that plan with what each layer costs.
-const PLANNERS: [&str; 2] = ["greedy", "dynamic"];
 
 impl SearchArgs {
     /// Refuses what contradicts itself, or has no meaning.
@@ -46,7 +43,7 @@ impl SearchArgs {
 
     /// Whether the searcher asks for what each layer costs.
     pub(super) fn plans(&self) -> bool {
-        PLANNERS.contains(&self.searcher.as_str())
+        mixed::searcher(&self.searcher).is_some_and(|searcher| searcher.plans())
     }
 
     /// What was asked for and changes nothing, and why.

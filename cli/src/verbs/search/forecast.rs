@@ -45,9 +45,12 @@ pub(super) fn show(args: &SearchArgs, context: &Context, setup: &Setup) -> Resul
         forecast
             .stage(format!("{} everywhere, to compare with", counted(widths, "width")), each * widths as f64);
     }
-    let guess = |proxy| candidates.evaluator.costs(proxy, args.min_bits..=args.max_bits);
-    let (_, guesses) =
-        timed(|| Proxy::TABLE.iter().try_for_each(|(_, proxy)| Ok(guess(*proxy).map(|_| ())?)))?;
+    let (_, guesses) = timed(|| {
+        for (_, proxy) in Proxy::TABLE {
+            candidates.evaluator.costs(proxy, args.min_bits..=args.max_bits)?;
+        }
+        Ok(())
+    })?;
     forecast.stage("how well guessed costs order the candidates", guesses);
     let pace = Pace::new(context, setup);
     pace.float(&mut forecast)?;

@@ -117,3 +117,21 @@ fn following_the_gradient_lowers_the_error_of_rounding() {
     let best = (1..400).map(|i| error(i as f32 * 0.005)).fold(f64::INFINITY, f64::min);
     assert!(error(s) < 1.02 * best, "step {s}: {} against {best}", error(s));
 }
+
+/// Vectors of every width give the bits of the same function without them.
+#[test]
+fn every_instruction_set_gives_the_same_gradients() {
+    let (x, dy) = values();
+    for (ste, gradient) in [(Ste::Clipped, StepGradient::Lsq), (Ste::Identity, StepGradient::Pact)] {
+        let of = LearnedStep { grid: Grid::signed(2).unwrap(), ste, gradient };
+        let with = |run: &dyn Fn(Backward<'_>) -> f64| {
+            let mut dy = dy.clone();
+            let ds = run(Backward { x: x.data(), dy: dy.data_mut(), s: 0.31, of: &of });
+            (ds.to_bits(), dy)
+        };
+        let plain = with(&|backward| backward.run());
+        for isa in Isa::available() {
+            assert_eq!(with(&|backward| isa.run_plain(backward)), plain, "{isa:?} {gradient:?}");
+        }
+    }
+}
