@@ -178,3 +178,75 @@ fn a_shard_without_a_share_of_the_round_is_not_done() {
     let round = run_in(dir.path(), &search.split(' ').collect::<Vec<_>>()).json();
     assert_eq!((&round["measured"], &round["done"]), (&0.into(), &false.into()), "{round}");
 }
+
+/// The job files for Slurm and GNU parallel, with the program itself behind a name that adds small settings, and a `parallel` that
+/// is a loop.
+#[test]
+#[cfg(unix)]
+fn the_job_files_do_what_one_process_does() {
+    use std::os::unix::fs::PermissionsExt;
+
+    const SEARCH: &str = "--images 16 --evaluations 40 --min-bits 6 --floor 0";
+    const TABLE: &str = "--bits W4A4,W2A2 --modes ptq --test-limit 16";
+    const LOOP: &str = r#"shift 2
+while read -r i; do
+    words=""
+    for word in "$@"; do words="$words '$(printf %s "$word" | sed "s/{}/$i/g")'"; done
+    eval "$words" || exit 1
+done
+"#;
+    let dir = small();
+    let script = |name: &str, text: String| {
+        let path = dir.path().join("bin").join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, format!("#!/bin/sh\n{text}")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    let begin = |verb: &str, more: &str| {
+        format!(
+            "case \"$*\" in {verb}*--shard*) set -- \"$@\" --calibration-images 16 --weights network.safetensors {more};; esac\n"
+        )
+    };
+    let program = format!("exec {} \"$@\"\n", env!("CARGO_BIN_EXE_cli"));
+    script("quantlab", [begin("search", SEARCH), begin("table", TABLE), program].concat());
+    script("parallel", LOOP.to_owned());
+    let path = format!("{}:{}", dir.path().join("bin").display(), std::env::var("PATH").unwrap());
+    let run = |file: &str, environment: &[(&str, &str)]| {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/scale-out").join(file);
+        let mut shell = std::process::Command::new("sh");
+        shell
+            .arg(file)
+            .current_dir(dir.path())
+            .env("PATH", &path)
+            .env("QUANT_ISA", "scalar")
+            .env("DATA", "data");
+        let output: common::Result = shell.envs(environment.iter().copied()).output().unwrap().into();
+        assert_eq!(output.code, 0, "{output:?}");
+    };
+    let one = |arguments: String| {
+        let mut command = cli(&[]);
+        command.args(words(&arguments)).env("QUANT_ISA", "scalar").current_dir(dir.path());
+        assert_eq!(common::Result::from(command.output().unwrap()).code, 0, "{arguments}");
+    };
+    let same = |whole: &str, file: &str| {
+        let read = |run: &str| std::fs::read(dir.path().join(run).join(file)).unwrap();
+        assert!(read("one") == read(whole), "{whole}/{file}");
+        std::fs::remove_dir_all(dir.path().join("one")).unwrap();
+    };
+
+    let search = format!("search {SMALL} {SEARCH} --searcher nsga2 --out one");
+    one(search.clone());
+    run("parallel.sh", &[("OUT", "p"), ("N", "2"), ("ROUNDS", "3")]);
+    same("p/whole", "ResNet8_mixed.safetensors");
+    one(search);
+    for task in ["1", "2", "1", "2"] {
+        let array =
+            [("SLURM_ARRAY_TASK_ID", task), ("SLURM_ARRAY_TASK_COUNT", "2"), ("SLURM_CPUS_PER_TASK", "1")];
+        run("slurm.sbatch", &[&array[..], &[("OUT", "s")]].concat());
+    }
+    one("search merge s/shard-1 s/shard-2 --out s/whole".to_owned());
+    same("s/whole", "ResNet8_mixed.safetensors");
+    one(format!("table {SMALL} {TABLE} --out one"));
+    run("parallel.sh", &[("VERB", "table"), ("OUT", "t"), ("N", "2")]);
+    same("t/whole", "table.md");
+}

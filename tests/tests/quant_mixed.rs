@@ -223,6 +223,21 @@ fn a_budget_that_ends_before_the_search_begins_is_told() {
     assert!(!run("annealing", &layers, limits(0.0, 2, 3), |_| 50.0).costs_cut_short);
 }
 
+/// Guessed costs say that half of the layers cost nothing, where in truth each of their bits is needed. Greedy descent tries them
+/// first, and then not before every other step again.
+#[test]
+fn what_has_failed_is_not_tried_at_every_step() {
+    let layers = layers(&[100; 10]);
+    let costs: Vec<Vec<f64>> =
+        (0..10).map(|l| (1..=8).map(|b| if l < 5 { 0.0 } else { f64::from(8 - b) }).collect()).collect();
+    let truth = |bits: &[u32]| if bits[..5] == [8; 5] { 90.0 } else { 10.0 };
+    let outcome =
+        search(searcher("greedy").unwrap(), &layers, limits(85.0, 1, 70), Some(&costs), |bits: &[u32]| {
+            Ok::<_, Infallible>(truth(bits))
+        });
+    assert_eq!(outcome.unwrap().best.unwrap().bits, [8, 8, 8, 8, 8, 1, 1, 1, 1, 1]);
+}
+
 #[test]
 fn a_failed_evaluation_ends_the_search() {
     for searcher in SEARCHERS {

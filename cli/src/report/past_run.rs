@@ -66,7 +66,12 @@ impl PastRun {
                     .into(),
             );
         }
-        let epochs = metrics(if path.is_dir() { path.join(METRICS) } else { path.to_path_buf() })?;
+        let epochs = match path.is_dir() {
+            true => metrics(path.join(METRICS))?,
+            false => metrics(path.to_path_buf()).map_err(|e| {
+                Failure::BadInput(format!("{e}; `report` takes a run's folder, or its {METRICS}"))
+            })?,
+        };
         let mut run = Self {
             name: super::file_name(&place(path)),
             folder: path.to_path_buf(),
@@ -89,7 +94,11 @@ impl PastRun {
         }
         let config = path.join(settings::FILE_NAME);
         if !config.exists() {
-            return bad(format!("holds no run ({} is missing)", settings::FILE_NAME));
+            let mut inside = fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+            let run = inside.find(|path| path.join(settings::FILE_NAME).exists());
+            let run =
+                run.map_or(String::new(), |run| format!("; the folders in it do, such as {}", run.display()));
+            return bad(format!("holds no run ({} is missing){run}", settings::FILE_NAME));
         }
         run.config = fs::read_to_string(&config).map_err(|e| models::Error::io("read", &config, e))?;
         run.settings = match run.config.parse() {

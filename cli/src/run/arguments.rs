@@ -36,6 +36,15 @@ fn argument(arg: Arg) -> Arg {
     if arg.get_possible_values().is_empty() { arg.value_hint(ValueHint::Other) } else { arg }
 }
 
+/// A width from 1 to 16: one number, where other verbs take a pair as `W4A4`.
+///
+/// # Errors
+/// What a width is.
+pub fn width(text: &str) -> Result<u32, String> {
+    let expected = || "expected the bits of a code, one number from 1 to 16, such as 4".to_owned();
+    text.parse().ok().filter(|bits| (1..=16).contains(bits)).ok_or_else(expected)
+}
+
 /// Whether the values of `arg` are of type `T`.
 fn is<T: 'static>(arg: &Arg) -> bool {
     arg.get_value_parser().type_id() == TypeId::of::<T>()
@@ -136,6 +145,16 @@ mod tests {
             (["ptq", "--policy", "curse"], "did you mean `course`?"),
         ] {
             assert!(of(&words).contains(text), "{}", of(&words));
+        }
+    }
+
+    #[test]
+    fn a_width_is_one_number() {
+        for verb in ["inspect", "calibrate"] {
+            for bits in ["W4A4", "0", "17", "-1"] {
+                let text = of(&[verb, "--bits", bits]);
+                assert!(text.contains(bits) && text.contains("one number from 1 to 16"), "{text}");
+            }
         }
     }
 

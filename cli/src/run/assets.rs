@@ -4,6 +4,7 @@
 //! `assets` next to the program.
 
 use std::fmt::Display;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -32,7 +33,7 @@ const DATA: &str = "cifar10-slice";
 /// # Errors
 /// If none is given and the program's own is not found.
 pub fn weights(given: Option<&Path>) -> Result<PathBuf> {
-    given.map_or_else(|| find(WEIGHTS, "--weights FILE"), |path| Ok(path.to_path_buf()))
+    given.map_or_else(|| find(WEIGHTS, "--weights FILE"), file)
 }
 
 /// `given`, else the integer-only network that comes with the program.
@@ -40,7 +41,30 @@ pub fn weights(given: Option<&Path>) -> Result<PathBuf> {
 /// # Errors
 /// If none is given and the program's own is not found.
 pub fn model(given: Option<&Path>) -> Result<PathBuf> {
-    given.map_or_else(|| find(models::assets::INTEGER_MODEL, "--model FILE"), |path| Ok(path.to_path_buf()))
+    given.map_or_else(|| find(models::assets::INTEGER_MODEL, "--model FILE"), file)
+}
+
+/// `path`, unless it is a folder: of a run's, the network in it is named.
+fn file(path: &Path) -> Result<PathBuf> {
+    if !path.is_dir() {
+        return Ok(path.to_path_buf());
+    }
+    let is_network = |file: &PathBuf| {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        name.ends_with(".safetensors") && !name.contains(".latent.") && name != "state.safetensors"
+    };
+    let mut networks: Vec<PathBuf> = fs::read_dir(path)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(is_network)
+        .collect();
+    networks.sort();
+    let named = networks.first().map_or("there is no network in it".to_owned(), |network| {
+        format!("give the file of the network in it, {}", network.display())
+    });
+    Err(Failure::BadInput(format!("{}: is a folder; {named}", path.display())).into())
 }
 
 /// `given`, else the slice of CIFAR-10 that comes with the program.

@@ -1,4 +1,4 @@
-//! Files that are written must not be those that the command reads.
+//! Files that are written must not be those that the command reads, and their folders must be there.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use crate::run::exit::Failure;
 /// # Errors
 /// Naming both.
 pub fn expect_no_input(flag: &str, out: &Path, inputs: &[&Path]) -> Result<()> {
-    let Some(there) = real(out) else { return Ok(()) }; // nothing is there
+    let Some(there) = real(out) else { return expect_folder(flag, out) }; // nothing is there
     let hit = inputs.iter().find(|input| real(input).is_some_and(|input| there.starts_with(input)));
     let Some(input) = hit else { return Ok(()) };
     let text = format!(
@@ -20,6 +20,21 @@ pub fn expect_no_input(flag: &str, out: &Path, inputs: &[&Path]) -> Result<()> {
         input.display()
     );
     Err(Failure::Usage(text).into())
+}
+
+/// Refuses a file whose folder is not there: it would be missed when all is computed.
+///
+/// # Errors
+/// Naming both.
+pub fn expect_folder(flag: &str, out: &Path) -> Result<()> {
+    match out.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
+            let (out, folder) = (out.display(), folder.display());
+            let text = format!("{flag} {out}: there is no folder {folder}; make it, or name another file");
+            Err(Failure::BadInput(text).into())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The path without links, of something that exists.
@@ -44,6 +59,12 @@ mod tests {
             let message = check(out).unwrap_err().to_string();
             assert!(message.contains("which this command reads"), "{message}");
         }
-        assert!(check(&new).is_ok() && check(&dir.path().join("other")).is_ok());
+        assert!(
+            check(&new).is_ok()
+                && check(&dir.path().join("other")).is_ok()
+                && check(Path::new("other")).is_ok()
+        );
+        let message = check(&dir.path().join("nowhere/other")).unwrap_err().to_string();
+        assert!(message.contains("there is no folder") && message.contains("nowhere; make it"), "{message}");
     }
 }

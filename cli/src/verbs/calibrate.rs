@@ -19,6 +19,7 @@ use quant::{Grid, QParams, ScaleRule, Symmetry, reset_scale_and_zero_point};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::run::arguments;
 use crate::run::context::Context;
 use crate::run::interrupt;
 use crate::run::run_folder::RunFolder;
@@ -46,7 +47,7 @@ pub struct CalibrateArgs {
     #[arg(long, value_name = "N", default_value_t = DEFAULT_SAMPLES as u32, value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
     samples: u32,
     /// Widths, 1 to 16
-    #[arg(long, value_name = "B,..", value_delimiter = ',', default_value = "8,4,2", value_parser = clap::value_parser!(u32).range(1..=16))]
+    #[arg(long, value_name = "B,..", value_delimiter = ',', default_value = "8,4,2", value_parser = arguments::width)]
     bits: Vec<u32>,
     /// Rules, of those in the table [default: all]
     #[arg(long, value_name = "RULE,..", value_delimiter = ',')]

@@ -2,6 +2,7 @@
 //! integers, any other in floats.
 
 mod integer_only;
+mod widths;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -27,6 +28,7 @@ use crate::run::input::InputArgs;
 use crate::run::overwrite::expect_no_input;
 use crate::run::program;
 use crate::run::progress::Progress;
+use widths::LayerWidths;
 
 /// Settings of `eval`.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
@@ -38,7 +40,7 @@ pub struct EvalArgs {
     #[arg(long, value_enum, default_value_t = Split::Test)]
     split: Split,
     /// Only the first N images
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, alias = "test-limit", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
     /// How to compute [default: integer for a quantized network, float for any other]
     #[arg(long, value_enum)]
@@ -149,8 +151,10 @@ pub fn run(args: EvalArgs, context: &Context) -> Result<()> {
 
     let weights_bytes = size(&path)?;
     let config = quantization.as_ref().map(|q| &q.config);
-    let quantized = config.map_or(String::new(), |c| {
-        format!(", {} by policy `{}`, weights by `{}`", c.bits, c.policy, c.weight_rule)
+    let widths = quantization.as_ref().map(|q| LayerWidths::of(q, &network.params)).transpose()?;
+    let quantized = config.zip(widths.as_ref()).map_or(String::new(), |(c, widths)| {
+        let sizes = widths.text(weights_bytes);
+        format!(", {} by policy `{}`, weights by `{}` ({sizes})", c.bits, c.policy, c.weight_rule)
     });
     context.say(format_args!(
         "{}: {}{quantized}, normalisation {}",
@@ -173,6 +177,8 @@ pub fn run(args: EvalArgs, context: &Context) -> Result<()> {
         "split": args.split,
         "arithmetic": arithmetic,
         "bits": config.map(|c| c.bits),
+        "weight_bits": widths.as_ref().map(LayerWidths::object),
+        "packed_weights_bytes": widths.as_ref().map(LayerWidths::bytes),
         "policy": config.map(|c| c.policy),
         "method": config.map(|c| c.weight_rule),
         "depth": network.depth,

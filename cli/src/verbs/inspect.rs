@@ -26,6 +26,7 @@ use quant::{QParams, Quantization, ScaleRule, Symmetry, reset_scale_and_zero_poi
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::run::arguments;
 use crate::run::assets;
 use crate::run::context::Context;
 use crate::run::exit::Failure;
@@ -43,7 +44,7 @@ pub struct InspectArgs {
     #[serde(flatten)]
     input: InputArgs,
     /// Width to quantize to, 1 to 16 [default: what the file says, else 4]
-    #[arg(long, value_name = "B", value_parser = clap::value_parser!(u32).range(1..=16))]
+    #[arg(long, value_name = "B", value_parser = arguments::width)]
     bits: Option<u32>,
     /// Rule that chooses the scale of weights [default: what the file says, else sawb]
     #[arg(long, value_name = "RULE")]

@@ -60,7 +60,7 @@ pub struct PtqArgs {
     #[serde(default)]
     ablation: bool,
     /// Only the first N test images
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, visible_alias = "test-limit", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
     /// Folder of the model and the report [default: runs/ptq-TIMESTAMP]
     #[arg(long, value_name = "DIR")]

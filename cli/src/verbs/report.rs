@@ -11,7 +11,7 @@ use crate::report::past_run::PastRun;
 use crate::report::{Sources, page};
 use crate::run::context::Context;
 use crate::run::forecast::counted;
-use crate::run::overwrite::expect_no_input;
+use crate::run::overwrite::{expect_folder, expect_no_input};
 
 /// Arguments of `report`.
 #[derive(Args, Clone, Debug)]
@@ -38,6 +38,7 @@ pub struct ReportArgs {
 /// # Errors
 /// If a run is missing or damaged, or the page cannot be written.
 pub fn run(args: ReportArgs, context: &Context) -> Result<()> {
+    expect_folder("--out", &args.out)?;
     let runs = PastRun::open_all(&args.runs)?;
     // A page may take the place of a page, whoever's it is.
     if args.out.extension().is_none_or(|ending| ending != "html") {

@@ -181,10 +181,20 @@ fn begin(args: &SearchArgs, context: &Context) -> Result<()> {
     let uniform: Vec<(u32, usize, f64)> = uniform.collect::<Result<_>>()?;
     let done = finish(&candidates, &mut ledger, &outcome, args.goal())?;
     let (Some(best), Some(quantized)) = (&done.best, &done.network) else {
+        let plot = found::measured(args, &candidates, &outcome, &uniform, &done.finished);
+        let drawing = folder.write("search.svg", plot.file().as_bytes())?;
+        context.note(format_args!("all that was measured is drawn in {}", drawing.display()));
         return Err(args.found_nothing(&uniform, outcome.points.len(), &done.finished).into());
     };
     let (scores, answers) = Scores::with_answers(context, quantized, &setup.test)?;
     let others = candidates::every_second_right(&setup, &answers, 1);
+    if args.at_most.is_none() && scores.top1_int < args.floor {
+        context.note(format_args!(
+            "note: of all {} test images it has {:.2}% in integers, less than the {}% asked for and reached on those searched \
+             on; ask for a little more with --floor",
+            scores.images, scores.top1_int, args.floor
+        ));
+    }
     let model = folder.path(format!("ResNet{}_mixed.safetensors", setup.network.depth));
     let command = settings::command(&context.verb, context.seed, args)?;
     let facts = [

@@ -23,6 +23,7 @@ mod cell;
 mod checks;
 mod layout;
 mod merge;
+mod places;
 mod written;
 
 use std::path::PathBuf;
@@ -43,6 +44,7 @@ use crate::run::run_folder::RunFolder;
 use crate::run::shard::{MergeArgs, Shard};
 use crate::{run::interrupt, run::settings};
 use cell::{cell, pin, planned};
+use places::Place;
 
 /// What else `table` does.
 #[derive(Subcommand, Clone, Debug)]
@@ -136,25 +138,7 @@ const EPOCHS: usize = 8;
 const LR: f64 = 0.01;
 const EMA: f64 = 0.95;
 
-/// Which cell: widths, with or without training, the method's name, the seed.
-type Place<'a> = (Widths, CellMode, &'a str, u64);
-
 impl TableArgs {
-    /// Every cell, in the order they are computed.
-    fn places(&self, seed: u64) -> Vec<Place<'_>> {
-        let mut places = Vec::new();
-        for &bits in &self.bits {
-            for &mode in &self.modes {
-                for method in &self.methods {
-                    let more: &[u64] = if mode == CellMode::Qat { &self.seeds } else { &[] };
-                    let seeds = std::iter::once(seed).chain(more.iter().copied());
-                    places.extend(seeds.map(|seed| (bits, mode, method.as_str(), seed)));
-                }
-            }
-        }
-        places
-    }
-
     /// How QAT cells without a recipe are trained.
     fn training(&self) -> Training {
         Training {
@@ -206,9 +190,10 @@ enum Ptq {
 fn forecast(args: &TableArgs, context: &Context, setup: &Setup) -> Result<()> {
     let (pace, mut forecast) = (Pace::new(context, setup), Forecast::new(BASIS));
     pace.float(&mut forecast)?;
-    let own = |number: &usize| args.shard.is_none_or(|shard| shard.takes(*number));
+    let places = args.places(context.seed);
+    let own = args.own(&places);
     let mut last = None;
-    for (_, place) in args.places(context.seed).into_iter().enumerate().filter(|(number, _)| own(number)) {
+    for place in places.into_iter().zip(own).filter_map(|(place, own)| own.then_some(place)) {
         last = cell::forecast(args, context, setup, (&pace, &mut forecast), place)?.or(last);
     }
     // The page shows one of them, whose answers are asked for once more.
@@ -264,10 +249,8 @@ fn fill(args: &TableArgs, context: &Context, shards: &[PathBuf]) -> Result<()> {
     let top1_float = float.top1();
     context.note(format_args!("float top-1 {top1_float:.2}%"));
     let mut cells = Vec::new();
-    for (number, planned) in plan.into_iter().enumerate() {
-        if args.shard.is_some_and(|shard| !shard.takes(number)) {
-            continue;
-        }
+    let own = args.own(&args.places(context.seed));
+    for planned in plan.into_iter().zip(own).filter_map(|(planned, own)| own.then_some(planned)) {
         let Some(cell) = cell(args, context, &setup, &folder, planned)? else { continue };
         context.note(format_args!("{} {} {}: {:.2}%", cell.mode.name(), cell.bits, cell.method, cell.top1));
         cells.push(cell);

@@ -110,10 +110,10 @@ fn read(command: &str) -> Option<Documented> {
 pub fn filled(arguments: &[String]) -> Vec<String> {
     let file = |path: &str| repository().join(path).display().to_string();
     let word = |word: &String, before: Option<&String>| {
-        let network = if before.is_some_and(|flag| flag == "--compare") {
-            "models/assets/qat/ResNet20_W2A2.safetensors"
-        } else {
-            "models/assets/ResNet20.safetensors"
+        let network = match before.map_or("", String::as_str) {
+            "--compare" => "models/assets/qat/ResNet20_W2A2.safetensors",
+            "--model" => "models/assets/ResNet20_W8A8.safetensors",
+            _ => "models/assets/ResNet20.safetensors",
         };
         match word.as_str() {
             "DIR" => file("models/assets/cifar10-slice"),
@@ -121,6 +121,7 @@ pub fn filled(arguments: &[String]) -> Vec<String> {
             "WxAy" => "W4A4".to_owned(),
             path if repository().join(path).exists() => file(path),
             path if [".th", ".safetensors"].iter().any(|end| path.ends_with(end)) => file(network),
+            path if path.ends_with(".png") => file("docs/images/calibration/noise.png"),
             other => other.to_owned(),
         }
     };

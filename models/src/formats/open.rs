@@ -121,6 +121,10 @@ fn not_integer_only(path: &Path) -> Option<Error> {
         Model::Quantized(quantized) if quantized.is_integer_only() => {
             "has the float weights of an integer-only network, which is the file beside it without `.latent` in its name"
         }
+        Model::Quantized(quantized) if quantized.image_bits().is_some_and(|bits| bits > 8) => {
+            "reads the image with more than 8 bits, which no integer-only network does; make one with 8 for its first layer's \
+             input (`--layer-bits conv1=W8A8`), or measure this one with `eval --weights FILE`"
+        }
         Model::Quantized(_) => {
             "is a quantized network with a layer in floats (policy course), not an integer-only network; make one with \
              `--policy product`, or measure this one with `eval --weights FILE`"

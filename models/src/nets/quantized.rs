@@ -49,11 +49,15 @@ impl QuantizedNetwork {
     /// [can be lowered](Self::lower).
     pub fn is_integer_only(&self) -> bool {
         let plan = &self.quantization.plan;
-        let image = plan.layers().first().and_then(|(_, widths)| *widths);
         let activations = self.network.graph.activations().all(|node| plan.activation(&node.name).is_some());
         activations
-            && image.is_some_and(|widths| widths.a <= 8)
+            && self.image_bits().is_some_and(|bits| bits <= 8)
             && plan.layers().iter().all(|(_, w)| w.is_some())
+    }
+
+    /// The bits with which the first layer takes the image; `None` if it takes floats.
+    pub fn image_bits(&self) -> Option<u32> {
+        self.quantization.plan.layers().first().and_then(|(_, widths)| *widths).map(|widths| widths.a)
     }
 
     /// The network without floats: see [`quant::int_graph`].

@@ -5,7 +5,7 @@
 //!    `bytes + lambda * drop` (6b). One number, lambda, sweeps from careless to careful; bisection finds the
 //!    smallest allocation that really stays above the floor.
 //! 3. *Greedy descent*: from there take one bit from one layer at a time, trying the cheapest
-//!    predicted drop per byte first, as long as the measured accuracy holds.
+//!    predicted drop per byte first (and what has failed before, last), as long as the measured accuracy holds.
 //! 4. *Exchange*: give one layer a bit back if another can then lose more bytes.
 //!
 //! Under a limit of the size, step 2 takes the largest allocation within it, and in place of 3 and 4 one layer gets a bit,
@@ -13,6 +13,8 @@
 //!
 //! The price per unit is Lagrange's multiplier as in Shoham and Gersho, "Efficient bit allocation for an arbitrary set of
 //! quantizers" (IEEE Transactions on Acoustics, Speech, and Signal Processing 36, 1988).
+
+use std::collections::BTreeSet;
 
 use super::sensitivity::Sensitivity;
 use super::{Goal, Searcher, Trials};
@@ -111,8 +113,10 @@ fn allocate(trials: &mut Trials<'_>, drops: &[Vec<f64>], start: Vec<u32>) -> Opt
     Some(found)
 }
 
-/// Step 3: one bit from one layer at a time.
+/// Step 3: one bit from one layer at a time. What was too much for the network before is too much for a smaller one, most of the
+/// time: such steps are tried again after all others.
 fn descend(trials: &mut Trials<'_>, drops: &[Vec<f64>], mut best: Vec<u32>) -> Option<Vec<u32>> {
+    let mut failed = BTreeSet::new();
     loop {
         let price = |layer: usize| {
             let (from, to) = (best[layer], best[layer] - 1);
@@ -120,8 +124,9 @@ fn descend(trials: &mut Trials<'_>, drops: &[Vec<f64>], mut best: Vec<u32>) -> O
             let more = drop(trials, drops, layer, to) - drop(trials, drops, layer, from);
             more.max(0.0) / saved.max(1) as f64
         };
+        let before = |layer: usize| failed.contains(&(layer, best[layer]));
         let mut order: Vec<usize> = (0..best.len()).filter(|&l| best[l] > trials.limits.min_bits).collect();
-        order.sort_by(|&a, &b| price(a).total_cmp(&price(b)));
+        order.sort_by(|&a, &b| before(a).cmp(&before(b)).then(price(a).total_cmp(&price(b))));
         let mut taken = None;
         for layer in order {
             let mut bits = best.clone();
@@ -130,6 +135,7 @@ fn descend(trials: &mut Trials<'_>, drops: &[Vec<f64>], mut best: Vec<u32>) -> O
                 taken = Some(bits);
                 break;
             }
+            failed.insert((layer, best[layer]));
         }
         match taken {
             Some(bits) => best = bits,

@@ -10,7 +10,7 @@
 //! which reaches 0 and 1 for finite `v` with a slope that has not vanished there. The regulariser (7f), its formula 24,
 //!
 //! ```text
-//! f(v) = 1 - |2 h(v) - 1|^beta
+//! r(v) = 1 - |2 h(v) - 1|^beta
 //! ```
 //!
 //! is 0 where `h` is 0 or 1 and 1 at a half. With a large `beta` it is flat in the middle and lets the loss decide; as

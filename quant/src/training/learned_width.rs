@@ -22,13 +22,14 @@
 //! levels than either grid, and rounding takes them away in the end; dithering from step to step sees whole numbers of bits
 //! only ([chapter 6](../../../docs/6-variable-precision.md) has one run of each).
 
+mod rounded;
+
 use std::collections::BTreeMap;
 
 use engine::{Error, Op, Record, Result, Tape, Tensor, Var};
 use serde::{Deserialize, Serialize};
 
-use crate::LayerBits;
-use crate::mixed::{LayerSize, size_bytes};
+use crate::mixed::LayerSize;
 
 /// Share of the old velocity kept.
 const MOMENTUM: f32 = 0.9;
@@ -168,30 +169,6 @@ impl LearnedWidths {
             // book end
         }
     }
-
-    /// Whole numbers of bits: the nearest, and then, while that is too much, a bit less where rounding has given the most. Too
-    /// much is more than the target; of a network still on its way there, more than it has.
-    pub fn rounded(&self) -> Vec<(&str, u32)> {
-        let most = if self.is_on_the_way() { self.bytes() } else { self.target as f64 };
-        let nearest = |(layer, bits): &(LayerSize, u32)| match self.widths.get(&layer.name) {
-            Some(width) => (width.value.round() as u32, width.value),
-            None => (*bits, *bits as f32),
-        };
-        let (mut bits, values): (Vec<u32>, Vec<f32>) = self.layers.iter().map(nearest).unzip();
-        let sizes: Vec<LayerSize> = self.layers.iter().map(|(layer, _)| layer.clone()).collect();
-        while size_bytes(&sizes, &bits) as f64 > most {
-            let given = |l: &usize| bits[*l] as f32 - values[*l];
-            let able = (0..bits.len()).filter(|&l| bits[l] > 1 && self.widths.contains_key(&sizes[l].name));
-            let Some(generous) = able.max_by(|a, b| given(a).total_cmp(&given(b))) else { break };
-            bits[generous] -= 1;
-        }
-        self.layers.iter().zip(bits).map(|((layer, _), bits)| (layer.name.as_str(), bits)).collect()
-    }
-
-    /// [`rounded`](Self::rounded), as a plan takes them.
-    pub fn layer_bits(&self) -> LayerBits {
-        LayerBits::of(self.rounded().into_iter().map(|(layer, bits)| (layer, bits, None)))
-    }
 }
 
 /// The choice of one of two roundings, straight through to the one that was chosen.
@@ -274,23 +251,5 @@ mod tests {
         assert!(widths.widths["a"].value > small.value);
         (0..200).for_each(|_| step(&mut widths, 10.0));
         assert_eq!(widths.widths["a"].split(), (1, 0.0)); // never below one bit
-    }
-
-    #[test]
-    fn rounding_keeps_to_the_target() {
-        let mut widths = LearnedWidths::new(sizes(&[("a", 8000, 8), ("b", 8000, 8), ("c", 800, 1)]), 0, 0.1);
-        let mut within = |a: f32, b: f32, target: usize| {
-            widths.widths.get_mut("a").unwrap().value = a;
-            widths.widths.get_mut("b").unwrap().value = b;
-            widths.target = target;
-            widths.rounded().iter().map(|&(_, bits)| bits).collect::<Vec<_>>()
-        };
-        let bytes = |a: usize, b: usize| 1000 * (a + b) + 100 + 12;
-        assert_eq!(within(2.6, 3.7, bytes(3, 4)), [3, 4, 1]);
-        assert_eq!(within(2.51, 3.52, bytes(3, 3)), [2, 4, 1]); // both were given a half, `a` more
-        assert_eq!(within(2.52, 3.51, bytes(3, 3)), [3, 3, 1]);
-        assert_eq!(within(1.0, 1.0, bytes(1, 1) - 1), [1, 1, 1]); // nothing is smaller
-        // On the way from far above, what it has is the measure: 6.3, and not the target.
-        assert_eq!(within(2.6, 3.7, bytes(1, 1)), [2, 4, 1]);
     }
 }

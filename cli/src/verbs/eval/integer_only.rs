@@ -10,6 +10,7 @@ use quant::int_graph::file::About;
 use quant::int_graph::{IntEngine, IntGraph};
 use serde_json::json;
 
+use super::widths::LayerWidths;
 use super::{EvalArgs, per_class, say_accuracy, size, write_predictions};
 use crate::run::assets;
 use crate::run::context::Context;
@@ -47,12 +48,14 @@ pub fn run(args: &EvalArgs, context: &Context, path: &Path, graph: IntGraph, abo
     let seconds = start.elapsed().as_secs_f64();
 
     let fact = |key: &str| about.get(key).map_or("?", String::as_str);
+    let (bytes, widths) = (size(path)?, LayerWidths::of_integers(engine.graph()));
     context.say(format_args!(
-        "{}: {} option {}, {}, integers only",
+        "{}: {} option {}, {}, integers only ({})",
         path.display(),
         fact("arch"),
         fact("shortcut"),
-        fact("bits")
+        fact("bits"),
+        widths.text(bytes)
     ))?;
     say_accuracy(context, &evaluation, &folder, seconds, engine.isa())?;
     per_class(context, &evaluation.logits, &set, images);
@@ -61,13 +64,15 @@ pub fn run(args: &EvalArgs, context: &Context, path: &Path, graph: IntGraph, abo
         "top1": evaluation.top1(),
         "images": images,
         "seconds": seconds,
-        "weights_bytes": size(path)?,
+        "weights_bytes": bytes,
         "weights": path,
         "data": folder,
         "split": args.split,
         "arithmetic": "integer_only",
         "isa": engine.isa(),
         "bits": about.get("bits"),
+        "weight_bits": widths.object(),
+        "packed_weights_bytes": widths.bytes(),
         "policy": about.get("policy"),
         "method": about.get("method"),
         "about": about,

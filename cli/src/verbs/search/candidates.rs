@@ -17,6 +17,8 @@ use crate::show::published::{self, Published};
 
 /// Bits of activations: as good as floats.
 const ACTIVATION_BITS: u32 = 16;
+/// Bits of the image, the first layer's input: a pixel has no more. An integer-only network takes it so.
+const IMAGE_BITS: u32 = 8;
 /// Images that activation ranges are calibrated on, when nothing is corrected on them.
 const BATCH: usize = 128;
 
@@ -65,15 +67,16 @@ impl<'a> Candidates<'a> {
         self.args.correction.steps().iter().any(|step| !measured.contains(step))
     }
 
-    /// These bits as `ptq` and `qat` take them. The policy gives the inputs of the first and the last layer fewer bits than the
-    /// search does, so that theirs are said.
+    /// These bits as `ptq` and `qat` take them. The policy gives the last layer's input fewer bits than the search does, so that
+    /// they are said.
     pub(super) fn layer_bits(&self, bits: &[u32]) -> LayerBits {
         let widths = Widths { w: 8, a: ACTIVATION_BITS };
         let policy = Policy::Product.plan(&self.setup.network.graph, widths);
-        let layers = self.evaluator.layers().iter().zip(bits);
-        LayerBits::of(layers.map(|(layer, &w)| {
-            let usual = policy.get(&layer.name).is_some_and(|widths| widths.a == ACTIVATION_BITS);
-            (layer.name.as_str(), w, (!usual && w > 0).then_some(ACTIVATION_BITS))
+        let layers = self.evaluator.layers().iter().zip(bits).enumerate();
+        LayerBits::of(layers.map(|(place, (layer, &w))| {
+            let a = input_bits(place);
+            let usual = policy.get(&layer.name).is_some_and(|widths| widths.a == a);
+            (layer.name.as_str(), w, (!usual && w > 0).then_some(a))
         }))
     }
 
@@ -121,10 +124,17 @@ impl<'a> Candidates<'a> {
 
 /// The layers of `network` by their bit operations.
 fn operations(network: &Network) -> Vec<LayerSize> {
-    let layers = network.graph.multiply_adds(SIDE).into_iter();
+    let layers = network.graph.multiply_adds(SIDE).into_iter().enumerate();
     layers
-        .map(|(layer, products)| LayerSize::of_operations(layer.to_owned(), products, ACTIVATION_BITS))
+        .map(|(place, (layer, products))| {
+            LayerSize::of_operations(layer.to_owned(), products, input_bits(place))
+        })
         .collect()
+}
+
+/// Bits of the input of the layer at `place`.
+fn input_bits(place: usize) -> u32 {
+    if place == 0 { IMAGE_BITS } else { ACTIVATION_BITS }
 }
 
 /// Every second test image from `first` on, at most `count`.

@@ -111,14 +111,15 @@ impl Found<'_> {
         };
         let rows: Vec<Vec<String>> = self.layers().iter().zip(&best.bits).map(row).collect();
         let result = format!(
-            "{:.1} KiB of weights (file {:.1} KiB), {:.2} G bit operations: {:.2}% of {} images searched on, {:.2}% of the others, {:.2}% of all {} \
-             test images in integers",
+            "{:.1} KiB of weights (file {:.1} KiB), {:.2} G bit operations: {:.2}% of the {} test images searched on, {:.2}% of the {} that no \
+             search looks at, {:.2}% of all {}, in integers",
             kib(self.bytes(&best.bits)),
             kib(self.model_bytes),
             Objective::BitOperations.shown(self.operations(&best.bits)),
             best.accuracy,
             self.candidates.evaluator.labels().len(),
             self.others,
+            self.scores.images / 2,
             self.scores.top1_int,
             self.scores.images
         );
@@ -171,26 +172,10 @@ impl Found<'_> {
     }
 
     fn plots(&self) -> [Plot; 2] {
-        let objective = self.args.minimize;
-        let place = |point: &Point| (self.shown(point.size), point.accuracy);
-        let places = |points: &[Point]| points.iter().map(place).collect::<Vec<_>>();
-        let uniform: Vec<(u32, f64, f64)> =
-            self.uniform.iter().map(|&(b, size, accuracy)| (b, self.shown(size), accuracy)).collect();
-        let title = format!("{}: {} candidates", self.args.searcher, self.outcome.points.len());
-        let first = sizes(
-            &title,
-            &Sizes {
-                all: &places(&self.outcome.points),
-                front: &places(&self.outcome.front),
-                uniform: &uniform,
-                finished: &places(self.finished),
-                published: if objective.is_bytes() { self.candidates.published() } else { &[] },
-                bound: self.bound(),
-                objective,
-            },
-        );
+        let first = measured(self.args, self.candidates, self.outcome, self.uniform, self.finished);
         let names: Vec<String> = self.layers().iter().map(|layer| layer.name.clone()).collect();
-        let title = format!("bits of each layer at {:.1} {}", self.shown(self.best.size), objective.unit());
+        let unit = self.args.minimize.unit();
+        let title = format!("bits of each layer at {:.1} {unit}", self.shown(self.best.size));
         [first, bits(&title, &names, &self.best.bits)]
     }
 
@@ -245,4 +230,33 @@ impl Found<'_> {
             "model": self.model,
         })
     }
+}
+
+/// Size against accuracy of all that a search has measured, whether it found what it was for or not.
+pub(super) fn measured(
+    args: &SearchArgs,
+    candidates: &Candidates<'_>,
+    outcome: &Outcome,
+    uniform: &[(u32, usize, f64)],
+    finished: &[Point],
+) -> Plot {
+    let objective = args.minimize;
+    let shown = |size: usize| objective.shown(objective.whole(size));
+    let places = |points: &[Point]| -> Vec<(f64, f64)> {
+        points.iter().map(|point| (shown(point.size), point.accuracy)).collect()
+    };
+    let uniform: Vec<(u32, f64, f64)> =
+        uniform.iter().map(|&(b, size, accuracy)| (b, shown(size), accuracy)).collect();
+    sizes(
+        &format!("{}: {} candidates", args.searcher, outcome.points.len()),
+        &Sizes {
+            all: &places(&outcome.points),
+            front: &places(&outcome.front),
+            uniform: &uniform,
+            finished: &places(finished),
+            published: if objective.is_bytes() { candidates.published() } else { &[] },
+            bound: args.at_most.map_or(Bound::Floor(args.floor), Bound::AtMost),
+            objective,
+        },
+    )
 }
