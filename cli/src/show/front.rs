@@ -61,8 +61,9 @@ pub struct Sizes<'a> {
 pub fn sizes(title: &str, sizes: &Sizes<'_>) -> Plot {
     let all = || sizes.all.iter().chain(sizes.finished).copied();
     let wanted = sizes.bound.accuracy(all());
-    let best = all().map(|p| p.1).fold(wanted, f64::max);
-    let lowest = wanted - 2.0 * (best - wanted).max(5.0);
+    let reached = all().map(|p| p.1).reduce(f64::max).unwrap_or(wanted);
+    let best = reached.max(wanted);
+    let lowest = reached.min(wanted) - 2.0 * (best - wanted).max(5.0); // a search may come to nothing that was wanted
     let inside = |y: f64| y >= lowest;
     let unit = sizes.objective.unit();
     let shown = || all().filter(|p| inside(p.1)).map(|p| p.0);

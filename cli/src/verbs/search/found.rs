@@ -14,6 +14,7 @@ use super::candidates::Candidates;
 use crate::report::results::{FinishedPoint, Front, FrontPoint};
 use crate::run::context::Context;
 use crate::run::experiment::Scores;
+use crate::run::forecast::counted;
 use crate::run::run_folder::RunFolder;
 use crate::show::front::{Bound, Sizes, bits, sizes};
 use crate::show::objective::Objective;
@@ -248,7 +249,7 @@ pub(super) fn measured(
     let uniform: Vec<(u32, f64, f64)> =
         uniform.iter().map(|&(b, size, accuracy)| (b, shown(size), accuracy)).collect();
     sizes(
-        &format!("{}: {} candidates", args.searcher, outcome.points.len()),
+        &format!("{}: {}", args.searcher, counted(outcome.points.len(), "candidate")),
         &Sizes {
             all: &places(&outcome.points),
             front: &places(&outcome.front),
