@@ -132,6 +132,11 @@ fn resuming_from_another_configuration() {
     fs::write(dir.path().join("other.toml"), "weight_decay = 0.1\n").unwrap();
     resume(&["--config", "other.toml"]).refused(3, &["`weight_decay` is 0.1 here and 0.0005"]);
     resume(&["--lr", "0.1", "--json"]).json();
+    // The data may lie elsewhere, and are refused if they are others.
+    let slice = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/assets/cifar10-slice");
+    resume(&["--data", slice, "--json"]).json();
+    common::data(dir.path(), &common::records(32), &common::records(32));
+    resume(&["--data", "data"]).refused(3, &["is not the file that the run began with"]);
 
     run_in(dir.path(), &["train", "--resume", "absent"]).refused(3, &["absent"]);
     fs::write(dir.path().join("run/config.toml"), "verb = \"calibrate\"\n").unwrap();

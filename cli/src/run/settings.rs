@@ -3,7 +3,7 @@
 //! A verb's arguments are a `clap::Args` struct that serde writes and reads too, so a run's `config.toml` is
 //! those arguments under the names of their flags (with `_` for `-`), and unknown keys are errors; `out`, `resume` and
 //! `dry_run` are not written. `--resume DIR` takes the settings of the run in `DIR`; a setting that is given again must be the
-//! same.
+//! same, but for [what results do not depend on](OF_MACHINES).
 
 mod unwritable;
 
@@ -124,7 +124,7 @@ impl Sources {
         let mut settings = asked.clone();
         if let Some((path, run)) = self.resumed.as_ref().map(read) {
             let differs = |(key, value): &(&String, &Value)| {
-                !PLACES.contains(&key.as_str()) && run.get(*key) != Some(*value)
+                !PLACES.iter().chain(&OF_MACHINES).any(|place| place == key) && run.get(*key) != Some(*value)
             };
             if let Some((key, value)) = asked.iter().find(differs) {
                 let before = run.get(key).map_or("not set".to_string(), ToString::to_string);
@@ -136,8 +136,9 @@ impl Sources {
             }
             (settings, named) = (run, path);
         }
-        // A file need not name every key; where the run is, only the command line says.
-        let places = defaults.iter().filter(|(key, _)| PLACES.contains(&key.as_str()));
+        // A file need not name every key; where the run is, only the command line says, and where its files are, first of all.
+        let said = |key: &str| PLACES.contains(&key) || (OF_MACHINES.contains(&key) && self.given(key));
+        let places = defaults.iter().filter(|(key, _)| said(key));
         settings.extend(places.map(|(key, value)| (key.clone(), value.clone())));
         defaults.into_iter().for_each(|(key, value)| _ = settings.entry(key).or_insert(value));
         settings.try_into().map_err(|e: toml::de::Error| {
@@ -220,6 +221,9 @@ fn check_keys<S: Args>(path: &Path, table: &Table) -> Result<()> {
 
 /// Flags that say where a run is, or whether it is one at all, not what it does: they are kept out of `config.toml`.
 const PLACES: [&str; 4] = ["out", "resume", "known", "dry_run"];
+
+/// Settings that a result does not depend on: where files lie, whose contents are compared, and what is kept in memory.
+pub const OF_MACHINES: [&str; 4] = ["weights", "data", "recipes", "cache_mib"];
 
 /// The settings as a table, without the run's place.
 fn table_of(settings: &impl Serialize) -> Result<Table> {

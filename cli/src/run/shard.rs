@@ -152,12 +152,10 @@ where
     same((folder, &text(seed, &here)?), (other, &text(other_seed, &there)?))
 }
 
-/// Settings that a result does not depend on: where files lie, whose contents are compared, and what is kept in memory.
-const OF_MACHINES: [&str; 4] = ["weights", "data", "recipes", "cache_mib"];
-
 /// Refuses two folders whose settings, as text, differ in what decides about results.
 fn same((first, known): (&Path, &str), (folder, text): (&Path, &str)) -> Result<()> {
-    let of_machine = |line: &&str| OF_MACHINES.iter().any(|key| line.split(" = ").next() == Some(*key));
+    let of_machine =
+        |line: &&str| settings::OF_MACHINES.iter().any(|key| line.split(" = ").next() == Some(*key));
     let [known, text] =
         [known, text].map(|text| text.lines().filter(|line| !of_machine(line)).collect::<Vec<_>>());
     let differs = text.iter().find(|line| !known.contains(line)).copied();
