@@ -120,6 +120,8 @@ fn a_start_and_a_teacher_see_the_same_pixels_and_a_start_is_of_the_same_kind() {
     qat(&["--init", "data", "--out", "x"])
         .refused(3, &["--init data: holds neither last/*.latent.safetensors"]);
     assert!(!dir.path().join("x").exists());
+    let both = ["qat", "--frozen-epochs", "1", "--reestimate-images", "256"];
+    run_in(dir.path(), &both).refused(2, &["--frozen-epochs 1", "--reestimate-images 256 would replace"]);
     for (flag, value) in [("--teacher-share", "1.5"), ("--temperature", "0"), ("--reestimate-images", "15")] {
         qat(&[flag, value, "--out", "y"]).refused(2, &[flag, value, "expected"]);
     }

@@ -160,6 +160,12 @@ impl QatArgs {
                 self.reestimate_images, self.batch
             ));
         }
+        if self.frozen_epochs > 0 && self.reestimate_images > 0 {
+            return refuse(format!(
+                "--frozen-epochs {}: keeps the statistics of batch norms, which --reestimate-images {} would replace; give one",
+                self.frozen_epochs, self.reestimate_images
+            ));
+        }
         self.rules.check()?;
         self.learn_bits.check(self.rules.weight_step, self.rules.freezing > 0.0)
     }

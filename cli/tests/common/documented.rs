@@ -111,7 +111,7 @@ pub fn filled(arguments: &[String]) -> Vec<String> {
     let file = |path: &str| repository().join(path).display().to_string();
     let word = |word: &String, before: Option<&String>| {
         let network = match before.map_or("", String::as_str) {
-            "--compare" => "models/assets/qat/ResNet20_W2A2.safetensors",
+            "--compare" => "models/assets/qat/ResNet20_W2A2_first.safetensors",
             "--model" => "models/assets/ResNet20_W8A8.safetensors",
             _ => "models/assets/ResNet20.safetensors",
         };

@@ -14,10 +14,12 @@
 //!
 //! *LSQ* (Esser et al., "Learned step size quantization", ICLR 2020, its formula 3) feels the error of rounding inside the range:
 //! a larger step clips less and rounds more coarsely, and the gradient weighs both. *PACT* (Choi et al. 2018, its formula 3) learns
-//! the clipping value `alpha = s qmax` and looks at clipped values only, so that nothing but clipping moves it outward.
+//! the clipping value `alpha = s qmax` and looks at clipped values only, so that nothing but clipping moves it outward. (Its paper has
+//! a penalty on `alpha` besides, which is not here; its gradient is scaled as LSQ's.)
 //!
 //! The sum of `dx_hat/ds` over many values is far larger than a weight's gradient in relation to the value it moves;
-//! LSQ divides it by `sqrt(N qmax)` for `N` values (its section 2.2): [`gradient_scale`], (9d).
+//! LSQ divides it by `sqrt(N qmax)` for `N` values (its section 2.2): [`gradient_scale`], (9d). `N` counts the weights, or the
+//! activations of one image.
 //!
 //! A weight may have one step, or one for each output channel. Then every channel is a tensor of its own: its step feels its own
 //! weights, and `N` counts those.

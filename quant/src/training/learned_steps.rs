@@ -153,7 +153,7 @@ impl LearnedSteps {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::training::learned_step::{StepGradient, fake_quantize_learned_on};
+    use crate::training::learned_step::{StepGradient, fake_quantize_learned_on, gradient_scale};
     use crate::{Grid, Ste};
 
     /// A pass in which the step of `fc`, 0.5 to begin with, stands: four values beyond the end of its grid, 3, with the gradient `dy`.
@@ -165,6 +165,18 @@ mod tests {
         let y = fake_quantize_learned_on(&mut tape, x, s, grid, Ste::Clipped, StepGradient::Lsq).unwrap();
         tape.backward(y, Tensor::full([4], dy)).unwrap();
         tape
+    }
+
+    /// (9d), by hand; `qmax` of one signed bit is 0 and counts as 1.
+    #[test]
+    fn the_gradient_is_scaled_for_its_values_and_its_grid() {
+        let scales = [(400, Grid::signed(4)), (144, Grid::unsigned(2)), (25, Grid::signed(1))]
+            .map(|(values, grid)| gradient_scale(values, grid.unwrap()));
+        let expected = [1.0 / 52.915_03, 1.0 / 20.784_61, 0.2];
+        assert!(
+            scales.iter().zip(expected).all(|(s, e): (&f32, f32)| (s / e - 1.0).abs() < 1e-6),
+            "{scales:?}"
+        );
     }
 
     #[test]
