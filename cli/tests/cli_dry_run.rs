@@ -20,11 +20,11 @@ fn every_long_verb_says_what_it_would_do_and_writes_nothing() {
         (&["ptq"], &input, 4),
         (&learned, &input, 4),
         (&["qat", "--epochs", "2", "--batch", "20", "--out", "q"], &input, 8),
-        // Batch norms re-estimated, and half of a table's cells: those without training.
+        // Batch norms re-estimated, and half of a table's cells: one that is trained, and one that is not.
         (&["qat", "--epochs", "2", "--batch", "20", "--reestimate-images", "40"], &input, 9),
         // Behind the cells: the answers of the one that the page shows, and the page.
         (&table, &input, 1 + 2 * (2 + 4) + 2),
-        (&[&table[..], &["--shard", "1/2"]].concat(), &input, 1 + 2 * 2 + 2),
+        (&[&table[..], &["--shard", "1/2"]].concat(), &input, 1 + (2 + 4) + 2),
         (&["search", "--evaluations", "20", "--floor", "0"], &input, 9),
         // There are two widths: what is searched is what all are compared with.
         (&["search", "--searcher", "uniform", "--min-bits", "7"], &input, 8),

@@ -138,7 +138,7 @@ impl PastRun {
         if let Ok(text) = fs::read_to_string(&path) {
             let broken = |e| Failure::BadInput(format!("{}: {e}", path.display()));
             let mut table: Value = serde_json::from_str(&text).map_err(broken)?;
-            if let Value::Array(cells) = table["cells"].take() {
+            if let Some(Value::Array(cells)) = table.get_mut("cells").map(Value::take) {
                 self.cells = cells;
             }
         }

@@ -239,10 +239,16 @@ fn remove_partial(folder: &Path) {
             if !path.join(settings::FILE_NAME).exists() {
                 remove_partial(&path);
             }
-        } else if name.starts_with('.') && name.ends_with(".partial") {
+        } else if is_partial(&name) {
             fs::remove_file(path).ok();
         }
     }
+}
+
+/// Whether `name` is `.NAME.PROCESS.partial`, as [`atomic::write`](models::formats::atomic::write()) calls what it has not finished.
+fn is_partial(name: &str) -> bool {
+    let inner = name.strip_prefix('.').and_then(|name| name.strip_suffix(".partial"));
+    inner.and_then(|inner| inner.rsplit_once('.')).is_some_and(|(_, process)| process.parse::<u32>().is_ok())
 }
 
 /// What [`RunFolder::metrics`] finds in the file `path`, in whatever folder it is; nothing if there is no file.

@@ -6,7 +6,7 @@ use engine::ops::argmax;
 use quant::int_graph::file::About;
 use quant::int_graph::{IntEngine, IntGraph};
 
-use crate::data::cifar10::interleave;
+use crate::data::cifar10::{CHANNELS, SIDE, interleave};
 use crate::data::classes::Classes;
 use crate::data::loader::Loader;
 use crate::formats::atomic;
@@ -52,6 +52,12 @@ const CHUNK: usize = 512;
 /// # Errors
 /// If the network takes images of another size.
 pub fn evaluate(engine: &IntEngine, loader: &Loader, mut seen: impl FnMut(usize)) -> Result<Evaluation> {
+    let (image, own) = ([SIDE, SIDE, CHANNELS], engine.graph().image());
+    if own != image {
+        let text =
+            format!("the network takes images {own:?}, the data set has {image:?} (height, width, channels)");
+        return Err(engine::Error::value("images", text).into());
+    }
     let classes = engine.graph().logit_scale().len();
     let mut evaluation = Evaluation::default();
     for chunk in loader.indices.chunks(CHUNK) {

@@ -99,7 +99,8 @@ impl InputFile {
         if self.sha256.is_empty() {
             return "none".into();
         }
-        format!("{} bytes, SHA-256 {}", self.bytes, &self.sha256[..12.min(self.sha256.len())])
+        let digits: String = self.sha256.chars().take(12).collect(); // the file may hold anything
+        format!("{} bytes, SHA-256 {digits}", self.bytes)
     }
 }
 
