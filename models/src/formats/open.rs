@@ -115,19 +115,16 @@ fn not_integer_only(path: &Path) -> Option<Error> {
     let what = match model {
         Model::Integer(_) => return None,
         Model::Float(_) => {
-            "is a float network, not an integer-only network; make one of it with `ptq --policy product --weights FILE`, \
-             or measure this one with `eval --weights FILE`"
+            "is a float network, not an integer-only network; make one of it with `ptq --policy product`, or use `eval`"
         }
         Model::Quantized(quantized) if quantized.is_integer_only() => {
             "has the float weights of an integer-only network, which is the file beside it without `.latent` in its name"
         }
         Model::Quantized(quantized) if quantized.image_bits().is_some_and(|bits| bits > 8) => {
-            "reads the image with more than 8 bits, which no integer-only network does; make one with 8 for its first layer's \
-             input (`--layer-bits conv1=W8A8`), or measure this one with `eval --weights FILE`"
+            "reads the image with more than 8 bits, as no integer-only network does (`--layer-bits conv1=W8A8` makes it 8)"
         }
         Model::Quantized(_) => {
-            "is a quantized network with a layer in floats (policy course), not an integer-only network; make one with \
-             `--policy product`, or measure this one with `eval --weights FILE`"
+            "is a quantized network with a layer in floats (policy course); make one with `--policy product`, or use `eval`"
         }
     };
     Some(Error::malformed(path, what))
