@@ -41,7 +41,7 @@ fn what_has_no_such_form_is_refused() {
     export(&["--to", "onnx", "--out", "x", "--names", "shortcut"])
         .refused(2, &["--names is for --to pt and safetensors"]);
     export(&["--to", "pt", "--out", "x", "--opset", "21"]).refused(2, &["--opset is for --to onnx"]);
-    export(&["--to", "pt", "--out", "absent/x"]).refused(3, &["cannot write absent/x"]);
+    export(&["--to", "pt", "--out", "absent/x"]).refused(3, &["--out absent/x: there is no folder absent"]);
     let folder = data(dir.path(), &records(20), &records(20));
     let ptq = [
         "ptq",

@@ -124,7 +124,7 @@ fn not_integer_only(path: &Path) -> Option<Error> {
             "reads the image with more than 8 bits, as no integer-only network does (`--layer-bits conv1=W8A8` makes it 8)"
         }
         Model::Quantized(_) => {
-            "is a quantized network with a layer in floats (policy course); make one with `--policy product`, or use `eval`"
+            "is a quantized network with a layer in floats (policy course); `--policy product` makes an integer-only one; or use `eval`"
         }
     };
     Some(Error::malformed(path, what))
