@@ -212,3 +212,29 @@ fn bench_of_the_integer_only_network() {
     run(&["infer", "--bits", "W9A8"]).refused(2, &["W9A8", "at most 8 bits"]);
     run(&["infer", "--bits", "W8A8", "--isa", "mmx"]).refused(2, &["mmx", "scalar"]);
 }
+
+/// A valid network, but of images that no data set here has: each picture would be read as four of its images.
+#[test]
+fn networks_of_other_images_are_refused() {
+    use models::data::normalization::Normalization;
+    use quant::int_graph::lower::{Source, lower};
+    use quant::{Policy, QuantConfig, Quantizer};
+
+    let dir = tempfile::tempdir().unwrap();
+    let network = models::Network::fresh(8, models::Shortcut::B, Normalization::TRUE, 3).unwrap();
+    let set = models::data::synthetic::noise_images(16, 4, &Normalization::TRUE, 1).unwrap();
+    let images = models::data::loader::Loader::evaluation(&set, 8, network.normalization);
+    let config = QuantConfig { policy: Policy::Product, ..QuantConfig::default() };
+    let q = models::QuantizedNetwork::calibrate(&network, &Quantizer::new(config), images.epoch(0)).unwrap();
+    let pixel = |c: usize, p: u8| Normalization::TRUE.apply(c, p);
+    let (graph, params) = (&q.network.graph, &q.network.params);
+    let (quantization, image) = (&q.quantization, [16, 16, 3]);
+    let graph = lower(&Source { graph, params, quantization, image, pixel: &pixel }).unwrap();
+    let path = dir.path().join("small.safetensors");
+    models::formats::int_model::write(&path, &graph, &Default::default()).unwrap();
+    let records = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/assets/cifar10-slice/test_batch.bin");
+    for words in [["eval", "--limit", "20", "--weights"], ["infer", records, "--limit=2", "--model"]] {
+        run_in(dir.path(), &[&words[..], &[text(&path)]].concat())
+            .refused(3, &["small.safetensors", "takes images [16, 16, 3], not 32x32 in colour"]);
+    }
+}

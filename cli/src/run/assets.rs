@@ -19,6 +19,7 @@ use models::{Checkpoint, Network};
 
 use crate::run::context::Context;
 use crate::run::exit::Failure;
+use crate::run::fit::STATE;
 use crate::run::input::InputArgs;
 use crate::run::program;
 use crate::run::progress::Progress;
@@ -51,17 +52,10 @@ fn file(path: &Path) -> Result<PathBuf> {
     }
     let is_network = |file: &PathBuf| {
         let name = file.file_name().unwrap_or_default().to_string_lossy();
-        name.ends_with(".safetensors") && !name.contains(".latent.") && name != "state.safetensors"
+        name.ends_with(".safetensors") && !name.contains(".latent.") && name != STATE
     };
-    let mut networks: Vec<PathBuf> = fs::read_dir(path)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(is_network)
-        .collect();
-    networks.sort();
-    let named = networks.first().map_or("there is no network in it".to_owned(), |network| {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+    let named = entries.filter(is_network).min().map_or("there is no network in it".to_owned(), |network| {
         format!("give the file of the network in it, {}", network.display())
     });
     Err(Failure::BadInput(format!("{}: is a folder; {named}", path.display())).into())

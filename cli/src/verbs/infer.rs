@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use clap::Args;
-use models::data::cifar10::{CHANNELS, SIDE, interleave};
+use models::data::cifar10::{SIDE, interleave};
 use models::data::cifar100;
 use models::data::classes::Classes;
 use models::data::image_set::RecordFormat;
@@ -82,10 +82,7 @@ struct Guess {
 pub fn run(args: InferArgs, context: &Context) -> Result<()> {
     let model = assets::model(args.model.as_deref())?;
     let (graph, about) = open::load_integers(&model)?;
-    if graph.image() != [SIDE, SIDE, CHANNELS] {
-        let text = format!("{}: takes images {:?}, not 32x32 in colour", model.display(), graph.image());
-        return Err(Failure::BadInput(text).into());
-    }
+    int_model::expect_image(&model, &graph)?;
     let classes = int_model::classes(&model, &graph, &about)?;
     let engine = IntEngine::new(graph)?;
     let mut classifier =

@@ -1,6 +1,6 @@
 //! `search`: a bit width for each layer, for the smallest network above an accuracy, or the most accurate within a size.
 //!
-//! Weights only, the activations at 16 bits, where they lose nothing. A candidate is measured as its rounded weights in
+//! Weights only, the activations at 16 bits, where they lose nothing (the image at the 8 of its pixels). A candidate is measured as its rounded weights in
 //! the compiled float network with corrected batch norms ([`quant::mixed::Evaluator`]); the winner is made with all the
 //! corrections asked for and measured once more through the integer layers.
 //!

@@ -4,7 +4,8 @@
 //! Collected are the lines of `sh` blocks, and code in the text that begins with `cli ` or `cargo `. How they are read:
 //! - `[--flag X]` is left out once and kept once, `A|B` is A once and B once;
 //! - `DIR`, `FILE` and `WxAy` stand for the bundled slice, the bundled network and W4A4, and so does a data or weight
-//!   file that is not in the repository; behind `--compare`, which takes quantized networks, for a bundled one of these;
+//!   file that is not in the repository; behind `--compare`, which takes quantized networks, for a bundled one of these, and
+//!   behind `--model` for the integer-only one; a picture that is not there is one of the book's;
 //! - `cli VERB` in the text names the verb, and is read as `cli VERB --help`.
 
 use std::collections::BTreeSet;

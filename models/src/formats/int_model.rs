@@ -35,6 +35,17 @@ pub fn classes(path: &Path, graph: &IntGraph, about: &About) -> Result<Classes> 
     Classes::of_metadata(about, graph.logit_scale().len()).map_err(|detail| Error::malformed(path, detail))
 }
 
+/// Refuses the network in the file `path` if it takes other images than the data sets have.
+///
+/// # Errors
+/// Saying which it takes.
+pub fn expect_image(path: &Path, graph: &IntGraph) -> Result<()> {
+    if graph.image() == [SIDE, SIDE, CHANNELS] {
+        return Ok(());
+    }
+    Err(Error::malformed(path, format!("takes images {:?}, not 32x32 in colour", graph.image())))
+}
+
 /// The error of those who look for float weights in an integer-only network; they are in `latent`, if that is there.
 pub(super) fn has_no_floats(path: &Path, latent: &Path) -> Error {
     let detail = format!(
@@ -50,14 +61,8 @@ const CHUNK: usize = 512;
 /// Classifies the images of `loader`, as bytes, in order; `seen` is called with the images done so far.
 ///
 /// # Errors
-/// If the network takes images of another size.
+/// If the images cannot be computed with; see [`expect_image`] for networks from files.
 pub fn evaluate(engine: &IntEngine, loader: &Loader, mut seen: impl FnMut(usize)) -> Result<Evaluation> {
-    let (image, own) = ([SIDE, SIDE, CHANNELS], engine.graph().image());
-    if own != image {
-        let text =
-            format!("the network takes images {own:?}, the data set has {image:?} (height, width, channels)");
-        return Err(engine::Error::value("images", text).into());
-    }
     let classes = engine.graph().logit_scale().len();
     let mut evaluation = Evaluation::default();
     for chunk in loader.indices.chunks(CHUNK) {

@@ -4,7 +4,6 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Result;
-use models::data::cifar10::{CHANNELS, SIDE};
 use models::data::loader::Loader;
 use models::formats::int_model;
 use quant::int_graph::file::About;
@@ -33,10 +32,7 @@ pub fn run(args: &EvalArgs, context: &Context, path: &Path, graph: IntGraph, abo
     if args.arithmetic.is_some_and(|arithmetic| arithmetic != super::Arithmetic::Integer) {
         return refuse("--arithmetic", "which has no other arithmetic");
     }
-    if graph.image() != [SIDE, SIDE, CHANNELS] {
-        let text = format!("{}: takes images {:?}, not 32x32 in colour", path.display(), graph.image());
-        return Err(Failure::BadInput(text).into());
-    }
+    int_model::expect_image(path, &graph)?;
     let engine = IntEngine::new(graph)?;
     let (set, folder) = args.split.open(context, args.input.data.as_deref())?;
     let classes = int_model::classes(path, engine.graph(), about)?;

@@ -5,6 +5,7 @@ use quant::mixed::{Goal, Limits, Point};
 use super::{Costs, SearchArgs};
 use crate::run::exit::Failure;
 use crate::run::forecast::counted;
+use crate::show::front::Bound;
 
 impl SearchArgs {
     /// What the finished network is to be.
@@ -13,6 +14,16 @@ impl SearchArgs {
             None => Goal::Smallest { floor: self.floor },
             Some(size) => Goal::MostAccurate { limit: self.minimize.within(size) },
         }
+    }
+
+    /// The same as plots draw it.
+    pub(super) fn bound(&self) -> Bound {
+        self.at_most.map_or(Bound::Floor(self.floor), Bound::AtMost)
+    }
+
+    /// A size that the search has counted, in the unit that people read.
+    pub(super) fn shown(&self, size: usize) -> f64 {
+        self.minimize.shown(self.minimize.whole(size))
     }
 
     /// What bounds the search. A floor of its own is refused where no correction learns.

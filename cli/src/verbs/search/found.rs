@@ -16,7 +16,7 @@ use crate::run::context::Context;
 use crate::run::experiment::Scores;
 use crate::run::forecast::counted;
 use crate::run::run_folder::RunFolder;
-use crate::show::front::{Bound, Sizes, bits, sizes};
+use crate::show::front::{Sizes, bits, sizes};
 use crate::show::objective::Objective;
 use crate::show::svg::Plot;
 use crate::show::text_table::text_table;
@@ -57,16 +57,6 @@ impl Found<'_> {
         Objective::BitOperations.whole(mixed::size_bytes(&self.candidates.operations, bits))
     }
 
-    /// A size that the search has counted, in the unit that people read.
-    fn shown(&self, size: usize) -> f64 {
-        self.args.minimize.shown(self.args.minimize.whole(size))
-    }
-
-    /// What it was to keep to.
-    fn bound(&self) -> Bound {
-        self.args.at_most.map_or(Bound::Floor(self.args.floor), Bound::AtMost)
-    }
-
     /// The bits of the chosen network, as `ptq` and `qat` take them.
     fn layer_bits(&self) -> LayerBits {
         self.candidates.layer_bits(&self.best.bits)
@@ -90,7 +80,7 @@ impl Found<'_> {
         };
         Front {
             minimize: self.args.minimize,
-            bound: self.bound(),
+            bound: self.args.bound(),
             layers: self.layers().iter().map(|layer| layer.name.clone()).collect(),
             points: self.outcome.front.iter().zip(self.front_test).map(point).collect(),
             search_floor: self.args.search_floor,
@@ -136,7 +126,7 @@ impl Found<'_> {
         if let Some(bound) = outcome.bound {
             context.say(format_args!(
                 "if the drops of single layers added up, {:.1} {} would do for {}% of the candidates' accuracy",
-                self.shown(bound),
+                self.args.shown(bound),
                 self.args.minimize.unit(),
                 self.args.search_floor.unwrap_or(self.args.floor)
             ))?;
@@ -176,7 +166,7 @@ impl Found<'_> {
         let first = measured(self.args, self.candidates, self.outcome, self.uniform, self.finished);
         let names: Vec<String> = self.layers().iter().map(|layer| layer.name.clone()).collect();
         let unit = self.args.minimize.unit();
-        let title = format!("bits of each layer at {:.1} {unit}", self.shown(self.best.size));
+        let title = format!("bits of each layer at {:.1} {unit}", self.args.shown(self.best.size));
         [first, bits(&title, &names, &self.best.bits)]
     }
 
@@ -242,12 +232,11 @@ pub(super) fn measured(
     finished: &[Point],
 ) -> Plot {
     let objective = args.minimize;
-    let shown = |size: usize| objective.shown(objective.whole(size));
     let places = |points: &[Point]| -> Vec<(f64, f64)> {
-        points.iter().map(|point| (shown(point.size), point.accuracy)).collect()
+        points.iter().map(|point| (args.shown(point.size), point.accuracy)).collect()
     };
     let uniform: Vec<(u32, f64, f64)> =
-        uniform.iter().map(|&(b, size, accuracy)| (b, shown(size), accuracy)).collect();
+        uniform.iter().map(|&(b, size, accuracy)| (b, args.shown(size), accuracy)).collect();
     sizes(
         &format!("{}: {}", args.searcher, counted(outcome.points.len(), "candidate")),
         &Sizes {
@@ -256,7 +245,7 @@ pub(super) fn measured(
             uniform: &uniform,
             finished: &places(finished),
             published: if objective.is_bytes() { candidates.published() } else { &[] },
-            bound: args.at_most.map_or(Bound::Floor(args.floor), Bound::AtMost),
+            bound: args.bound(),
             objective,
         },
     )

@@ -52,14 +52,12 @@ fn the_step_gets_the_gradient_of_the_formula() {
             let term = |x: f32, dy: f32| {
                 let (t, lo, hi) = (f64::from(x) / f64::from(s), f64::from(grid.qmin), f64::from(grid.qmax));
                 let inside = if gradient == StepGradient::Lsq { t.round() - t } else { 0.0 };
-                f64::from(dy)
-                    * if t <= lo {
-                        lo
-                    } else if t >= hi {
-                        hi
-                    } else {
-                        inside
-                    }
+                let slope = match t {
+                    t if t <= lo => lo,
+                    t if t >= hi => hi,
+                    _ => inside,
+                };
+                f64::from(dy) * slope
             };
             let expected: f64 = x.data().iter().zip(dy.data()).map(|(&x, &dy)| term(x, dy)).sum();
             let (_, ds) = gradients(s, grid, Ste::Clipped, gradient);
