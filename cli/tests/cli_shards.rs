@@ -234,11 +234,12 @@ done
         std::fs::remove_dir_all(dir.path().join("one")).unwrap();
     };
 
-    let search = format!("search {SMALL} {SEARCH} --searcher nsga2 --out one");
-    one(search.clone());
+    // The model says which command made it, and so how much memory it was given.
+    let search = |mib| format!("search {SMALL} {SEARCH} --searcher nsga2 --cache-mib {mib} --out one");
+    one(search(1000));
     run("parallel.sh", &[("OUT", "p"), ("N", "2"), ("ROUNDS", "3")]);
     same("p/whole", "ResNet8_mixed.safetensors");
-    one(search);
+    one(search(2000));
     for task in ["1", "2", "1", "2"] {
         let array =
             [("SLURM_ARRAY_TASK_ID", task), ("SLURM_ARRAY_TASK_COUNT", "2"), ("SLURM_CPUS_PER_TASK", "1")];
